@@ -1,0 +1,162 @@
+//! The typed configuration tree: `mjumbe.toml`, overridden by `MJUMBE__SECTION__KEY`.
+//!
+//! Unknown keys, missing secrets and contradictions are refused at start, with key, value and remedy.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+/// The whole configuration, checked.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    pub server: Server,
+    pub store: Store,
+    /// Where mapping files are: `./mappings`.
+    pub mappings: PathBuf,
+    pub rapidpro: BTreeMap<String, RapidPro>,
+    pub dhis2: BTreeMap<String, Dhis2>,
+    /// `default` is always there.
+    pub tenant: BTreeMap<String, Tenant>,
+    pub log: Log,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// `127.0.0.1:8080`
+    pub listen: SocketAddr,
+    /// The address that clients see, without `/fhir`; from `listen` where it is not given.
+    pub public_url: Option<String>,
+    /// Accepts every request without a token; only while listening on loopback.
+    pub dangerous_disable_auth: bool,
+    /// Largest request body after decompression.
+    pub body_limit_mb: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// `sqlite://mjumbe.db` or `postgres://…`.
+    pub url: SecretString,
+    pub connections: u32,
+}
+
+/// A RapidPro workspace.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RapidPro {
+    pub url: String,
+    /// One of the two is required. From the environment: `MJUMBE__RAPIDPRO__NAME__TOKEN`.
+    pub token: Option<SecretString>,
+    pub token_file: Option<PathBuf>,
+    /// The secret that webhook callers send as `Authorization: Bearer …`; no webhooks without it.
+    pub webhook_secret: Option<SecretString>,
+    pub webhook_secret_file: Option<PathBuf>,
+    #[serde(default)]
+    pub tenant: Option<String>,
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    #[serde(default)]
+    pub proxy: Option<String>,
+    /// Requests an hour that we allow ourselves: 2,000.
+    #[serde(default)]
+    pub budget_per_hour: Option<u32>,
+    /// 30
+    #[serde(default)]
+    pub poll_interval_s: Option<u64>,
+    /// ISO 3166-1 alpha-2, for phone numbers without a country code.
+    #[serde(default)]
+    pub country: Option<String>,
+    #[serde(default)]
+    pub dangerous_accept_http: bool,
+}
+
+/// A DHIS2 instance.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dhis2 {
+    pub url: String,
+    /// A personal access token, or `username` and a password.
+    pub token: Option<SecretString>,
+    pub token_file: Option<PathBuf>,
+    pub username: Option<String>,
+    pub password: Option<SecretString>,
+    pub password_file: Option<PathBuf>,
+    #[serde(default)]
+    pub tenant: Option<String>,
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    #[serde(default)]
+    pub proxy: Option<String>,
+    #[serde(default)]
+    pub budget_per_hour: Option<u32>,
+    /// How often metadata is read again: 3600.
+    #[serde(default)]
+    pub metadata_interval_s: Option<u64>,
+    #[serde(default)]
+    pub dangerous_accept_http: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tenant {
+    /// IANA name: `Africa/Kigali`. Dates without a zone and periods are in it.
+    pub timezone: String,
+    pub languages: Vec<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `text` or `json`
+    pub format: String,
+    /// A filter such as `info` or `mjumbe=debug`.
+    pub level: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            server: Server::default(),
+            store: Store::default(),
+            mappings: PathBuf::from("mappings"),
+            rapidpro: BTreeMap::new(),
+            dhis2: BTreeMap::new(),
+            tenant: BTreeMap::from([("default".to_owned(), Tenant::default())]),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            public_url: None,
+            dangerous_disable_auth: false,
+            body_limit_mb: 64,
+        }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { url: SecretString::from("sqlite://mjumbe.db".to_owned()), connections: 8 }
+    }
+}
+
+impl Default for Tenant {
+    fn default() -> Self {
+        Self { timezone: "UTC".to_owned(), languages: vec!["eng".to_owned()] }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: "text".to_owned(), level: "info".to_owned() }
+    }
+}

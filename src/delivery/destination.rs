@@ -1,0 +1,150 @@
+//! The far side, as the delivery engine sees it: it sends a batch and says what became of each part.
+//!
+//! **An answer is evidence, not proof**: an implementation reads its system's answers through one
+//! table, and where an answer proves nothing it says so ([`Failure::unclear`]) or reads back itself.
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+/// What the engine must respect when it sends to this destination.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Deliveries in one batch; the engine takes at most one of each lane.
+    pub batch_deliveries: usize,
+    /// Parts in one batch.
+    pub batch_parts: usize,
+    /// Batches under way at once.
+    pub concurrency: usize,
+    /// Requests an hour, or no limit.
+    pub budget_per_hour: Option<u32>,
+    /// How long one `send` may take before its lease is lost; nothing is sent after half of it.
+    pub lease: Duration,
+    /// How long transient failures are retried before a person is asked.
+    pub horizon: Duration,
+}
+
+/// One delivery's difference: what to send now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outgoing {
+    /// The delivery's id: stable, derived from its key.
+    pub id: String,
+    /// The target's kind: `dhis2.report`.
+    pub target: String,
+    pub lane: String,
+    /// The target's own document ([`crate::mapping::output::Output::body`]).
+    pub body: Value,
+    /// Only the parts whose `wanted` differs from what was accepted before.
+    pub parts: Vec<OutgoingPart>,
+    /// `Type/id` of the resource to link, and the remote id that is already linked to it.
+    pub link: Option<String>,
+    pub remote: Option<String>,
+    /// Earlier attempts of this difference. When the last one ended without proof, `unclear` is set:
+    /// look at the far side before anything is created.
+    pub attempt: u32,
+    pub unclear: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutgoingPart {
+    pub slot: String,
+    /// `None`: withdraw it there.
+    pub wanted: Option<Value>,
+    /// What the destination accepted last.
+    pub sent: Option<Value>,
+}
+
+/// What became of one part.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    Accepted,
+    /// Will not be accepted as it is: a person must look at it.
+    Refused(Reason),
+    /// Not now: try this part again later, as a [`Failure`] of kind transient.
+    Later(Reason),
+}
+
+/// Why, in words for a person. Holds no names, phone numbers or tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// Stable, kebab-case; dead letters are grouped by it: `dhis2-unit-not-assigned`.
+    pub code: String,
+    pub message: String,
+    pub hint: String,
+}
+
+impl Reason {
+    pub fn new(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.into(), hint: hint.into() }
+    }
+}
+
+/// What became of one delivery.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settled {
+    /// Same order as [`Outgoing::parts`].
+    pub parts: Vec<Verdict>,
+    /// The remote object's id, to be linked with [`Outgoing::link`].
+    pub remote: Option<String>,
+}
+
+/// The whole batch did not go through.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure {
+    pub kind: FailureKind,
+    pub reason: Reason,
+    /// The request may have taken effect although it failed.
+    pub unclear: bool,
+    /// What the far side asked for (`Retry-After`).
+    pub retry_after: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The far side is down, slow, or busy: back off, count towards the circuit breaker.
+    Unavailable,
+    /// Too many requests: wait, do not count.
+    Throttled,
+    /// Credentials were refused twice and a probe agrees: open the circuit, tell a person.
+    Unauthorised,
+    /// The far side refuses this batch as a whole: halve it until the culprit is alone, which is then
+    /// dead with this reason.
+    Rejected,
+    /// Something of this batch collided with another request: send it again as it is, soon.
+    Collision,
+}
+
+/// One HTTP exchange, kept for `deliveries show`. Without credentials.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exchange {
+    pub method: String,
+    pub path: String,
+    pub status: Option<u16>,
+    pub request: String,
+    pub response: String,
+    pub elapsed_ms: u64,
+}
+
+/// What `send` gives back.
+#[derive(Debug)]
+pub struct Sent {
+    /// One for each outgoing delivery in order, or why the batch failed.
+    pub result: Result<Vec<Settled>, Failure>,
+    pub exchanges: Vec<Exchange>,
+}
+
+/// A configured RapidPro workspace or DHIS2 instance.
+#[async_trait]
+pub trait Destination: Send + Sync {
+    /// The name in the configuration: `rapidpro.NAME` is `NAME`.
+    fn name(&self) -> &str;
+    fn limits(&self) -> Limits;
+    /// Which of these cannot be sent because they are wrong, judged against mirrored metadata without
+    /// the network: (index of the part, why). An empty answer lets the delivery go out.
+    fn check(&self, delivery: &Outgoing) -> Vec<(usize, Reason)>;
+    /// Sends one batch. Begins no request after `deadline`.
+    async fn send(&self, batch: &[Outgoing], deadline: Instant) -> Sent;
+    /// A cheap request that tells whether the far side answers; used by the circuit breaker.
+    async fn probe(&self) -> Result<(), Failure>;
+}

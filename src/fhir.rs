@@ -1,0 +1,7 @@
+//! What FHIR R4 says: structure, references, search parameters, search queries, bundles, outcomes.
+//!
+//! **Never** does I/O and never knows the store. Working form of a resource is [`serde_json::Value`];
+//! fhirbolt's model (crate `mjumbe-fhir-model`) is the last check on the way in.
+
+/// What search parameters extract from a resource: the rows of the search index.
+pub mod index;

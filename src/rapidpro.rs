@@ -1,0 +1,1 @@
+//! The RapidPro client, contacts, flows and runs. Does not know DHIS2.

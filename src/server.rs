@@ -1,0 +1,1 @@
+//! HTTP: FHIR interactions, webhooks, health, metrics. No SQL.

@@ -1,0 +1,9 @@
+//! The only SQL: versions, search index, changes, reads, deliveries, links, cursors, tokens.
+//!
+//! SQLite and PostgreSQL behind one interface. **Never** knows FHIR rules beyond the search index, and
+//! never speaks HTTP. Migrations for both engines are under `migrations/`.
+
+/// Parsed searches.
+pub mod search;
+/// What is written, and what a write answers.
+pub mod write;

@@ -1,0 +1,112 @@
+//! Searches, parsed: what the store turns into SQL. Built by `fhir::search` from a query string.
+
+use crate::fhir::index::ParameterKey;
+
+/// A search on one resource type or document kind.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Query {
+    pub kind: String,
+    /// All must hold.
+    pub filters: Vec<Filter>,
+    pub sort: Vec<Sort>,
+}
+
+/// Any of `any` must hold; `not` turns it round.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Filter {
+    pub parameter: Parameter,
+    pub any: Vec<Match>,
+    pub not: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Parameter {
+    /// `_id`
+    Id,
+    /// `_lastUpdated`, in milliseconds.
+    LastUpdated,
+    Indexed(ParameterKey),
+}
+
+/// One value of a parameter. Which one fits is decided by the parameter's search type.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Match {
+    Id(String),
+    /// `None`: any system; `Some("")`: no system. The same of the code: `system|`.
+    Token {
+        system: Option<String>,
+        code: Option<String>,
+    },
+    /// `:text`
+    TokenText(String),
+    /// Normalised, unless exact.
+    TextStarts(String),
+    TextContains(String),
+    TextExact(String),
+    /// `[low, high)` of the searched value against the stored range, in milliseconds.
+    Date {
+        prefix: Prefix,
+        low: i64,
+        high: i64,
+    },
+    Number {
+        prefix: Prefix,
+        low: f64,
+        high: f64,
+    },
+    Quantity {
+        prefix: Prefix,
+        low: f64,
+        high: f64,
+        system: Option<String>,
+        code: Option<String>,
+    },
+    /// `kind` is empty where any type fits.
+    Reference {
+        kind: String,
+        id: String,
+    },
+    ReferenceUrl(String),
+    /// `:identifier`, as `system|value`.
+    ReferenceIdentifier(String),
+    Uri(String),
+    /// `:above`/`:below` come with the acceptance table.
+    Composite(String, String),
+    /// `:missing`
+    Missing(bool),
+}
+
+/// <https://hl7.org/fhir/R4/search.html#prefix>
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prefix {
+    Eq,
+    Ne,
+    Gt,
+    Lt,
+    Ge,
+    Le,
+    Sa,
+    Eb,
+    Ap,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sort {
+    pub parameter: Parameter,
+    /// Which column of the index orders it.
+    pub by: SortBy,
+    pub descending: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SortBy {
+    Id,
+    LastUpdated,
+    Token,
+    Text,
+    Date,
+    Number,
+    Quantity,
+    Reference,
+    Uri,
+}

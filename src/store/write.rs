@@ -1,0 +1,106 @@
+//! Writes: plans go in, versions come out.
+//!
+//! Whatever waits is committed as one **write group** (ARCHITECTURE.md, "Write groups"). A [`Plan`] is
+//! what one client asked for: it first asks the questions that only the group's own transaction can
+//! answer (conditional creates and references), then says, purely, what is to be written.
+
+use crate::fhir::index::IndexRow;
+
+/// One new version of a resource or document.
+#[derive(Debug, Clone)]
+pub struct Put {
+    /// An R4 type (`Patient`), or a document kind with a dot (`rapidpro.run`, `dhis2.organisationUnit`).
+    pub kind: String,
+    pub id: String,
+    /// JSON without `id`, `meta.versionId` and `meta.lastUpdated`, which are spliced in on the way out.
+    /// `None` deletes.
+    pub body: Option<String>,
+    pub index: Vec<IndexRow>,
+    /// Changes of one subject are mapped in order: `Patient/1`, or the resource itself.
+    pub subject: String,
+    pub precondition: Precondition,
+    pub origin: Origin,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Precondition {
+    None,
+    /// `If-Match: W/"3"`.
+    Version(i64),
+    /// A create: fails where the id exists and is not deleted.
+    Absent,
+}
+
+/// Who wrote a version. A mapping does not act on what it wrote itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A client, by its token's name.
+    Client(String),
+    /// A poll or webhook of this RapidPro workspace.
+    RapidPro(String),
+    /// A pull from this DHIS2 instance.
+    Dhis2(String),
+    /// A mapping, by its name.
+    Mapping(String),
+}
+
+/// What became of one [`Put`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    pub kind: String,
+    pub id: String,
+    pub version: i64,
+    /// Milliseconds since 1970 UTC; the group's own, see "Nobody misses anything".
+    pub updated_ms: i64,
+    pub effect: Effect,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    Created,
+    Updated,
+    /// The body was equal to the current version: no new version.
+    Unchanged,
+    Deleted,
+}
+
+/// A search that only the group's transaction can answer.
+#[derive(Debug, Clone)]
+pub struct Question {
+    pub query: crate::store::search::Query,
+    /// At most this many matches are wanted (2 tells one from several).
+    pub limit: u32,
+}
+
+/// What matched a [`Question`], as (kind, id) pairs, with the current version of each.
+pub type Matches = Vec<(String, String, i64)>;
+
+/// What one client wants written, atomically.
+pub trait Plan: Send {
+    fn questions(&self) -> Vec<Question>;
+    /// Given the answers, in order: what to write. Pure; may be called again if the group is run again.
+    ///
+    /// # Errors
+    /// [`Refusal`]: nothing of this plan is written.
+    fn puts(&self, answers: &[Matches]) -> Result<Vec<Put>, Refusal>;
+}
+
+/// Why a plan was not written. The server turns it into a status and an OperationOutcome.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// `If-Match` names another version than the current one.
+    #[error("{kind}/{id} is at version {current}, not {wanted}")]
+    VersionConflict { kind: String, id: String, current: i64, wanted: i64 },
+    #[error("{kind}/{id} exists already")]
+    Exists { kind: String, id: String },
+    #[error("{kind}/{id} does not exist")]
+    NotFound { kind: String, id: String },
+    /// A plan's own refusal, e.g. several matches of a conditional create.
+    #[error("{message}")]
+    Plan { status: u16, code: String, message: String, expression: Option<String> },
+    /// The queue is full: answer 503 with Retry-After.
+    #[error("too many writes are waiting")]
+    Busy,
+    #[error("the store failed")]
+    Store,
+}

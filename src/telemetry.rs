@@ -1,0 +1,1 @@
+//! Logs, spans and metrics. No body, name, phone number or token, at any level.

@@ -1,0 +1,4 @@
+//! The tests that run Mjumbe as its users do: over HTTP, with the sandbox on the other side, on SQLite
+//! and on PostgreSQL.
+
+mod rooms;

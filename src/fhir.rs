@@ -5,3 +5,5 @@
 
 /// What search parameters extract from a resource: the rows of the search index.
 pub mod index;
+/// Searches, parsed: what the store turns into SQL.
+pub mod query;

@@ -4,6 +4,6 @@
 //! never speaks HTTP. Migrations for both engines are under `migrations/`.
 
 /// Parsed searches.
-pub mod search;
+pub use crate::fhir::query as search;
 /// What is written, and what a write answers.
 pub mod write;

@@ -67,7 +67,7 @@ pub enum Effect {
 /// A search that only the group's transaction can answer.
 #[derive(Debug, Clone)]
 pub struct Question {
-    pub query: crate::store::search::Query,
+    pub query: crate::fhir::query::Query,
     /// At most this many matches are wanted (2 tells one from several).
     pub limit: u32,
 }

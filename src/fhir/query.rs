@@ -1,4 +1,6 @@
 //! Searches, parsed: what the store turns into SQL. Built by `fhir::search` from a query string.
+//!
+//! Shared by `fhir` (which builds it) and `store` (which runs it); **never** holds text of SQL.
 
 use crate::fhir::index::ParameterKey;
 

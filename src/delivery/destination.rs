@@ -35,7 +35,8 @@ pub struct Outgoing {
     pub lane: String,
     /// The target's own document ([`crate::mapping::output::Output::body`]).
     pub body: Value,
-    /// Only the parts whose `wanted` differs from what was accepted before.
+    /// Only the parts whose `wanted` differs from what was accepted before. A part that is `last` comes
+    /// alone, once the others were accepted.
     pub parts: Vec<OutgoingPart>,
     /// `Type/id` of the resource to link, and the remote id that is already linked to it.
     pub link: Option<String>,
@@ -137,6 +138,9 @@ pub struct Sent {
 /// A configured RapidPro workspace or DHIS2 instance.
 #[async_trait]
 pub trait Destination: Send + Sync {
+    /// The first word of its targets: `dhis2` of `dhis2.report`. With the name it is the destination's
+    /// key in the store: `dhis2.NAME`.
+    fn system(&self) -> &str;
     /// The name in the configuration: `rapidpro.NAME` is `NAME`.
     fn name(&self) -> &str;
     fn limits(&self) -> Limits;

@@ -31,6 +31,9 @@ pub struct Part {
     pub slot: String,
     /// What should be there.
     pub wanted: Value,
+    /// Goes out only after every other part of its delivery was accepted (a report's completion).
+    #[serde(default)]
+    pub last: bool,
 }
 
 /// What one source adds to one aggregate cell.
@@ -38,7 +41,9 @@ pub struct Part {
 pub struct Contribution {
     /// The cell, as a [`Part::slot`].
     pub slot: String,
-    /// What the target needs beside the amount to send the cell (its data element, its combo).
+    /// What the target needs beside the amount to send the cell (its data element, its combo): an object.
+    /// The computed cell travels as [`Part::wanted`]: this object with the amount added as text under
+    /// `value`.
     pub cell: Value,
     pub aggregate: Aggregate,
     /// Decimal text.

@@ -5,5 +5,7 @@
 
 /// What search parameters extract from a resource: the rows of the search index.
 pub mod index;
+/// OperationOutcome: what is wrong, where, and what to do.
+pub mod outcome;
 /// Searches, parsed: what the store turns into SQL.
 pub mod query;

@@ -72,6 +72,27 @@ pub enum IndexValue {
         identifier: String,
     },
     Uri(String),
-    /// The components' canonical texts, joined; see `fhir::index` for how each is written.
-    Composite(String, String),
+    /// A pair that belongs together, e.g. one component's code and its value.
+    Composite {
+        first: Part,
+        second: Part,
+    },
+}
+
+/// One half of a composite value.
+///
+/// | search type | `system` | `code` | `low`, `high` |
+/// |---|---|---|---|
+/// | token | system or empty | code | 0 |
+/// | string | empty | normalised text | 0 |
+/// | uri | empty | uri | 0 |
+/// | reference | type, empty for a url | id or url | 0 |
+/// | date | empty | empty | `[low, high)` in milliseconds |
+/// | number, quantity | unit's system | unit's code | implicit range |
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Part {
+    pub system: String,
+    pub code: String,
+    pub low: f64,
+    pub high: f64,
 }

@@ -73,9 +73,24 @@ pub enum Match {
     ReferenceIdentifier(String),
     Uri(String),
     /// `:above`/`:below` come with the acceptance table.
-    Composite(String, String),
+    /// Both halves must hold on one row.
+    Composite {
+        first: PartMatch,
+        second: PartMatch,
+    },
     /// `:missing`
     Missing(bool),
+}
+
+/// What is wanted of one half of a composite row (`fhir::index::Part`). `None` is not asked.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PartMatch {
+    pub system: Option<String>,
+    pub code: Option<String>,
+    /// The text is a prefix of the code (strings only).
+    pub code_starts: Option<String>,
+    /// Compared as [`Match::Number`] is (or [`Match::Date`]: milliseconds, `high` exclusive).
+    pub range: Option<(Prefix, f64, f64)>,
 }
 
 /// <https://hl7.org/fhir/R4/search.html#prefix>

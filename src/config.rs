@@ -1,6 +1,19 @@
 //! The typed configuration tree: `mjumbe.toml`, overridden by `MJUMBE__SECTION__KEY`.
 //!
-//! Unknown keys, missing secrets and contradictions are refused at start, with key, value and remedy.
+//! Unknown keys, missing secrets and contradictions are refused at start, with key, value and remedy
+//! ([`problem::Problem`]). **Never** prints the value of a secret. Data comes from one file and from the
+//! environment, and leaves as a [`Config`] that the other rooms need not check again.
+
+/// What does not fit together.
+mod check;
+/// The environment's part: names to keys.
+mod environment;
+/// From file and environment to a checked [`Config`].
+mod load;
+/// What is wrong with a configuration, for a person.
+pub mod problem;
+
+pub use load::load;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -35,6 +48,12 @@ pub struct Server {
     pub dangerous_disable_auth: bool,
     /// Largest request body after decompression.
     pub body_limit_mb: u32,
+    /// How long one request may take: 120.
+    pub request_timeout_s: u64,
+    /// Requests under way at once; what comes on top is answered 503 with Retry-After.
+    pub concurrency: usize,
+    /// How long requests under way may take to finish after SIGTERM: 30.
+    pub drain_timeout_s: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -42,6 +61,8 @@ pub struct Server {
 pub struct Store {
     /// `sqlite://mjumbe.db` or `postgres://…`.
     pub url: SecretString,
+    /// A file that holds the URL, so that a password is in neither the environment nor the configuration.
+    pub url_file: Option<PathBuf>,
     pub connections: u32,
 }
 
@@ -139,13 +160,16 @@ impl Default for Server {
             public_url: None,
             dangerous_disable_auth: false,
             body_limit_mb: 64,
+            request_timeout_s: 120,
+            concurrency: 512,
+            drain_timeout_s: 30,
         }
     }
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { url: SecretString::from("sqlite://mjumbe.db".to_owned()), connections: 8 }
+        Self { url: SecretString::from("sqlite://mjumbe.db".to_owned()), url_file: None, connections: 8 }
     }
 }
 

@@ -1,4 +1,5 @@
 //! The tests that run Mjumbe as its users do: over HTTP, with the sandbox on the other side, on SQLite
 //! and on PostgreSQL.
 
+mod config_refusals;
 mod rooms;

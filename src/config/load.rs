@@ -26,7 +26,7 @@ pub fn load(
         figment = figment.merge(Toml::string(&read(file)?));
     }
     let figment = figment.merge(Environment::new(variables));
-    let mut config: Config = figment.extract_lossy().map_err(|error| translate(error, file))?;
+    let mut config: Config = figment.extract_lossy().map_err(|error| translate(error, &figment, file))?;
     config.tenant.entry("default".to_owned()).or_default();
     resolve_paths(&mut config, file);
     let mut problems = read_secret_files(&mut config);
@@ -110,11 +110,11 @@ fn from_file(
     }
 }
 
-fn translate(error: figment::Error, file: Option<&Path>) -> Error {
-    Error { problems: error.into_iter().map(|error| problem_of(&error, file)).collect() }
+fn translate(error: figment::Error, figment: &Figment, file: Option<&Path>) -> Error {
+    Error { problems: error.into_iter().map(|error| problem_of(&error, figment, file)).collect() }
 }
 
-fn problem_of(error: &figment::Error, file: Option<&Path>) -> Problem {
+fn problem_of(error: &figment::Error, figment: &Figment, file: Option<&Path>) -> Problem {
     let key = error.path.join(".");
     match &error.kind {
         Kind::UnknownField(field, known) => unknown_key(&key, field, known),
@@ -138,8 +138,10 @@ fn problem_of(error: &figment::Error, file: Option<&Path>) -> Problem {
             Problem::new("invalid-value", &key, "cannot be used", "write it as text in quotes")
         }
         other => {
+            let value = figment.find_value(&key).ok().and_then(|value| value.into_string());
+            let value = value.map(|text| format!("`{text}`: ")).unwrap_or_default();
             let hint = "mjumbe.example.toml shows every setting";
-            Problem::new("invalid-value", &key, other.to_string(), hint)
+            Problem::new("invalid-value", &key, format!("{value}{other}"), hint)
         }
     }
 }

@@ -3,5 +3,17 @@
 //! **Knows no system's protocol**: a system's room implements [`destination::Destination`].
 //! Data comes from the store (changes, evaluations) and leaves only through a destination.
 
+/// Aggregate cells from their contributions.
+pub mod aggregate;
+/// When to try again.
+pub mod backoff;
+/// The circuit breaker of one destination.
+pub mod breaker;
+/// Requests an hour.
+pub mod budget;
 /// The far side, as the delivery engine sees it.
 pub mod destination;
+/// Names that stay.
+pub mod identity;
+/// Who has a place, and what goes out.
+pub mod slots;

@@ -26,7 +26,7 @@ pub struct Field {
 /// What may stand in a field, and what [`Target::build`] sees for it.
 #[derive(Debug, Clone)]
 pub enum Kind {
-    /// A VALUE; evaluated to a scalar, or left out where absent.
+    /// A VALUE; evaluated to a scalar, `{ "$link": { "resource": "Patient/1" } }` or null.
     Value,
     /// A VALUE that may give a list.
     Values,
@@ -44,7 +44,8 @@ pub enum Kind {
     Object(Shape),
     /// A list of nested objects.
     Objects(Shape),
-    /// A VALUE, or a nested object that has none of VALUE's keys (`{ options: [VALUE, VALUE] }`).
+    /// A VALUE, or a nested object that has none of VALUE's keys (`{ options: [VALUE, VALUE] }`); as soon
+    /// as a part of that object is absent, all of it is null.
     ValueOr(Shape),
 }
 
@@ -57,8 +58,10 @@ pub struct Evaluated<'a> {
     pub key: &'a str,
     pub withdraw: Withdraw,
     pub needs: &'a [String],
-    /// Evaluated fields, in the shape declared. Absent values are left out; a list of objects keeps
-    /// every object that `when` did not remove.
+    /// Evaluated fields, in the shape declared. A field that the file does not name is left out; one
+    /// that it names and whose value is absent is **null**, so that a target can tell "the default
+    /// combo" from "a combo that is not known". Lists and maps leave absent members out. A list of
+    /// objects keeps every object that `when` did not remove.
     pub fields: &'a Value,
     pub context: &'a Context<'a>,
 }

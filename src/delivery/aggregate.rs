@@ -132,8 +132,7 @@ mod tests {
         let bad = compute(&[contributed(Aggregate::Sum, "many", "", 1)]);
         assert_eq!(bad.unwrap_err().code, "count-amount-not-a-number");
         let huge = "79228162514264337593543950335";
-        let both =
-            [contributed(Aggregate::Sum, huge, "", 1), contributed(Aggregate::Sum, huge, "", 2)];
+        let both = [contributed(Aggregate::Sum, huge, "", 1), contributed(Aggregate::Sum, huge, "", 2)];
         assert_eq!(compute(&both).unwrap_err().code, "count-too-large");
     }
 }

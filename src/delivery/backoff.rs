@@ -21,7 +21,11 @@ pub fn wait_ms(attempts: u32, chance: f64) -> i64 {
 
 /// As [`wait_ms`], but soon for the first few: another request got in the way.
 pub fn collision_wait_ms(attempts: u32, chance: f64) -> i64 {
-    if attempts <= SOON_ATTEMPTS { jittered(SOON_MS, chance) } else { wait_ms(attempts - SOON_ATTEMPTS, chance) }
+    if attempts <= SOON_ATTEMPTS {
+        jittered(SOON_MS, chance)
+    } else {
+        wait_ms(attempts - SOON_ATTEMPTS, chance)
+    }
 }
 
 /// Whether transient failures since `first_failed_ms` have lasted longer than the horizon.

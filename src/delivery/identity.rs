@@ -26,9 +26,7 @@ pub fn destination_of(output: &Output) -> String {
 pub fn delivery_id(tenant: &str, mapping: &str, source: &str, output: &Output) -> String {
     let destination = destination_of(output);
     match output.nature {
-        Nature::Count => {
-            digest(&["count", tenant, &destination, mapping, &output.target_id, &output.lane])
-        }
+        Nature::Count => digest(&["count", tenant, &destination, mapping, &output.target_id, &output.lane]),
         Nature::State | Nature::Act => {
             let names = ["one", tenant, &destination, mapping, &output.target_id, source, &output.key];
             digest(&names)

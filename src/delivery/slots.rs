@@ -44,23 +44,19 @@ fn rank(part: &PartRow) -> (i64, &str) {
 
 fn won(slot: &SlotRow, parts: &[PartRow], winner: &PartRow) -> Decision {
     let mut decision = collect(
-        parts
-            .iter()
-            .filter(|part| part.wanted.is_some() && part.status != PartStatus::Cancelled)
-            .map(|part| {
+        parts.iter().filter(|part| part.wanted.is_some() && part.status != PartStatus::Cancelled).map(
+            |part| {
                 let next = if part.delivery_id == winner.delivery_id {
                     with_status(part, standing_of(slot, part))
                 } else {
                     superseded(part, &winner.delivery_id)
                 };
                 (part, next)
-            }),
+            },
+        ),
     );
-    decision.removed = parts
-        .iter()
-        .filter(|part| part.wanted.is_none())
-        .map(|part| part.delivery_id.clone())
-        .collect();
+    decision.removed =
+        parts.iter().filter(|part| part.wanted.is_none()).map(|part| part.delivery_id.clone()).collect();
     decision
 }
 

@@ -96,8 +96,8 @@ pub enum Refusal {
     #[error("{kind}/{id} does not exist")]
     NotFound { kind: String, id: String },
     /// A plan's own refusal, e.g. several matches of a conditional create.
-    #[error("{message}")]
-    Plan { status: u16, code: String, message: String, expression: Option<String> },
+    #[error("{0}")]
+    Plan(Box<crate::fhir::outcome::Outcome>),
     /// The queue is full: answer 503 with Retry-After.
     #[error("too many writes are waiting")]
     Busy,

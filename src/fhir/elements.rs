@@ -1,0 +1,290 @@
+//! The element table: what each R4 type and backbone may hold.
+//!
+//! Generated from the official definitions by `tools/r4-tables.py` (the format is described there),
+//! embedded, and parsed once. **Never** edited by hand.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
+
+static TABLE: LazyLock<Elements> = LazyLock::new(|| Elements::read(include_str!("tables/elements.txt")));
+
+/// The table, parsed.
+pub fn table() -> &'static Elements {
+    &TABLE
+}
+
+/// All types and backbones.
+pub struct Elements {
+    nodes: Vec<Node>,
+    by_name: HashMap<&'static str, usize>,
+    kinds: Vec<&'static str>,
+}
+
+/// A type (`HumanName`) or a backbone (`Patient.contact`).
+pub struct Node {
+    pub name: &'static str,
+    /// By JSON key; a choice has one key for each of its types.
+    pub keys: HashMap<&'static str, Key>,
+    /// Inherited ones first.
+    pub elements: Vec<Element>,
+}
+
+/// An element as the definitions have it.
+pub struct Element {
+    /// Without `[x]`.
+    pub name: &'static str,
+    pub required: bool,
+    pub many: bool,
+    pub choice: bool,
+}
+
+/// A JSON key of a node.
+pub struct Key {
+    /// Index into [`Node::elements`].
+    pub element: usize,
+    /// The R4 type found there: `string`, `HumanName`, `Patient.contact`, `Resource`.
+    pub kind: &'static str,
+    pub content: Content,
+    /// The codes of a required binding to a closed list.
+    pub codes: Option<&'static HashSet<&'static str>>,
+}
+
+/// How a key's value is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    Primitive(Primitive),
+    /// Index of a node.
+    Complex(usize),
+    /// Any resource: `contained`, `Bundle.entry.resource`.
+    Resource,
+}
+
+/// R4's primitive types. <https://hl7.org/fhir/R4/datatypes.html#primitive>
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Primitive {
+    Base64Binary,
+    Boolean,
+    Canonical,
+    Code,
+    Date,
+    DateTime,
+    Decimal,
+    Id,
+    Instant,
+    Integer,
+    Markdown,
+    Oid,
+    PositiveInt,
+    Text,
+    Time,
+    UnsignedInt,
+    Uri,
+    Url,
+    Uuid,
+    Xhtml,
+}
+
+impl Primitive {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "base64Binary" => Self::Base64Binary,
+            "boolean" => Self::Boolean,
+            "canonical" => Self::Canonical,
+            "code" => Self::Code,
+            "date" => Self::Date,
+            "dateTime" => Self::DateTime,
+            "decimal" => Self::Decimal,
+            "id" => Self::Id,
+            "instant" => Self::Instant,
+            "integer" => Self::Integer,
+            "markdown" => Self::Markdown,
+            "oid" => Self::Oid,
+            "positiveInt" => Self::PositiveInt,
+            "string" => Self::Text,
+            "time" => Self::Time,
+            "unsignedInt" => Self::UnsignedInt,
+            "uri" => Self::Uri,
+            "url" => Self::Url,
+            "uuid" => Self::Uuid,
+            "xhtml" => Self::Xhtml,
+            _ => return None,
+        })
+    }
+}
+
+/// One row as written in the table.
+struct Row {
+    name: &'static str,
+    required: bool,
+    many: bool,
+    kinds: Vec<&'static str>,
+    set: Option<&'static str>,
+}
+
+/// One node as written in the table.
+struct Written {
+    name: &'static str,
+    base: &'static str,
+    rows: Vec<Row>,
+}
+
+type CodeSets = HashMap<&'static str, &'static HashSet<&'static str>>;
+
+impl Elements {
+    /// The node of a type or backbone.
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.get(*self.by_name.get(name)?)
+    }
+
+    /// The node behind [`Content::Complex`].
+    pub fn at(&self, index: usize) -> Option<&Node> {
+        self.nodes.get(index)
+    }
+
+    /// The resource types, in alphabetical order.
+    pub fn kinds(&self) -> &[&'static str] {
+        &self.kinds
+    }
+
+    /// The table's own name of a resource type, if it is one.
+    pub fn kind(&self, name: &str) -> Option<&'static str> {
+        self.kinds.binary_search(&name).ok().and_then(|at| self.kinds.get(at).copied())
+    }
+
+    fn read(text: &'static str) -> Self {
+        let (mut written, mut kinds, mut sets) = (Vec::new(), Vec::new(), CodeSets::new());
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            if let Some(set) = line.strip_prefix("% ") {
+                let mut words = set.split(' ');
+                let name = words.next().unwrap_or_default();
+                sets.insert(name, Box::leak(Box::new(words.collect())));
+            } else if let Some(head) = line.strip_prefix("= ") {
+                let mut words = head.split(' ');
+                let name = words.next().unwrap_or_default();
+                written.push(Written { name, base: words.next().unwrap_or("-"), rows: Vec::new() });
+                if words.next().is_some() {
+                    kinds.push(name);
+                }
+            } else if let (Some(node), Some(row)) = (written.last_mut(), read_row(line)) {
+                node.rows.push(row);
+            }
+        }
+        kinds.sort_unstable();
+        let by_name: HashMap<_, _> =
+            written.iter().enumerate().map(|(index, node)| (node.name, index)).collect();
+        let nodes = written.iter().map(|node| resolve(node, &written, &by_name, &sets)).collect();
+        Self { nodes, by_name, kinds }
+    }
+}
+
+fn read_row(line: &'static str) -> Option<Row> {
+    let mut words = line.split(' ');
+    Some(Row {
+        name: words.next()?,
+        required: words.next()? != "0",
+        many: words.next()? == "*",
+        kinds: words.next()?.split(',').collect(),
+        set: words.next().and_then(|set| set.strip_prefix('!')),
+    })
+}
+
+/// A node with what it inherits, its choices spread over their JSON keys.
+fn resolve(node: &Written, all: &[Written], by_name: &HashMap<&'static str, usize>, sets: &CodeSets) -> Node {
+    let mut lineage = vec![node];
+    while let Some(base) = lineage.last().and_then(|last| base_of(last, all, by_name)) {
+        lineage.push(base);
+    }
+    let mut out = Node { name: node.name, keys: HashMap::new(), elements: Vec::new() };
+    for row in lineage.iter().rev().flat_map(|written| written.rows.iter()) {
+        let (name, choice) = match row.name.strip_suffix("[x]") {
+            Some(name) => (name, true),
+            None => (row.name, false),
+        };
+        let element = out.elements.len();
+        out.elements.push(Element { name, required: row.required, many: row.many, choice });
+        let codes = row.set.and_then(|set| sets.get(set).copied());
+        for &kind in &row.kinds {
+            let kind = kind.trim_start_matches(['@', '#']);
+            let key = if choice { choice_key(name, kind) } else { name };
+            out.keys.insert(key, Key { element, kind, content: content(kind, by_name), codes });
+        }
+    }
+    out
+}
+
+fn base_of<'a>(
+    node: &Written,
+    all: &'a [Written],
+    by_name: &HashMap<&'static str, usize>,
+) -> Option<&'a Written> {
+    let name = match node.base {
+        "R" => "Resource",
+        "D" => "DomainResource",
+        "E" => "Element",
+        "B" => "BackboneElement",
+        "-" => return None,
+        other => other,
+    };
+    all.get(*by_name.get(name)?)
+}
+
+/// `value` + `dateTime` = `valueDateTime`.
+fn choice_key(name: &str, kind: &str) -> &'static str {
+    let mut key = name.to_owned();
+    let mut letters = kind.chars();
+    key.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+    key.push_str(letters.as_str());
+    Box::leak(key.into_boxed_str())
+}
+
+fn content(kind: &str, by_name: &HashMap<&'static str, usize>) -> Content {
+    match (Primitive::named(kind), by_name.get(kind)) {
+        (Some(primitive), _) => Content::Primitive(primitive),
+        (None, Some(&index)) if kind != "Resource" => Content::Complex(index),
+        _ => Content::Resource,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_r4_resource_type_is_known() {
+        assert_eq!(table().kinds().len(), 147);
+        assert_eq!(table().kind("Patient"), Some("Patient"));
+        assert_eq!(table().kind("Resource"), None);
+        assert_eq!(table().kind("Nonsense"), None);
+    }
+
+    #[test]
+    fn types_inherit_and_choices_spread() {
+        let patient = table().node("Patient").unwrap();
+        assert!(
+            patient.keys.contains_key("deceasedBoolean") && patient.keys.contains_key("deceasedDateTime")
+        );
+        assert!(patient.keys.contains_key("id") && patient.keys.contains_key("contained"));
+        assert_eq!(
+            table().node("Age").unwrap().keys["value"].content,
+            Content::Primitive(Primitive::Decimal)
+        );
+        let item = table().node("Questionnaire.item").unwrap();
+        assert_eq!(item.keys["item"].kind, "Questionnaire.item");
+    }
+
+    #[test]
+    fn required_bindings_to_closed_lists_have_codes() {
+        let gender = table().node("Patient").unwrap().keys["gender"].codes.unwrap();
+        assert!(gender.contains("female") && gender.len() == 4);
+    }
+
+    #[test]
+    fn every_type_named_in_the_table_exists() {
+        for node in &table().nodes {
+            for (key, found) in &node.keys {
+                let known = found.kind == "Resource" || found.content != Content::Resource;
+                assert!(known, "{}.{key} has the unknown type {}", node.name, found.kind);
+            }
+        }
+    }
+}

@@ -1,0 +1,455 @@
+//! Is this JSON an R4 resource? Every fault with its FHIRPath and a stable code.
+//!
+//! Walks the resource along the element table: unknown elements, cardinality, arrays, choices,
+//! primitive formats, `_field` siblings, closed required bindings, contained resources and the
+//! invariants that hold for every element (`ele-1`, `ext-1`, `dom-*`). <https://hl7.org/fhir/R4/json.html>
+//! **Never** changes the resource and never repeats its content in an issue.
+
+mod contained;
+/// The formats of R4's primitive types.
+pub mod primitive;
+
+use serde_json::{Map, Value};
+
+use crate::fhir::elements::{Content, Element, Key, Node, Primitive, table};
+use crate::fhir::outcome::{Issue, IssueType, did_you_mean};
+
+/// Elements may be nested this deep.
+pub const MAX_DEPTH: usize = 64;
+/// A resource (or Bundle) may have this many elements.
+pub const MAX_ELEMENTS: usize = 1_000_000;
+/// Checking stops after this many faults.
+pub const MAX_ISSUES: usize = 50;
+
+/// Checks a resource. Empty: it is an R4 resource as far as its structure goes.
+pub fn check(resource: &Value) -> Vec<Issue> {
+    let mut walk = Walk { path: Vec::new(), issues: Vec::new(), elements: 0, contained: false };
+    walk.resource(resource);
+    walk.issues
+}
+
+/// One step of the path to where the walk is; turned into text only for a fault.
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Name(&'a str),
+    Index(usize),
+}
+
+struct Walk<'a> {
+    path: Vec<Step<'a>>,
+    issues: Vec<Issue>,
+    elements: usize,
+    contained: bool,
+}
+
+impl<'a> Walk<'a> {
+    fn place(&self) -> String {
+        let mut out = String::new();
+        for step in &self.path {
+            match step {
+                Step::Name(name) if out.is_empty() => out.push_str(name),
+                Step::Name(name) => {
+                    out.push('.');
+                    out.push_str(name);
+                }
+                Step::Index(index) => out.push_str(&format!("[{index}]")),
+            }
+        }
+        out
+    }
+
+    fn fault(&mut self, kind: IssueType, code: &'static str, text: impl Into<String>) {
+        self.report(Issue::error(kind, code, text));
+    }
+
+    fn report(&mut self, issue: Issue) {
+        if self.issues.len() < MAX_ISSUES {
+            let place = self.place();
+            self.issues.push(if place.is_empty() { issue } else { issue.at(place) });
+        }
+    }
+
+    /// Runs `check` one step further down.
+    fn inside(&mut self, step: Step<'a>, check: impl FnOnce(&mut Self)) {
+        self.path.push(step);
+        check(self);
+        self.path.pop();
+    }
+
+    /// False, with a fault, where a limit is reached.
+    fn within_limits(&mut self) -> bool {
+        self.elements += 1;
+        if self.path.len() > 2 * MAX_DEPTH {
+            self.fault(IssueType::TooCostly, "too-deep", "elements are nested too deep");
+        } else if self.elements == MAX_ELEMENTS {
+            self.fault(IssueType::TooCostly, "too-many-elements", "the resource has too many elements");
+        }
+        self.path.len() <= 2 * MAX_DEPTH && self.elements < MAX_ELEMENTS && self.issues.len() < MAX_ISSUES
+    }
+
+    fn resource(&mut self, value: &'a Value) {
+        let Some(object) = value.as_object() else {
+            return self.fault(IssueType::Structure, "not-an-object", "a resource is a JSON object");
+        };
+        let Some(kind) = object.get("resourceType").and_then(Value::as_str) else {
+            return self.fault(
+                IssueType::Structure,
+                "no-resource-type",
+                "resourceType is missing or not a string",
+            );
+        };
+        let Some(node) = table().kind(kind).and_then(|kind| table().node(kind)) else {
+            let known = did_you_mean(kind, table().kinds().iter().copied());
+            let issue =
+                Issue::error(IssueType::Structure, "unknown-type", "R4 has no resource type of this name");
+            return self.report(match known {
+                Some(known) => issue.hint(format!("did you mean {known}?")),
+                None => issue,
+            });
+        };
+        if self.path.is_empty() {
+            self.path.push(Step::Name(node.name));
+        }
+        self.object(node, object, true);
+        if object.contains_key("contained") {
+            self.contained_rules(object);
+        }
+    }
+
+    fn contained_rules(&mut self, object: &'a Map<String, Value>) {
+        if self.contained {
+            return self.fault(IssueType::Invariant, "dom-2", "a contained resource contains no others");
+        }
+        for (index, text, code) in contained::faults(object) {
+            self.path.extend([Step::Name("contained"), Step::Index(index)]);
+            self.fault(IssueType::Invariant, code, text);
+            self.path.truncate(self.path.len().saturating_sub(2));
+        }
+    }
+
+    fn object(&mut self, node: &'static Node, object: &'a Map<String, Value>, is_resource: bool) {
+        if !self.within_limits() {
+            return;
+        }
+        for (name, value) in object {
+            if is_resource && name == "resourceType" {
+                continue;
+            }
+            match name.strip_prefix('_') {
+                Some(base) if node.keys.contains_key(base) => self.sibling(node, base, name, object),
+                _ => match node.keys.get(name.as_str()) {
+                    Some(key) => {
+                        self.inside(Step::Name(name), |walk| walk.member(node, key, name, value, object))
+                    }
+                    None => self.unknown(node, name),
+                },
+            }
+        }
+        self.counts(node, object);
+        if !is_resource && !object.keys().any(|key| key != "id") {
+            self.fault(IssueType::Invariant, "ele-1", "an element has a value or children");
+        }
+        if node.name == "Extension" {
+            self.extension(object);
+        }
+    }
+
+    fn unknown(&mut self, node: &'static Node, name: &'a str) {
+        let close = did_you_mean(name, node.keys.keys().copied()).map(str::to_owned);
+        let text = format!("{} has no such element in R4", node.name);
+        let issue = Issue::error(IssueType::Structure, "unknown-element", text);
+        let issue = match close {
+            Some(close) => issue.hint(format!("did you mean {close}?")),
+            None => issue,
+        };
+        // A name that is not a name would make the path unreadable (and may be data): name its parent.
+        if !name.is_empty()
+            && name.len() <= 64
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        {
+            self.inside(Step::Name(name), |walk| walk.report(issue));
+        } else {
+            self.report(issue);
+        }
+    }
+
+    /// Required elements are there; a choice has one type.
+    fn counts(&mut self, node: &'static Node, object: &'a Map<String, Value>) {
+        let mut seen = vec![0usize; node.elements.len()];
+        for name in object.keys() {
+            let base = name.strip_prefix('_').unwrap_or(name);
+            let doubled = base.len() < name.len() && object.contains_key(base);
+            if let (false, Some(key)) = (doubled, node.keys.get(base))
+                && let Some(count) = seen.get_mut(key.element)
+            {
+                *count += 1;
+            }
+        }
+        for (element, count) in node.elements.iter().zip(seen) {
+            if element.required && count == 0 {
+                let text = format!("{} is required here", element_name(element));
+                self.inside(Step::Name(element.name), |walk| {
+                    walk.fault(IssueType::Required, "required-element", text);
+                });
+            } else if element.choice && count > 1 {
+                self.inside(Step::Name(element.name), |walk| {
+                    walk.fault(
+                        IssueType::Structure,
+                        "several-choices",
+                        "of a choice [x], one type may be present",
+                    );
+                });
+            }
+        }
+    }
+
+    fn member(
+        &mut self,
+        node: &'static Node,
+        key: &'static Key,
+        name: &'a str,
+        value: &'a Value,
+        object: &'a Map<String, Value>,
+    ) {
+        let many = node.elements.get(key.element).is_some_and(|element| element.many);
+        match value {
+            Value::Array(items) if many && items.is_empty() => {
+                self.fault(
+                    IssueType::Structure,
+                    "empty-array",
+                    "an array is not empty; leave the element out",
+                );
+            }
+            Value::Array(items) if many => {
+                let sibling = match key.content {
+                    Content::Primitive(_) => object.get(&format!("_{name}")).and_then(Value::as_array),
+                    _ => None,
+                };
+                for (index, item) in items.iter().enumerate() {
+                    let nothing =
+                        item.is_null() && sibling.and_then(|s| s.get(index)).is_some_and(Value::is_object);
+                    if !nothing {
+                        self.inside(Step::Index(index), |walk| walk.single(key, item));
+                    }
+                }
+            }
+            Value::Array(_) => {
+                self.fault(
+                    IssueType::Structure,
+                    "not-repeatable",
+                    "this element does not repeat: no array here",
+                );
+            }
+            _ if many => self.fault(
+                IssueType::Structure,
+                "array-expected",
+                "this element repeats: an array, even for one",
+            ),
+            _ => self.single(key, value),
+        }
+    }
+
+    fn single(&mut self, key: &'static Key, value: &'a Value) {
+        if value.is_null() {
+            return self.fault(
+                IssueType::Structure,
+                "null-value",
+                "JSON null is not used in FHIR; leave the element out",
+            );
+        }
+        match key.content {
+            Content::Primitive(kind) => self.primitive(key, kind, value),
+            Content::Resource => {
+                let nested = matches!(self.path.iter().rev().nth(1), Some(Step::Name("contained")));
+                let outer = std::mem::replace(&mut self.contained, nested);
+                self.resource(value);
+                self.contained = outer;
+            }
+            Content::Complex(index) => match (value.as_object(), table().at(index)) {
+                (Some(object), Some(node)) => self.object(node, object, false),
+                _ => self.fault(
+                    IssueType::Structure,
+                    "object-expected",
+                    format!("{} is a JSON object", key.kind),
+                ),
+            },
+        }
+    }
+
+    fn primitive(&mut self, key: &'static Key, kind: Primitive, value: &'a Value) {
+        if !self.within_limits() {
+            return;
+        }
+        if let Some(text) = primitive::fault(kind, value) {
+            return self.fault(IssueType::Value, "bad-value", text);
+        }
+        let (Some(codes), Some(code)) = (key.codes, value.as_str()) else { return };
+        if !codes.contains(code) {
+            let issue = Issue::error(
+                IssueType::CodeInvalid,
+                "unknown-code",
+                "this code is not in the required value set",
+            );
+            let mut known: Vec<&str> = codes.iter().copied().collect();
+            known.sort_unstable();
+            let hint = match did_you_mean(code, known.iter().copied()) {
+                Some(close) => format!("did you mean {close}?"),
+                None if known.len() <= 12 => format!("one of {}", known.join(", ")),
+                None => format!("one of the {} codes of its value set", known.len()),
+            };
+            self.report(issue.hint(hint));
+        }
+    }
+
+    /// `_field`: id and extensions of a primitive.
+    fn sibling(&mut self, node: &'static Node, base: &'a str, name: &'a str, object: &'a Map<String, Value>) {
+        let (Some(key), Some(value)) = (node.keys.get(base), object.get(name)) else { return };
+        let many = node.elements.get(key.element).is_some_and(|element| element.many);
+        if !matches!(key.content, Content::Primitive(_)) {
+            return self.unknown(node, name);
+        }
+        self.path.push(Step::Name(base));
+        match value {
+            Value::Array(items) if many => {
+                let values = object.get(base).and_then(Value::as_array);
+                if values.is_some_and(|values| values.len() != items.len()) {
+                    self.fault(
+                        IssueType::Structure,
+                        "unequal-arrays",
+                        "a field and its _field have equally many items",
+                    );
+                }
+                for (index, item) in items.iter().enumerate() {
+                    let valued =
+                        values.and_then(|values| values.get(index)).is_some_and(|value| !value.is_null());
+                    if !(item.is_null() && valued) {
+                        self.inside(Step::Index(index), |walk| walk.sibling_item(item, valued));
+                    }
+                }
+            }
+            Value::Object(_) if !many => self.sibling_item(value, object.contains_key(base)),
+            _ => self.fault(
+                IssueType::Structure,
+                "bad-sibling",
+                "_field is an object, or an array where the field is one",
+            ),
+        }
+        self.path.pop();
+    }
+
+    fn sibling_item(&mut self, value: &'a Value, valued: bool) {
+        let (Some(object), Some(node)) = (value.as_object(), table().node("Element")) else {
+            return self.fault(
+                IssueType::Structure,
+                "bad-sibling",
+                "_field holds objects with id and extension",
+            );
+        };
+        for (name, value) in object {
+            match node.keys.get(name.as_str()) {
+                Some(key) => {
+                    self.inside(Step::Name(name), |walk| walk.member(node, key, name, value, object))
+                }
+                None => self.unknown(node, name),
+            }
+        }
+        if object.is_empty() || (!valued && !object.contains_key("extension")) {
+            self.fault(IssueType::Invariant, "ele-1", "an element has a value or children");
+        }
+    }
+
+    /// `ext-1`: a value or extensions, not both.
+    fn extension(&mut self, object: &'a Map<String, Value>) {
+        let valued = object.keys().any(|key| key.starts_with("value") || key.starts_with("_value"));
+        if valued == object.contains_key("extension") {
+            self.fault(IssueType::Invariant, "ext-1", "an extension has either a value or extensions");
+        }
+    }
+}
+
+fn element_name(element: &Element) -> String {
+    let suffix = if element.choice { "[x]" } else { "" };
+    format!("{}{suffix}", element.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn check_text(resource: Value) -> Vec<String> {
+        check(&resource)
+            .iter()
+            .map(|issue| format!("{} {}", issue.code, issue.expression.first().map_or("", |e| e.as_str())))
+            .collect()
+    }
+
+    #[test]
+    fn a_good_patient_passes() {
+        let patient = json!({
+            "resourceType": "Patient", "id": "p1",
+            "text": {"status": "generated", "div": "<div xmlns=\"http://www.w3.org/1999/xhtml\">x</div>"},
+            "contained": [{"resourceType": "Organization", "id": "o", "name": "O"}],
+            "extension": [{"url": "http://example.org/w", "valueDecimal": 3.250}],
+            "name": [{"family": "A", "given": ["B", null], "_given": [null, {"extension": [{"url": "u", "valueCode": "x"}]}]}],
+            "birthDate": "1970-03", "_birthDate": {"id": "x"},
+            "deceasedBoolean": false,
+            "managingOrganization": {"reference": "#o"}
+        });
+        assert_eq!(check_text(patient), Vec::<String>::new());
+    }
+
+    #[test]
+    fn structural_faults_have_code_and_place() {
+        let cases = [
+            (json!({"resourceType": "Pateint"}), "unknown-type "),
+            (json!({"resourceType": "Patient", "nmae": []}), "unknown-element Patient.nmae"),
+            (json!({"resourceType": "Patient", "name": []}), "empty-array Patient.name"),
+            (json!({"resourceType": "Patient", "name": {"family": "x"}}), "array-expected Patient.name"),
+            (json!({"resourceType": "Patient", "birthDate": ["1970"]}), "not-repeatable Patient.birthDate"),
+            (json!({"resourceType": "Patient", "birthDate": "1970-13"}), "bad-value Patient.birthDate"),
+            (json!({"resourceType": "Patient", "gender": "femal"}), "unknown-code Patient.gender"),
+            (json!({"resourceType": "Patient", "active": null}), "null-value Patient.active"),
+            (json!({"resourceType": "Patient", "name": [{}]}), "ele-1 Patient.name[0]"),
+            (json!({"resourceType": "Patient", "name": ["x"]}), "object-expected Patient.name[0]"),
+            (
+                json!({"resourceType": "Patient", "deceasedBoolean": true, "deceasedDateTime": "2020"}),
+                "several-choices Patient.deceased",
+            ),
+            (
+                json!({"resourceType": "Patient", "link": [{"type": "refer"}]}),
+                "required-element Patient.link[0].other",
+            ),
+            (json!({"resourceType": "Patient", "extension": [{"url": "u"}]}), "ext-1 Patient.extension[0]"),
+            (json!({"resourceType": "Patient", "_name": [{"id": "x"}]}), "unknown-element Patient._name"),
+            (json!({"resourceType": "Patient", "_active": {}}), "ele-1 Patient.active"),
+            (
+                json!({"resourceType": "Patient", "name": [{"given": ["a", "b"], "_given": [{"id": "1"}]}]}),
+                "unequal-arrays Patient.name[0].given",
+            ),
+            (
+                json!({"resourceType": "Patient", "contained": [{"resourceType": "Organization", "id": "o", "name": "O"}]}),
+                "dom-3 Patient.contained[0]",
+            ),
+        ];
+        for (resource, expected) in cases {
+            assert_eq!(check_text(resource.clone()), [expected], "{resource}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_element_gets_a_suggestion() {
+        let issues = check(&json!({"resourceType": "Patient", "birthdate": "1970"}));
+        assert_eq!(issues[0].hint.as_deref(), Some("did you mean birthDate?"));
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let mut item = json!({"linkId": "x"});
+        for _ in 0..100 {
+            item = json!({"linkId": "x", "item": [item]});
+        }
+        let deep = json!({"resourceType": "QuestionnaireResponse", "status": "completed", "item": [item]});
+        assert!(check(&deep).iter().any(|issue| issue.code == "too-deep"));
+    }
+}

@@ -186,20 +186,6 @@ create table contribution (
 );
 create index contribution_source on contribution (tenant, mapping, rid);
 
--- This resource is that object over there.
-create table link (
-    tenant text not null,
-    destination text not null,
-    target text not null,
-    resource text not null,
-    remote text not null,
-    delivery_id text not null,
-    since_ms bigint not null,
-    primary key (tenant, destination, target, resource)
-);
-create index link_remote on link (tenant, destination, remote);
-create index link_resource on link (tenant, resource);
-
 -- One try to send one delivery; the HTTP exchanges of its batch are stored once and pointed at.
 create table attempt (
     tenant text not null,

@@ -4,6 +4,8 @@
 //! what one client asked for: it first asks the questions that only the group's own transaction can
 //! answer (conditional creates and references), then says, purely, what is to be written.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use crate::fhir::index::IndexRow;
 
 /// One new version of a resource or document.
@@ -103,4 +105,13 @@ pub enum Refusal {
     Busy,
     #[error("the store failed")]
     Store,
+}
+
+/// The wall clock in milliseconds since 1970 UTC.
+pub(crate) fn now_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_millis()).ok())
+        .unwrap_or(0)
 }

@@ -1,0 +1,227 @@
+-- The store: resources and documents, their versions, the search index, changes, links, cursors, tokens.
+--
+-- Every key starts with the tenant, so that a tenant is a contiguous part of every index, can be dropped
+-- on its own, and could one day be placed on a node of its own. There are no triggers, no sequences, no
+-- foreign keys and no advisory locks: numbers come from the tenant's clock row, and what belongs together
+-- is written in one transaction by one piece of code. The same tables exist on the other engine; what
+-- differs is marked "PostgreSQL:".
+--
+-- PostgreSQL: text is compared by its bytes (collate "C"), as SQLite does: prefixes can use an index, and
+-- both engines sort alike whatever the locale.
+
+-- One row a tenant, locked by each write group for as long as it writes. It gives the group its number,
+-- its millisecond (which no other group has, so that nobody who pages by _lastUpdated misses anything:
+-- a later millisecond cannot become visible before an earlier one) and the numbers of new resources.
+create table clock (
+    tenant    text collate "C" not null primary key,
+    commit_no bigint not null,
+    at_ms     bigint not null,
+    next_rid  bigint not null
+) with (fillfactor = 20);
+
+-- The current state of every resource (an R4 type) and document (a kind with a dot, such as rapidpro.run).
+-- Everything else names it by rid: eight bytes instead of a type and an id, and new rows go to the end of
+-- every index. A deleted one keeps its row, so that its version numbers go on.
+create table resource (
+    tenant     text collate "C" not null,
+    rid        bigint not null,
+    kind       text collate "C" not null,
+    id         text collate "C" not null,
+    version    bigint not null,
+    updated_ms bigint not null,
+    deleted    boolean not null,
+    primary key (tenant, rid)
+);
+create unique index resource_by_id on resource (tenant, kind, id);
+-- Searches without a sort run in rid order: stable while others write.
+create index resource_by_kind on resource (tenant, kind, rid);
+-- _lastUpdated, as a filter and as an order: every poller's loop.
+create index resource_by_time on resource (tenant, kind, updated_ms, rid);
+
+-- Every version, once; the current one too. Bodies lack id, versionId and lastUpdated, which are spliced in
+-- on the way out. codec: 0 raw, 1 zstd; 2 and up are kept for bodies encrypted with a numbered key. A
+-- deletion is a version without a body.
+create table version (
+    tenant     text collate "C" not null,
+    rid        bigint not null,
+    version    bigint not null,
+    commit_no  bigint not null,
+    updated_ms bigint not null,
+    method     text collate "C" not null,
+    origin     text collate "C" not null,
+    codec      bigint not null,
+    body       bytea,
+    primary key (tenant, rid, version)
+);
+-- PostgreSQL: bodies over a kilobyte are compressed already.
+alter table version alter column body set storage external;
+
+-- What mappings are fed: one row a version. The partition is a hash of the change's subject, so one
+-- subject's changes stay in order; the position is the group's number times 65,536 plus the place in it.
+create table change (
+    tenant    text collate "C" not null,
+    partition bigint not null,
+    position  bigint not null,
+    rid       bigint not null,
+    version   bigint not null,
+    primary key (tenant, partition, position)
+);
+
+-- The search index: one table for each search type of R4, holding the current versions only. The primary
+-- key serves replacing and sorting (all values of one resource); the other indexes serve searching, each
+-- led by the parameter, which is the hash of Type.code and so implies the type. Long values are shortened
+-- to a prefix and a hash before they are stored and before they are looked for: PostgreSQL's index rows
+-- hold at most 2,704 bytes.
+create table index_token (
+    tenant    text collate "C" not null,
+    rid       bigint not null,
+    parameter bigint not null,
+    ordinal   bigint not null,
+    system    text collate "C" not null,
+    code      text collate "C" not null,
+    text      text collate "C" not null,
+    primary key (tenant, rid, parameter, ordinal)
+);
+create index token_by_code on index_token (tenant, parameter, code, system, rid);
+-- `system|`: any code of one system.
+create index token_by_system on index_token (tenant, parameter, system, rid);
+-- `:text`
+create index token_by_text on index_token (tenant, parameter, text, rid) where text <> '';
+
+create table index_text (
+    tenant    text collate "C" not null,
+    rid       bigint not null,
+    parameter bigint not null,
+    ordinal   bigint not null,
+    normal    text collate "C" not null,
+    exact     text collate "C" not null,
+    primary key (tenant, rid, parameter, ordinal)
+);
+-- Starts with, contains, and sorting.
+create index text_by_normal on index_text (tenant, parameter, normal, rid);
+create index text_by_exact on index_text (tenant, parameter, exact, rid);
+
+-- [low, high) in milliseconds.
+create table index_date (
+    tenant    text collate "C" not null,
+    rid       bigint not null,
+    parameter bigint not null,
+    ordinal   bigint not null,
+    low       bigint not null,
+    high      bigint not null,
+    primary key (tenant, rid, parameter, ordinal)
+);
+create index date_by_low on index_date (tenant, parameter, low, high, rid);
+create index date_by_high on index_date (tenant, parameter, high, low, rid);
+
+-- [low, high]: what the written precision allows.
+create table index_number (
+    tenant    text collate "C" not null,
+    rid       bigint not null,
+    parameter bigint not null,
+    ordinal   bigint not null,
+    low       double precision not null,
+    high      double precision not null,
+    primary key (tenant, rid, parameter, ordinal)
+);
+create index number_by_low on index_number (tenant, parameter, low, high, rid);
+create index number_by_high on index_number (tenant, parameter, high, low, rid);
+
+create table index_quantity (
+    tenant    text collate "C" not null,
+    rid       bigint not null,
+    parameter bigint not null,
+    ordinal   bigint not null,
+    low       double precision not null,
+    high      double precision not null,
+    system    text collate "C" not null,
+    code      text collate "C" not null,
+    primary key (tenant, rid, parameter, ordinal)
+);
+create index quantity_by_low on index_quantity (tenant, parameter, low, high, rid);
+create index quantity_by_high on index_quantity (tenant, parameter, high, low, rid);
+
+-- A literal reference has kind and id, and a url only where it was absolute; a logical one an identifier.
+create table index_reference (
+    tenant     text collate "C" not null,
+    rid        bigint not null,
+    parameter  bigint not null,
+    ordinal    bigint not null,
+    kind       text collate "C" not null,
+    id         text collate "C" not null,
+    url        text collate "C" not null,
+    identifier text collate "C" not null,
+    primary key (tenant, rid, parameter, ordinal)
+);
+-- Forwards by value, and backwards for _revinclude.
+create index reference_by_id on index_reference (tenant, parameter, id, kind, rid);
+create index reference_by_url on index_reference (tenant, parameter, url, rid) where url <> '';
+create index reference_by_identifier on index_reference (tenant, parameter, identifier, rid)
+    where identifier <> '';
+
+create table index_uri (
+    tenant    text collate "C" not null,
+    rid       bigint not null,
+    parameter bigint not null,
+    ordinal   bigint not null,
+    uri       text collate "C" not null,
+    primary key (tenant, rid, parameter, ordinal)
+);
+create index uri_by_value on index_uri (tenant, parameter, uri, rid);
+
+-- Both halves of one component belong together, so composites have rows of their own.
+create table index_composite (
+    tenant       text collate "C" not null,
+    rid          bigint not null,
+    parameter    bigint not null,
+    ordinal      bigint not null,
+    first_value  text collate "C" not null,
+    second_value text collate "C" not null,
+    primary key (tenant, rid, parameter, ordinal)
+);
+create index composite_by_value on index_composite (tenant, parameter, first_value, second_value, rid);
+
+-- A remembered pair: this resource is that object at that destination. One resource has at most one object
+-- of a remote kind at a destination; one object may be several resources (a Person and her Practitioner).
+create table link (
+    tenant      text collate "C" not null,
+    destination text collate "C" not null,
+    kind        text collate "C" not null,
+    id          text collate "C" not null,
+    remote_kind text collate "C" not null,
+    remote_id   text collate "C" not null,
+    updated_ms  bigint not null,
+    primary key (tenant, destination, kind, id, remote_kind)
+);
+create index link_by_remote on link (tenant, destination, remote_kind, remote_id);
+
+-- Who may call. Only a hash of the token is kept. last_used_ms is coarse: written at most once an hour.
+create table token (
+    tenant       text collate "C" not null,
+    hash         bytea not null,
+    name         text collate "C" not null,
+    scope        text collate "C" not null,
+    created_ms   bigint not null,
+    last_used_ms bigint,
+    revoked_ms   bigint,
+    primary key (tenant, hash)
+);
+-- A name belongs to one living token.
+create unique index token_by_name on token (tenant, name) where revoked_ms is null;
+
+-- How far a poller has read, moved in the transaction that stores what it read.
+create table cursor (
+    tenant     text collate "C" not null,
+    name       text collate "C" not null,
+    value      text collate "C" not null,
+    updated_ms bigint not null,
+    primary key (tenant, name)
+);
+
+-- Things that a tenant must keep, such as the key that seals its page tokens.
+create table setting (
+    tenant text collate "C" not null,
+    name   text collate "C" not null,
+    value  bytea not null,
+    primary key (tenant, name)
+);

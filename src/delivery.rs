@@ -7,6 +7,8 @@
 pub mod aggregate;
 /// When to try again.
 pub mod backoff;
+/// Places, parts and deliveries as one transaction sees them.
+pub mod board;
 /// The circuit breaker of one destination.
 pub mod breaker;
 /// Requests an hour.
@@ -15,5 +17,7 @@ pub mod budget;
 pub mod destination;
 /// Names that stay.
 pub mod identity;
+/// What one evaluation wants, recorded.
+pub mod record;
 /// Who has a place, and what goes out.
 pub mod slots;

@@ -146,6 +146,7 @@ mod tests {
 
     fn part(delivery: &str, wanted: Option<&str>, authored_ms: i64) -> PartRow {
         PartRow {
+            destination: "d".to_owned(),
             slot: "s".to_owned(),
             delivery_id: delivery.to_owned(),
             wanted: wanted.map(str::to_owned),

@@ -3,6 +3,15 @@
 //! **Never** decides: who wins a place and what goes out is decided by the `delivery` room, inside
 //! transactions that are opened here. Rows come from the mapper, and are settled by the sender.
 
+mod board;
+mod row;
+
+pub use board::{
+    contributions_at, contributions_of, deliveries, deliveries_of_source, ensure_deliveries, lock_slots,
+    parts_at, parts_of, replace_contributions, slots, write_deliveries, write_parts, write_slots,
+};
+pub use row::DeliveryRow;
+
 /// Where a delivery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
@@ -75,9 +84,13 @@ pub struct Cause {
     pub hint: String,
 }
 
+/// A place on the far side: the destination's key (`dhis2.national`) and the slot's name.
+pub type Place = (String, String);
+
 /// One row of `part`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartRow {
+    pub destination: String,
     pub slot: String,
     pub delivery_id: String,
     /// Canonical JSON; `None`: to be removed there.
@@ -96,6 +109,7 @@ pub struct PartRow {
 /// One row of `slot`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SlotRow {
+    pub destination: String,
     pub slot: String,
     /// What the far side accepted last, as canonical JSON; `None`: nothing that we know of.
     pub sent: Option<String>,
@@ -103,4 +117,35 @@ pub struct SlotRow {
     pub sent_by: String,
     /// Something was sent, and no answer proved what became of it.
     pub in_doubt: bool,
+}
+
+impl PartRow {
+    pub fn place(&self) -> Place {
+        (self.destination.clone(), self.slot.clone())
+    }
+}
+
+impl SlotRow {
+    pub fn place(&self) -> Place {
+        (self.destination.clone(), self.slot.clone())
+    }
+}
+
+/// One row of `contribution`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ContributionRow {
+    pub delivery_id: String,
+    pub slot: String,
+    pub rid: i64,
+    pub output_key: String,
+    /// Tells apart contributions of one output to one cell.
+    pub ordinal: i64,
+    pub mapping: String,
+    pub target_id: String,
+    /// Canonical JSON object that the computed amount is added to.
+    pub cell: String,
+    pub aggregate: String,
+    pub amount: String,
+    pub distinct_key: String,
+    pub authored_ms: i64,
 }

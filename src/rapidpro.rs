@@ -1,1 +1,17 @@
-//! The RapidPro client, contacts, flows and runs. Does not know DHIS2.
+//! The RapidPro client, contacts, flows and runs.
+//!
+//! **Never** knows DHIS2, and never lets a webhook decide anything: polling is the truth. Runs, contacts
+//! and flows come in through [`poll`] and become documents and QuestionnaireResponses in the store;
+//! contacts go out through [`contact`], the `rapidpro.contact` target and its destination.
+//! Behaviour is taken from recorded answers of RapidPro 9.0 and from reading 7.4 to 26.
+
+/// Speaks API v2: token, budget, cursor paging, and one table that reads failures.
+pub mod client;
+/// Flow definitions, read for what their results mean.
+pub mod flow;
+/// A run and its flow become a typed QuestionnaireResponse.
+pub mod run;
+/// URNs: `tel:+…` in E.164, and what each scheme may hold.
+pub mod urn;
+/// What webhooks say: a hint that something happened.
+pub mod webhook;

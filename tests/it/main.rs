@@ -2,4 +2,5 @@
 //! and on PostgreSQL.
 
 mod config_refusals;
+mod rapidpro_reading;
 mod rooms;

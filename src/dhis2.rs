@@ -4,6 +4,8 @@
 //! leaves. Deliveries come in through [`crate::delivery::destination::Destination`] and leave as data value
 //! sets; metadata comes in as documents of the store.
 
+/// What an answer of the aggregate import means.
+pub mod answer;
 /// Periods: parse, write, contain, shift.
 pub mod period;
 /// Value types: what DHIS2 stores for a value, or why it would refuse it.

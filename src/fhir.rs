@@ -3,14 +3,20 @@
 //! **Never** does I/O and never knows the store. Working form of a resource is [`serde_json::Value`];
 //! fhirbolt's model (crate `mjumbe-fhir-model`) is the last check on the way in.
 
+/// FHIR's dates as ranges of time.
+pub mod dates;
 /// The element table of R4.
 pub mod elements;
 /// What search parameters extract from a resource: the rows of the search index.
 pub mod index;
 /// OperationOutcome: what is wrong, where, and what to do.
 pub mod outcome;
+/// The search parameters of R4.
+pub mod parameters;
 /// Searches, parsed: what the store turns into SQL.
 pub mod query;
+/// References: parsing, classifying, rewriting.
+pub mod reference;
 /// A checked resource and its stored form.
 pub mod resource;
 /// Is this JSON an R4 resource?

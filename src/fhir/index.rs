@@ -2,9 +2,86 @@
 //!
 //! One variant for each search type of R4 (<https://hl7.org/fhir/R4/search.html#ptypes>). Documents
 //! (runs, contacts, organisation units) use the same rows with parameters of their own, so that a
-//! mirror is looked up like a resource.
+//! mirror is looked up like a resource. The resource comes from `fhir::resource`, the rows go to the store.
+//! **Never** fails: what cannot be read as its type gives no row.
 
+mod composite;
+mod extract;
+/// Numbers and quantities.
+pub mod number;
+mod references;
+/// Text for search: lower case, without accents.
+pub mod text;
+mod times;
+mod token;
+
+use std::collections::HashSet;
+
+use jiff::tz::TimeZone;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
+
+use crate::fhir::parameters::{self, Parameter, Program, SearchType};
+use crate::fhir::reference;
+use extract::Found;
+
+/// A text in the index has at most this many characters.
+pub const MAX_TEXT: usize = 400;
+
+/// All rows of a resource, for all parameters of its type but `_id` and `_lastUpdated`, which the store
+/// holds itself. Dates without a zone are read in `zone`, the tenant's.
+pub fn rows(kind: &str, resource: &Value, zone: &TimeZone) -> Vec<IndexRow> {
+    let mut out = Vec::new();
+    for parameter in parameters::of(kind) {
+        if matches!(parameter.code, "_id" | "_lastUpdated") {
+            continue;
+        }
+        let mut values = values_of(parameter, resource, zone);
+        if values.len() > 1 {
+            let mut seen = HashSet::new();
+            values.retain(|value| seen.insert(format!("{value:?}")));
+        }
+        out.extend(values.into_iter().map(|value| IndexRow { parameter: parameter.key, value }));
+    }
+    out
+}
+
+fn values_of(parameter: &Parameter, resource: &Value, zone: &TimeZone) -> Vec<IndexValue> {
+    match &parameter.program {
+        Program::Paths(paths) => extract::paths(paths, resource)
+            .into_iter()
+            .flat_map(|found| values(parameter.search_type, found, zone))
+            .collect(),
+        Program::Exists(keys) => {
+            let held = |key: &&&str| resource.get(**key).is_some_and(|value| value != &Value::Bool(false));
+            let code = keys.iter().any(|key| held(&key)).to_string();
+            vec![IndexValue::Token { system: String::new(), code, text: String::new() }]
+        }
+        Program::Composite(pairs) => composite::values(pairs, resource, zone),
+    }
+}
+
+/// The index values of one found element, as its parameter's search type wants them.
+fn values(search_type: SearchType, found: Found<'_>, zone: &TimeZone) -> Vec<IndexValue> {
+    match search_type {
+        SearchType::Token => token::values(found),
+        SearchType::Text => text::values(found),
+        SearchType::Date => times::value(found, zone).into_iter().collect(),
+        SearchType::Number => number::number(found).into_iter().collect(),
+        SearchType::Quantity => number::quantities(found),
+        SearchType::Reference => references::values(found),
+        SearchType::Uri => uris(found),
+        SearchType::Composite => Vec::new(),
+    }
+}
+
+/// A uri as written; a canonical with a version also without it.
+fn uris(found: Found<'_>) -> Vec<IndexValue> {
+    let Some(uri) = found.value.as_str() else { return Vec::new() };
+    let bare = reference::split_canonical(uri).0;
+    let bare = (found.kind == "canonical" && bare != uri).then(|| IndexValue::Uri(text::bounded(bare)));
+    std::iter::once(IndexValue::Uri(text::bounded(uri))).chain(bare).collect()
+}
 
 /// A search parameter of one resource type, as a number: the first eight bytes of the SHA-256 of
 /// `Type.code`. Stable across machines and releases, so that it may be stored.
@@ -51,20 +128,22 @@ pub enum IndexValue {
         low: i64,
         high: i64,
     },
-    /// The implicit range of a number's precision: `[low, high]`.
+    /// `[low, high]`: the number itself twice, or the ends of a range.
     Number {
         low: f64,
         high: f64,
     },
-    /// As a number, with its unit (`system` and `code` empty where there is none).
+    /// As a number, with its unit (`system` and `code` empty where there is none; one more row, without
+    /// `system`, where the unit's text differs from its code). `<5` and half-open ranges end at `f64::MIN`
+    /// or `f64::MAX`.
     Quantity {
         low: f64,
         high: f64,
         system: String,
         code: String,
     },
-    /// `kind` and `id` of a literal reference (both empty for others); `url` as written, without the
-    /// version; `identifier` as `system|value` of a logical reference.
+    /// `kind` and `id` of a relative reference; `url` of an absolute one or a canonical, without the version;
+    /// `identifier` as `system|value` of a logical reference, which has a row of its own. The others are empty.
     Reference {
         kind: String,
         id: String,
@@ -96,3 +175,6 @@ pub struct Part {
     pub low: f64,
     pub high: f64,
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,7 +93,23 @@ pub struct PartMatch {
     pub range: Option<(Prefix, f64, f64)>,
 }
 
+/// How a range in a [`Match`] (`low`, `high`) compares with the range of a row.
 /// <https://hl7.org/fhir/R4/search.html#prefix>
+///
+/// | prefix | numbers: `[low, high]` both inclusive | dates: `[low, high)` |
+/// |---|---|---|
+/// | `Eq` | row.low >= low and row.high <= high | the same |
+/// | `Ne` | not `Eq` | the same |
+/// | `Gt` | row.high > high | row.high > high |
+/// | `Lt` | row.low < low | row.low < low |
+/// | `Ge` | row.high >= low | row.high > high or row.low >= low |
+/// | `Le` | row.low <= high | row.low < low or row.high <= high |
+/// | `Sa` | row.low > high | row.low >= high |
+/// | `Eb` | row.high < low | row.high <= low |
+/// | `Ap` | row.low <= high and row.high >= low | row.low < high and row.high > low |
+///
+/// For numbers, `Eq`, `Ne` and `Ap` carry the implicit range (of the precision, or 10 %); the others the
+/// number itself twice. A row of `_lastUpdated` is `[ms, ms + 1)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prefix {
     Eq,

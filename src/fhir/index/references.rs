@@ -1,0 +1,77 @@
+//! References, canonicals and uris as rows. <https://hl7.org/fhir/R4/search.html#reference>
+
+use serde_json::Value;
+
+use super::IndexValue;
+use super::extract::Found;
+use super::text::bounded;
+use crate::fhir::reference::{self, Literal};
+
+pub fn values(found: Found<'_>) -> Vec<IndexValue> {
+    let value = found.value;
+    match found.kind {
+        "Reference" => {
+            let literal = value.get("reference").and_then(Value::as_str).and_then(literal);
+            literal.into_iter().chain(logical(value)).collect()
+        }
+        // Bundle.composition and Bundle.message point at the resource itself.
+        "Resource" => {
+            let text = |key: &str| value.get(key).and_then(Value::as_str);
+            match (text("resourceType"), text("id")) {
+                (Some(kind), Some(id)) => vec![local(kind, id)],
+                _ => Vec::new(),
+            }
+        }
+        _ => value.as_str().and_then(canonical).into_iter().collect(),
+    }
+}
+
+fn local(kind: &str, id: &str) -> IndexValue {
+    IndexValue::Reference {
+        kind: bounded(kind),
+        id: bounded(id),
+        url: String::new(),
+        identifier: String::new(),
+    }
+}
+
+fn remote(url: &str) -> IndexValue {
+    IndexValue::Reference {
+        kind: String::new(),
+        id: String::new(),
+        url: bounded(url),
+        identifier: String::new(),
+    }
+}
+
+fn literal(text: &str) -> Option<IndexValue> {
+    match reference::parse(text) {
+        Literal::Relative { kind, id, .. } => Some(local(kind, id)),
+        Literal::Absolute { unversioned, .. } => Some(remote(unversioned)),
+        Literal::Urn(urn) => Some(remote(urn)),
+        Literal::Other(url) if url.contains(':') => Some(remote(url)),
+        Literal::Contained(_) | Literal::Conditional { .. } | Literal::Other(_) => None,
+    }
+}
+
+fn canonical(text: &str) -> Option<IndexValue> {
+    if text.starts_with('#') {
+        return None;
+    }
+    // Some parameters of type reference find plain ids and uris; a relative one is local.
+    match reference::parse(text) {
+        Literal::Relative { kind, id, .. } => Some(local(kind, id)),
+        _ => Some(remote(reference::split_canonical(text).0)),
+    }
+}
+
+fn logical(value: &Value) -> Option<IndexValue> {
+    let identifier = value.get("identifier")?;
+    let text = |key: &str| identifier.get(key).and_then(Value::as_str).unwrap_or_default();
+    let (system, value) = (text("system"), text("value"));
+    if value.is_empty() {
+        return None;
+    }
+    let identifier = bounded(&format!("{system}|{value}"));
+    Some(IndexValue::Reference { kind: String::new(), id: String::new(), url: String::new(), identifier })
+}

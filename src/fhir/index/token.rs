@@ -1,0 +1,56 @@
+//! Tokens: codes, identifiers, booleans. <https://hl7.org/fhir/R4/search.html#token>
+
+use serde_json::Value;
+
+use super::IndexValue;
+use super::extract::Found;
+use super::text::{bounded, normal};
+
+pub fn values(found: Found<'_>) -> Vec<IndexValue> {
+    let value = found.value;
+    match found.kind {
+        "CodeableConcept" => concept(value),
+        "Coding" => token(value, "code", string(value, "display")).into_iter().collect(),
+        "Identifier" => {
+            let text = value.pointer("/type/text").and_then(Value::as_str).unwrap_or_default();
+            token(value, "value", text).into_iter().collect()
+        }
+        "ContactPoint" => token(value, "value", "").into_iter().collect(),
+        _ => primitive(value).into_iter().collect(),
+    }
+}
+
+fn string<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A row for each coding, and one without a code for a text that is no coding's display.
+fn concept(value: &Value) -> Vec<IndexValue> {
+    let codings = value.get("coding").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let mut out: Vec<IndexValue> =
+        codings.iter().filter_map(|coding| token(coding, "code", string(coding, "display"))).collect();
+    let text = normal(string(value, "text"));
+    let shown =
+        out.iter().any(|row| matches!(row, IndexValue::Token { text: display, .. } if *display == text));
+    if !text.is_empty() && !shown {
+        out.push(IndexValue::Token { system: String::new(), code: String::new(), text });
+    }
+    out
+}
+
+fn token(value: &Value, code_key: &str, text: &str) -> Option<IndexValue> {
+    let (system, code) = (string(value, "system"), string(value, code_key));
+    if code.is_empty() && text.is_empty() && system.is_empty() {
+        return None;
+    }
+    Some(IndexValue::Token { system: bounded(system), code: bounded(code), text: normal(text) })
+}
+
+fn primitive(value: &Value) -> Option<IndexValue> {
+    let code = match value {
+        Value::String(text) => bounded(text),
+        Value::Bool(flag) => flag.to_string(),
+        _ => return None,
+    };
+    Some(IndexValue::Token { system: String::new(), code, text: String::new() })
+}

@@ -4,6 +4,8 @@
 //! leaves. Deliveries come in through [`crate::delivery::destination::Destination`] and leave as data value
 //! sets; metadata comes in as documents of the store.
 
+/// Reports and counts: targets and destination.
+pub mod aggregate;
 /// What an answer of the aggregate import means.
 pub mod answer;
 /// Periods: parse, write, contain, shift.

@@ -53,15 +53,15 @@ pub async fn record(tx: &mut Tx, wish: &Wish<'_>) -> Result<BTreeSet<String>, Er
         let new = wanted.counts.get(id).map(|row| row.destination.clone());
         places.extend(new.or(known).map(|destination| (destination, slot.clone())));
     }
-    let missing: Vec<DeliveryRow> =
-        wanted.states.values().chain(wanted.counts.values()).cloned().collect();
+    let missing: Vec<DeliveryRow> = wanted.states.values().chain(wanted.counts.values()).cloned().collect();
     let mut own = ids;
     own.extend(dirty.keys().map(|(id, _)| id.clone()));
     let mut board = Board::open(tx, wish.tenant, places, (&missing, &own)).await?;
     want(&mut board, &wanted);
     withdraw(&mut board, &wanted, &known);
     mark_dirty(&mut board, &dirty);
-    deliveries::replace_contributions(tx, wish.tenant, (wish.mapping, wish.rid), &wanted.contributions).await?;
+    deliveries::replace_contributions(tx, wish.tenant, (wish.mapping, wish.rid), &wanted.contributions)
+        .await?;
     board.settle_down(wish.moment);
     board.save(tx).await?;
     let busy = board.deliveries.values().filter(|row| row.status == Status::Waiting);
@@ -241,11 +241,9 @@ fn want(board: &mut Board, wanted: &Wanted) {
         let key = (part.delivery_id.clone(), part.place());
         let known = board.parts.get(&key);
         let next = match known {
-            Some(known) if known.wanted == part.wanted => PartRow {
-                authored_ms: part.authored_ms,
-                last: part.last,
-                ..known.clone()
-            },
+            Some(known) if known.wanted == part.wanted => {
+                PartRow { authored_ms: part.authored_ms, last: part.last, ..known.clone() }
+            }
             _ => part.clone(),
         };
         board.parts.insert(key, next);
@@ -271,11 +269,8 @@ fn renew(known: &mut DeliveryRow, new: &DeliveryRow) {
     known.withdraw.clone_from(&new.withdraw);
     known.link.clone_from(&new.link);
     known.withdrawn = false;
-    known.authored_ms = if new.nature == "count" {
-        known.authored_ms.max(new.authored_ms)
-    } else {
-        new.authored_ms
-    };
+    known.authored_ms =
+        if new.nature == "count" { known.authored_ms.max(new.authored_ms) } else { new.authored_ms };
 }
 
 /// Deliveries of this source that it wants no more.

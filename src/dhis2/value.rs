@@ -12,6 +12,8 @@ use std::str::FromStr;
 
 use rust_decimal::Decimal;
 
+pub use shape::is_uid;
+
 /// DHIS2 refuses longer ones.
 const TEXT_LIMIT: usize = 50_000;
 

@@ -80,7 +80,8 @@ pub(super) fn coordinate(text: &str) -> Option<String> {
 }
 
 /// `^[a-zA-Z][a-zA-Z0-9]{10}$`
-pub(crate) fn is_uid(text: &str) -> bool {
+/// Whether a text is written like a uid.
+pub fn is_uid(text: &str) -> bool {
     text.len() == 11
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
         && text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic())

@@ -247,9 +247,8 @@ pub async fn deliveries_of_source(
     mapping: &str,
     rid: i64,
 ) -> Result<Vec<DeliveryRow>, Error> {
-    let sql = format!(
-        "select {COLUMNS} from delivery where tenant = $1 and mapping = $2 and rid = $3 order by id"
-    );
+    let sql =
+        format!("select {COLUMNS} from delivery where tenant = $1 and mapping = $2 and rid = $3 order by id");
     let rows = db.all(sql, args![tenant, mapping, rid]).await?;
     rows.iter().map(DeliveryRow::read).collect()
 }
@@ -309,8 +308,9 @@ pub async fn contributions_at(
     delivery_id: &str,
     slot: &str,
 ) -> Result<Vec<ContributionRow>, Error> {
-    let sql =
-        format!("select {CONTRIBUTION} from contribution where tenant = $1 and delivery_id = $2 and slot = $3");
+    let sql = format!(
+        "select {CONTRIBUTION} from contribution where tenant = $1 and delivery_id = $2 and slot = $3"
+    );
     let rows = db.all(sql, args![tenant, delivery_id, slot]).await?;
     rows.iter().map(read_contribution).collect()
 }

@@ -19,5 +19,7 @@ pub mod query;
 pub mod reference;
 /// A checked resource and its stored form.
 pub mod resource;
+/// From a query string to a query.
+pub mod search;
 /// Is this JSON an R4 resource?
 pub mod structure;

@@ -142,7 +142,8 @@ pub enum IndexValue {
         system: String,
         code: String,
     },
-    /// `kind` and `id` of a relative reference; `url` of an absolute one or a canonical, without the version;
+    /// `kind` and `id` of a relative reference; `url` of an absolute one, without the version, or of a
+    /// canonical, without and (a row of its own) with its version;
     /// `identifier` as `system|value` of a logical reference, which has a row of its own. The others are empty.
     Reference {
         kind: String,
@@ -166,7 +167,7 @@ pub enum IndexValue {
 /// | string | empty | normalised text | 0 |
 /// | uri | empty | uri | 0 |
 /// | reference | type, empty for a url | id or url | 0 |
-/// | date | empty | empty | `[low, high)` in milliseconds |
+/// | date | empty | empty | `[low, high]` in milliseconds, both inclusive |
 /// | number, quantity | unit's system | unit's code | implicit range |
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Part {

@@ -68,18 +68,21 @@ pub enum Match {
         kind: String,
         id: String,
     },
+    /// An absolute url, urn or canonical; `url|version` is that version of a canonical only.
     ReferenceUrl(String),
     /// `:identifier`, as `system|value`.
     ReferenceIdentifier(String),
     Uri(String),
-    /// `:above`/`:below` come with the acceptance table.
     /// Both halves must hold on one row.
     Composite {
         first: PartMatch,
         second: PartMatch,
     },
-    /// `:missing`
-    Missing(bool),
+    /// `:missing`: whether the parameter has no row at all in the index of `by`.
+    Missing {
+        missing: bool,
+        by: SortBy,
+    },
 }
 
 /// What is wanted of one half of a composite row (`fhir::index::Part`). `None` is not asked.
@@ -89,7 +92,7 @@ pub struct PartMatch {
     pub code: Option<String>,
     /// The text is a prefix of the code (strings only).
     pub code_starts: Option<String>,
-    /// Compared as [`Match::Number`] is (or [`Match::Date`]: milliseconds, `high` exclusive).
+    /// Compared as [`Match::Number`] is, of dates too (milliseconds, both ends inclusive).
     pub range: Option<(Prefix, f64, f64)>,
 }
 
@@ -131,6 +134,7 @@ pub struct Sort {
     pub descending: bool,
 }
 
+/// An index, by search type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SortBy {
     Id,

@@ -42,7 +42,9 @@ fn part(value: IndexValue) -> Option<Part> {
             Part { system: kind, code: id, ..Part::default() }
         }
         IndexValue::Reference { url, .. } if !url.is_empty() => Part { code: url, ..Part::default() },
-        IndexValue::Date { low, high } => Part { low: low as f64, high: high as f64, ..Part::default() },
+        IndexValue::Date { low, high } => {
+            Part { low: low as f64, high: (high - 1) as f64, ..Part::default() }
+        }
         IndexValue::Number { low, high } => Part { low, high, ..Part::default() },
         IndexValue::Quantity { low, high, system, code } => Part { system, code, low, high },
         IndexValue::Reference { .. } | IndexValue::Composite { .. } => return None,

@@ -22,7 +22,7 @@ pub fn values(found: Found<'_>) -> Vec<IndexValue> {
                 _ => Vec::new(),
             }
         }
-        _ => value.as_str().and_then(canonical).into_iter().collect(),
+        _ => value.as_str().map(canonical).unwrap_or_default(),
     }
 }
 
@@ -54,14 +54,17 @@ fn literal(text: &str) -> Option<IndexValue> {
     }
 }
 
-fn canonical(text: &str) -> Option<IndexValue> {
+fn canonical(text: &str) -> Vec<IndexValue> {
     if text.starts_with('#') {
-        return None;
+        return Vec::new();
     }
-    // Some parameters of type reference find plain ids and uris; a relative one is local.
+    // Some parameters of type reference find plain uris; a relative one is local.
     match reference::parse(text) {
-        Literal::Relative { kind, id, .. } => Some(local(kind, id)),
-        _ => Some(remote(reference::split_canonical(text).0)),
+        Literal::Relative { kind, id, .. } => vec![local(kind, id)],
+        _ => match reference::split_canonical(text) {
+            (url, Some(_)) => vec![remote(url), remote(text)],
+            (url, None) => vec![remote(url)],
+        },
     }
 }
 

@@ -87,7 +87,7 @@ fn references() {
     assert_eq!(check(observation.clone(), "subject"), ["Group/1  "]);
     assert!(check(observation, "patient").is_empty());
     let response = json!({"resourceType": "QuestionnaireResponse", "questionnaire": "http://q|3"});
-    assert_eq!(check(response, "questionnaire"), ["/ http://q "]);
+    assert_eq!(check(response, "questionnaire"), ["/ http://q ", "/ http://q|3 "]);
 }
 
 #[test]

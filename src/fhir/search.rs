@@ -1,0 +1,261 @@
+//! From a query string to a [`Query`]: what the client asked for, or exactly what is wrong with it.
+//!
+//! The pairs come from the server (already percent-decoded), the [`Query`] goes to the store. What R4
+//! has but this server does not (chains, `_has`, `_filter` …) is refused rather than ignored, because
+//! ignoring it would answer with more than was asked for. Unknown names are ignored unless the client
+//! wants `handling=strict`. **Never** reads a clock: `now` is passed in. <https://hl7.org/fhir/R4/search.html>
+
+mod includes;
+mod value;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::fhir::index::ParameterKey;
+use crate::fhir::outcome::{IssueType, Outcome, did_you_mean};
+use crate::fhir::parameters::{self, SearchType};
+use crate::fhir::query::{Filter, Match, Parameter, Query, Sort, SortBy};
+
+/// A query string may have this many parameters.
+pub const MAX_PARAMETERS: usize = 100;
+/// A parameter may have this many values, separated by commas.
+pub const MAX_VALUES: usize = 2_000;
+/// The parameter that carries the page token.
+pub const PAGE: &str = "_getpages";
+
+/// What a search is read against.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// This server's FHIR base as clients see it: absolute references under it are local.
+    pub base: &'a str,
+    /// The tenant's zone, for dates without one.
+    pub zone: &'a TimeZone,
+    /// For the prefix `ap`, which is a tenth of the time between then and now.
+    pub now: Timestamp,
+    pub handling: Handling,
+}
+
+/// `Prefer: handling=…`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Handling {
+    /// Unknown parameters are ignored.
+    #[default]
+    Lenient,
+    /// Unknown parameters are refused.
+    Strict,
+}
+
+/// A search, parsed.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Search {
+    pub query: Query,
+    /// `_count`; 0 is the same as `_summary=count`.
+    pub count: Option<u32>,
+    pub includes: Vec<Include>,
+    pub revincludes: Vec<Include>,
+    pub total: Total,
+    pub summary: Summary,
+    /// The page token, as the client sent it.
+    pub page: Option<String>,
+    /// What was used, as the client wrote it: for the self link.
+    pub applied: Vec<(String, String)>,
+    /// Names that were ignored.
+    pub ignored: Vec<String>,
+}
+
+/// `_include` and `_revinclude`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Include {
+    /// The type that holds the reference.
+    pub source: &'static str,
+    /// The reference parameters to follow: one, or all for `*`.
+    pub parameters: Vec<ParameterKey>,
+    /// Only targets of this type.
+    pub target: Option<&'static str>,
+    /// Also from what was included (`:iterate`).
+    pub iterate: bool,
+}
+
+/// `_total`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Total {
+    /// Not asked for: the server may count.
+    #[default]
+    Unasked,
+    None,
+    Estimate,
+    Accurate,
+}
+
+/// `_summary`, as far as it is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Summary {
+    #[default]
+    Full,
+    /// Only the total.
+    Count,
+}
+
+/// Parses a search on `kind`.
+///
+/// # Errors
+/// An [`Outcome`] of status 400 that names the parameter, what is wrong, and a correction where one is near.
+pub fn parse(kind: &str, pairs: &[(String, String)], context: &Context<'_>) -> Result<Search, Outcome> {
+    if pairs.len() > MAX_PARAMETERS {
+        return Err(Outcome::error(
+            IssueType::TooCostly,
+            "too-many-parameters",
+            "a search has at most 100 parameters",
+        ));
+    }
+    let mut search =
+        Search { query: Query { kind: kind.to_owned(), ..Query::default() }, ..Search::default() };
+    for (name, value) in pairs {
+        // The format is the server's business; the page token goes into every link anew.
+        if name.is_empty() || matches!(name.as_str(), "_format" | "_pretty") {
+            continue;
+        }
+        if name == PAGE {
+            search.page = Some(value.clone());
+            continue;
+        }
+        let used = !value.is_empty()
+            && (result_parameter(&mut search, name, value)? || filter(&mut search, name, value, context)?);
+        if used {
+            search.applied.push((name.clone(), value.clone()));
+        } else {
+            search.ignored.push(name.clone());
+        }
+    }
+    Ok(search)
+}
+
+/// A refusal of one parameter.
+fn refused(name: &str, code: &'static str, text: &str) -> Outcome {
+    let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+    Outcome::error(IssueType::Invalid, code, format!("search parameter {shown}: {text}"))
+}
+
+fn not_supported(name: &str, what: &str) -> Outcome {
+    let mut outcome = refused(name, "not-supported", what);
+    if let Some(issue) = outcome.issues.first_mut() {
+        issue.kind = IssueType::NotSupported;
+    }
+    outcome.hint("GET metadata lists what this server can search by")
+}
+
+/// Parameters that shape the answer. True where it was one.
+fn result_parameter(search: &mut Search, name: &str, value: &str) -> Result<bool, Outcome> {
+    match name {
+        "_count" => {
+            let bad = || refused(name, "bad-number", "a whole number of entries");
+            search.count = Some(value.parse().map_err(|_| bad())?);
+        }
+        "_sort" => search.query.sort = sorts(&search.query.kind, value)?,
+        "_total" => {
+            search.total = match value {
+                "none" => Total::None,
+                "estimate" => Total::Estimate,
+                "accurate" => Total::Accurate,
+                _ => return Err(refused(name, "bad-value", "none, estimate or accurate")),
+            }
+        }
+        "_summary" if value == "count" => search.summary = Summary::Count,
+        // A summary leaves elements out to save bytes; answering with all of them is allowed.
+        "_summary" if !matches!(value, "true" | "text" | "data" | "false") => {
+            return Err(refused(name, "bad-value", "true, text, data, count or false"));
+        }
+        _ => match name.split_once(':').map_or((name, None), |(name, modifier)| (name, Some(modifier))) {
+            ("_include", modifier) => includes::forward(search, name, modifier, value)?,
+            ("_revinclude", modifier) => includes::reverse(search, name, modifier, value)?,
+            _ => return Ok(false),
+        },
+    }
+    Ok(!(name == "_summary" && value != "count"))
+}
+
+fn sorts(kind: &str, value: &str) -> Result<Vec<Sort>, Outcome> {
+    let keys: Vec<&str> = value.split(',').filter(|key| !key.is_empty()).collect();
+    if keys.len() > 5 {
+        return Err(refused("_sort", "too-many-values", "at most five keys"));
+    }
+    keys.into_iter().map(|key| sort(kind, key)).collect()
+}
+
+fn sort(kind: &str, key: &str) -> Result<Sort, Outcome> {
+    let (code, descending) = match key.strip_prefix('-') {
+        Some(code) => (code, true),
+        None => (key, false),
+    };
+    let (parameter, by) = match code {
+        "_id" => (Parameter::Id, SortBy::Id),
+        "_lastUpdated" => (Parameter::LastUpdated, SortBy::LastUpdated),
+        _ => {
+            let found = parameters::find(kind, code).ok_or_else(|| unknown(kind, "_sort", code))?;
+            let by = index_of(found.search_type)
+                .ok_or_else(|| refused("_sort", "not-supported", "a composite has no order"))?;
+            (Parameter::Indexed(found.key), by)
+        }
+    };
+    Ok(Sort { parameter, by, descending })
+}
+
+/// The index that holds a search type's rows. `None`: a composite.
+pub fn index_of(search_type: SearchType) -> Option<SortBy> {
+    Some(match search_type {
+        SearchType::Token => SortBy::Token,
+        SearchType::Text => SortBy::Text,
+        SearchType::Date => SortBy::Date,
+        SearchType::Number => SortBy::Number,
+        SearchType::Quantity => SortBy::Quantity,
+        SearchType::Reference => SortBy::Reference,
+        SearchType::Uri => SortBy::Uri,
+        SearchType::Composite => return None,
+    })
+}
+
+/// A name that the type does not have, with the nearest one that it has.
+fn unknown(kind: &str, place: &str, name: &str) -> Outcome {
+    let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+    let outcome = refused(place, "unknown-parameter", &format!("{kind} has no search parameter {shown}"));
+    match did_you_mean(name, parameters::of(kind).iter().map(|parameter| parameter.code)) {
+        Some(close) => outcome.hint(format!("did you mean {close}?")),
+        None => outcome,
+    }
+}
+
+/// A parameter that selects. True where it was one; false where it is to be ignored.
+fn filter(search: &mut Search, name: &str, value: &str, context: &Context<'_>) -> Result<bool, Outcome> {
+    let kind = search.query.kind.clone();
+    let (code, modifier) =
+        name.split_once(':').map_or((name, None), |(code, modifier)| (code, Some(modifier)));
+    match code {
+        "_has" => return Err(not_supported(name, "reverse chaining is not supported")),
+        "_list" | "_text" | "_content" | "_query" | "_filter" | "_type" => {
+            return Err(not_supported(name, "this parameter is not supported"));
+        }
+        "_contained" | "_containedType" | "_elements" | "_summary" => return Ok(false),
+        _ => {}
+    }
+    if code.contains('.') || modifier.is_some_and(|modifier| modifier.contains('.')) {
+        return Err(not_supported(name, "chained parameters are not supported"));
+    }
+    let Some(parameter) = parameters::find(&kind, code) else {
+        return match context.handling {
+            Handling::Strict => Err(unknown(&kind, name, code)),
+            Handling::Lenient => Ok(false),
+        };
+    };
+    let filter = value::filter(&value::Asked { parameter, name, modifier, context }, value)?;
+    search.query.filters.push(filter);
+    Ok(true)
+}
+
+/// A filter that holds for one token: for questions that the server itself asks.
+pub fn token_filter(kind: &str, code: &str, system: Option<&str>, value: &str) -> Filter {
+    let token = Match::Token { system: system.map(str::to_owned), code: Some(value.to_owned()) };
+    Filter { parameter: Parameter::Indexed(ParameterKey::new(kind, code)), any: vec![token], not: false }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! `_include` and `_revinclude`. <https://hl7.org/fhir/R4/search.html#revinclude>
+
+use super::{Include, Search, refused, unknown};
+use crate::fhir::elements::table;
+use crate::fhir::index::ParameterKey;
+use crate::fhir::outcome::{Outcome, did_you_mean};
+use crate::fhir::parameters::{self, SearchType};
+
+const MAX_INCLUDES: usize = 20;
+
+/// `_include=Observation:subject:Patient`, `_include=*`
+pub fn forward(search: &mut Search, name: &str, modifier: Option<&str>, value: &str) -> Result<(), Outcome> {
+    let iterate = iterates(name, modifier)?;
+    let value = if value == "*" { format!("{}:*", search.query.kind) } else { value.to_owned() };
+    let include = read(name, &value, iterate)?;
+    if !iterate && include.source != search.query.kind {
+        let text = format!("its source is the type searched, {}", search.query.kind);
+        return Err(
+            refused(name, "bad-include", &text).hint("use _include:iterate to follow what was included")
+        );
+    }
+    push(&mut search.includes, name, include)
+}
+
+/// `_revinclude=Observation:subject`
+pub fn reverse(search: &mut Search, name: &str, modifier: Option<&str>, value: &str) -> Result<(), Outcome> {
+    let include = read(name, value, iterates(name, modifier)?)?;
+    push(&mut search.revincludes, name, include)
+}
+
+fn push(list: &mut Vec<Include>, name: &str, include: Include) -> Result<(), Outcome> {
+    if list.len() >= MAX_INCLUDES {
+        return Err(refused(name, "too-many-values", "at most 20 of them"));
+    }
+    if !list.contains(&include) {
+        list.push(include);
+    }
+    Ok(())
+}
+
+fn iterates(name: &str, modifier: Option<&str>) -> Result<bool, Outcome> {
+    match modifier {
+        None => Ok(false),
+        // STU3's name, which OpenSRP uses.
+        Some("iterate" | "recurse") => Ok(true),
+        Some(_) => Err(refused(name, "unknown-modifier", "the only modifier is :iterate")),
+    }
+}
+
+fn read(name: &str, value: &str, iterate: bool) -> Result<Include, Outcome> {
+    let mut parts = value.split(':');
+    let source = parts.next().unwrap_or_default();
+    let source = table().kind(source).ok_or_else(|| unknown_kind(name, source))?;
+    let code = parts
+        .next()
+        .ok_or_else(|| refused(name, "bad-include", "written Type:parameter or Type:parameter:Target"))?;
+    let target = match parts.next() {
+        None | Some("") => None,
+        Some(target) => Some(table().kind(target).ok_or_else(|| unknown_kind(name, target))?),
+    };
+    Ok(Include { source, parameters: followed(name, source, code)?, target, iterate })
+}
+
+fn followed(name: &str, source: &str, code: &str) -> Result<Vec<ParameterKey>, Outcome> {
+    let references = || parameters::of(source).iter().filter(|p| p.search_type == SearchType::Reference);
+    if code == "*" {
+        return Ok(references().map(|parameter| parameter.key).collect());
+    }
+    match parameters::find(source, code) {
+        Some(found) if found.search_type == SearchType::Reference => Ok(vec![found.key]),
+        Some(_) => {
+            let codes: Vec<&str> = references().map(|parameter| parameter.code).collect();
+            let hint = format!("references of {source}: {}", codes.join(", "));
+            Err(refused(name, "bad-include", "only reference parameters can be followed").hint(hint))
+        }
+        None => Err(unknown(source, name, code)),
+    }
+}
+
+fn unknown_kind(name: &str, kind: &str) -> Outcome {
+    let outcome = refused(name, "unknown-type", "R4 has no resource type of this name");
+    match did_you_mean(kind, table().kinds().iter().copied()) {
+        Some(close) => outcome.hint(format!("did you mean {close}?")),
+        None => outcome,
+    }
+}

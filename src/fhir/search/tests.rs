@@ -1,0 +1,225 @@
+use super::*;
+use crate::fhir::query::{PartMatch, Prefix};
+
+fn parse_text(kind: &str, text: &str, handling: Handling) -> Result<Search, Outcome> {
+    let pairs: Vec<(String, String)> =
+        url::form_urlencoded::parse(text.as_bytes()).map(|(n, v)| (n.into_owned(), v.into_owned())).collect();
+    let zone = TimeZone::UTC;
+    let context = Context {
+        base: "http://us/fhir",
+        zone: &zone,
+        now: "2024-01-11T00:00:00Z".parse().unwrap(),
+        handling,
+    };
+    parse(kind, &pairs, &context)
+}
+
+fn check(kind: &str, text: &str) -> Vec<Match> {
+    let search = parse_text(kind, text, Handling::Strict).unwrap();
+    assert_eq!(search.query.filters.len(), 1, "{text}");
+    search.query.filters[0].any.clone()
+}
+
+/// code, text and hint of the refusal
+fn refusal(kind: &str, text: &str) -> String {
+    let outcome = parse_text(kind, text, Handling::Strict).unwrap_err();
+    assert_eq!(outcome.status, 400);
+    let issue = &outcome.issues[0];
+    format!("{}: {} / {}", issue.code, issue.text, issue.hint.as_deref().unwrap_or("-"))
+}
+
+fn token(system: Option<&str>, code: Option<&str>) -> Match {
+    Match::Token { system: system.map(str::to_owned), code: code.map(str::to_owned) }
+}
+
+fn reference(kind: &str, id: &str) -> Match {
+    Match::Reference { kind: kind.to_owned(), id: id.to_owned() }
+}
+
+#[test]
+fn tokens() {
+    assert_eq!(check("Patient", "identifier=7"), [token(None, Some("7"))]);
+    assert_eq!(
+        check("Patient", "identifier=urn:card|7,|8"),
+        [token(Some("urn:card"), Some("7")), token(Some(""), Some("8"))]
+    );
+    assert_eq!(check("Patient", "identifier=urn:card|"), [token(Some("urn:card"), None)]);
+    assert_eq!(check("Patient", "identifier=a%5C,b%5C|c"), [token(None, Some("a,b|c"))]);
+    // Codes are indexed without the system that the specification fixes.
+    assert_eq!(
+        check("Patient", "gender=http://hl7.org/fhir/administrative-gender|male"),
+        [token(None, Some("male"))]
+    );
+    assert_eq!(check("Observation", "code:text=Hémo"), [Match::TokenText("hemo".into())]);
+    assert!(parse_text("Patient", "gender:not=male", Handling::Strict).unwrap().query.filters[0].not);
+    assert_eq!(
+        check("Patient", "gender:missing=true"),
+        [Match::Missing { missing: true, by: SortBy::Token }]
+    );
+    assert!(
+        refusal("Patient", "gender:exact=x").starts_with("unknown-modifier: search parameter gender:exact")
+    );
+    assert!(refusal("Patient", "identifier:of-type=a|b|c").starts_with("not-supported"));
+}
+
+#[test]
+fn strings_and_uris() {
+    assert_eq!(check("Patient", "name=Núñ"), [Match::TextStarts("nun".into())]);
+    assert_eq!(check("Patient", "name:exact=Núñez"), [Match::TextExact("Núñez".into())]);
+    assert_eq!(check("Patient", "name:contains=ÑE"), [Match::TextContains("ne".into())]);
+    assert_eq!(
+        check("ValueSet", "url=http://a,http://b"),
+        [Match::Uri("http://a".into()), Match::Uri("http://b".into())]
+    );
+}
+
+#[test]
+fn dates() {
+    let day = 86_400_000;
+    let start = 1_704_067_200_000; // 2024-01-01
+    assert_eq!(
+        check("Patient", "birthdate=2024-01-01"),
+        [Match::Date { prefix: Prefix::Eq, low: start, high: start + day }]
+    );
+    assert_eq!(
+        check("Patient", "birthdate=ge2024-01-01"),
+        [Match::Date { prefix: Prefix::Ge, low: start, high: start + day }]
+    );
+    // now is ten days later: a tenth of that is a day.
+    assert_eq!(
+        check("Patient", "birthdate=ap2024-01-01"),
+        [Match::Date { prefix: Prefix::Ap, low: start - day, high: start + 2 * day }]
+    );
+    // OpenSRP's sync; a + that was not encoded is a space.
+    let expected = [Match::Date { prefix: Prefix::Gt, low: start + 123, high: start + 124 }];
+    assert_eq!(check("Patient", "_lastUpdated=gt2024-01-01T03:00:00.123%2B03:00"), expected);
+    assert_eq!(check("Patient", "_lastUpdated=gt2024-01-01T03:00:00.123+03:00"), expected);
+    assert!(refusal("Patient", "birthdate=yesterday").starts_with("bad-date"));
+}
+
+#[test]
+fn numbers_and_quantities() {
+    let Match::Number { prefix: Prefix::Eq, low, high } = check("RiskAssessment", "probability=0.5")[0]
+    else {
+        panic!()
+    };
+    assert!(low == 0.45 && high < 0.55 && high > 0.5499);
+    assert_eq!(
+        check("RiskAssessment", "probability=gt0.5"),
+        [Match::Number { prefix: Prefix::Gt, low: 0.5, high: 0.5 }]
+    );
+    let Match::Quantity { system, code, .. } = &check("Observation", "value-quantity=5.4|http://u|mg")[0]
+    else {
+        panic!()
+    };
+    assert_eq!((system.as_deref(), code.as_deref()), (Some("http://u"), Some("mg")));
+    let Match::Quantity { system, code, .. } = &check("Observation", "value-quantity=le5.4||mg")[0] else {
+        panic!()
+    };
+    assert_eq!((system.as_deref(), code.as_deref()), (None, Some("mg")));
+    assert!(refusal("Observation", "value-quantity=5|mg").starts_with("bad-quantity"));
+    assert!(refusal("Observation", "value-quantity=x").starts_with("bad-number"));
+}
+
+#[test]
+fn references() {
+    assert_eq!(check("Observation", "subject=Patient/1"), [reference("Patient", "1")]);
+    assert_eq!(
+        check("Observation", "subject=http://us/fhir/Patient/1/_history/2"),
+        [reference("Patient", "1")]
+    );
+    assert_eq!(check("Observation", "subject=1"), [reference("", "1")]);
+    assert_eq!(check("Observation", "patient=1"), [reference("Patient", "1")]);
+    assert_eq!(check("Observation", "subject:Patient=1"), [reference("Patient", "1")]);
+    assert_eq!(
+        check("Observation", "subject=http://x/fhir/Patient/1"),
+        [Match::ReferenceUrl("http://x/fhir/Patient/1".into())]
+    );
+    assert_eq!(
+        check("QuestionnaireResponse", "questionnaire=http://q|3"),
+        [Match::ReferenceUrl("http://q|3".into())]
+    );
+    assert_eq!(check("Observation", "subject:identifier=s|v"), [Match::ReferenceIdentifier("s|v".into())]);
+    assert!(refusal("Observation", "subject:Medication=1").starts_with("bad-target"));
+    assert!(refusal("Observation", "subject:Patient=Group/1").starts_with("bad-target"));
+    assert!(refusal("Observation", "subject:Patient.name=x").starts_with("not-supported"));
+    assert!(refusal("Observation", "subject.name=x").starts_with("not-supported"));
+    assert!(refusal("Patient", "_has:Observation:patient:code=1").starts_with("not-supported"));
+}
+
+#[test]
+fn composites() {
+    let found = check("Observation", "code-value-quantity=l|bp$gt5.4||mg");
+    let first = PartMatch { system: Some("l".into()), code: Some("bp".into()), ..PartMatch::default() };
+    let second =
+        PartMatch { code: Some("mg".into()), range: Some((Prefix::Gt, 5.4, 5.4)), ..PartMatch::default() };
+    assert_eq!(found, [Match::Composite { first, second }]);
+    assert!(refusal("Observation", "code-value-quantity=5").starts_with("bad-composite"));
+}
+
+#[test]
+fn ids_may_carry_their_type() {
+    assert_eq!(check("Location", "_id=Location/x,y"), [Match::Id("x".into()), Match::Id("y".into())]);
+}
+
+#[test]
+fn result_parameters() {
+    let search = parse_text(
+        "Observation",
+        "&_count=1000&_sort=-date,_id&_include=Observation:subject:Patient&_include:iterate=Patient:organization&_revinclude=Provenance:target&_total=accurate&_summary=count&_getpages=abc&_format=json",
+        Handling::Strict,
+    )
+    .unwrap();
+    assert_eq!((search.count, search.total, search.summary), (Some(1000), Total::Accurate, Summary::Count));
+    assert!(search.query.sort[0].descending && search.query.sort[0].by == SortBy::Date);
+    assert_eq!(search.includes[0].target, Some("Patient"));
+    assert!(search.includes[1].iterate && search.revincludes[0].source == "Provenance");
+    assert_eq!(search.page.as_deref(), Some("abc"));
+    assert_eq!(search.applied.len(), 7);
+    assert!(search.ignored.is_empty(), "{:?}", search.ignored);
+    let all = parse_text("Observation", "_include=*", Handling::Strict).unwrap();
+    assert!(all.includes[0].parameters.len() > 10);
+}
+
+#[test]
+fn refusals_name_the_parameter_and_what_was_meant() {
+    assert_eq!(
+        refusal("Patient", "birthdat=2024"),
+        "unknown-parameter: search parameter birthdat: Patient has no search parameter birthdat / did you mean birthdate?"
+    );
+    assert!(refusal("Patient", "_sort=famly").ends_with("did you mean family?"));
+    assert!(refusal("Patient", "name:contain=x").ends_with("did you mean :contains?"));
+    assert!(refusal("Patient", "_include=Patient:name").starts_with("bad-include"));
+    assert!(
+        refusal("Patient", "_include=Observation:subject")
+            .ends_with("use _include:iterate to follow what was included")
+    );
+    assert!(refusal("Patient", "_include=Pateint:link").ends_with("did you mean Patient?"));
+    assert!(refusal("Patient", "_count=x").starts_with("bad-number"));
+    assert!(refusal("Patient", "gender:missing=maybe").starts_with("bad-value"));
+}
+
+#[test]
+fn unknown_names_are_ignored_and_listed_unless_strict() {
+    let search =
+        parse_text("Patient", "summary=count&name=&foo=1&name=x&_elements=id", Handling::Lenient).unwrap();
+    assert_eq!(search.ignored, ["summary", "name", "foo", "_elements"]);
+    assert_eq!(search.applied, [("name".to_owned(), "x".to_owned())]);
+}
+
+/// Every parameter in the CapabilityStatement can be parsed.
+#[test]
+fn every_parameter_of_the_table_takes_a_value() {
+    for kind in crate::fhir::elements::table().kinds() {
+        for parameter in parameters::of(kind) {
+            let value = match parameter.search_type {
+                SearchType::Date => "2024",
+                SearchType::Number | SearchType::Quantity => "1",
+                SearchType::Composite => continue,
+                _ => "x",
+            };
+            let text = format!("{}={value}", parameter.code);
+            assert!(parse_text(kind, &text, Handling::Strict).is_ok(), "{kind}?{text}");
+        }
+    }
+}

@@ -7,6 +7,8 @@
 
 /// Speaks API v2: token, budget, cursor paging, and one table that reads failures.
 pub mod client;
+/// The `rapidpro.contact` target and the destination that upserts contacts.
+pub mod contact;
 /// Flow definitions, read for what their results mean.
 pub mod flow;
 /// A run and its flow become a typed QuestionnaireResponse.

@@ -26,6 +26,8 @@ pub enum Kind {
     Throttled,
     /// 5xx, no answer, or an answer that is not RapidPro's.
     Unavailable,
+    /// Nothing was sent: the time for sending was over.
+    OutOfTime,
 }
 
 /// Did the request ask for a change?
@@ -378,6 +380,7 @@ impl Fault {
             Kind::Throttled => FailureKind::Throttled,
             Kind::Suspended | Kind::Unavailable => FailureKind::Unavailable,
             Kind::Refused | Kind::Gone => FailureKind::Rejected,
+            Kind::OutOfTime => FailureKind::Collision,
         };
         Failure { kind, reason: self.reason(), unclear: self.unclear, retry_after: self.retry_after }
     }
@@ -389,5 +392,19 @@ impl Fault {
     /// Is it this request's own fault, rather than the far side's or the way's?
     pub fn is_permanent(&self) -> bool {
         matches!(self.kind, Kind::Refused | Kind::Gone)
+    }
+}
+
+/// The linked object is not there any more.
+pub fn gone(message: &str) -> Fault {
+    let row = TABLE.iter().find(|row| row.kind == Kind::Gone).unwrap_or(&FOREIGN);
+    Fault { message: message.to_owned(), ..of(row, None) }
+}
+
+/// The lease is half over: no request is begun any more.
+pub fn out_of_time() -> Fault {
+    Fault {
+        kind: Kind::OutOfTime,
+        ..silent("rapidpro-out-of-time", "there was no time left to send it", false)
     }
 }

@@ -1,0 +1,19 @@
+//! Contacts: the `rapidpro.contact` target, and the destination that upserts them.
+//!
+//! **Never** sends what the mapping file does not name, never takes a URN from a contact that means
+//! something, and never makes a contact without having looked for it by URN.
+//!
+//! A contact is known by its link to a resource, else by `find`, else by the owner of one of its URNs.
+//! Groups must exist: RapidPro takes names of existing groups only, and a group made by accident of a
+//! misspelling would be sent to nobody's attention; a missing one is refused with a hint.
+
+/// What a delivery asks of a contact, place by place.
+mod asked;
+/// Sends contacts to a workspace.
+pub mod destination;
+/// A contact as RapidPro shows it.
+mod shown;
+/// `rapidpro.contact` in mapping files.
+pub mod target;
+/// Finds, makes and changes one contact.
+mod upsert;

@@ -1,0 +1,476 @@
+//! Finds, makes and changes one contact.
+//!
+//! **Invariants:** a contact is made only after nobody was found by URN, one at a time within this
+//! process; after an unclear answer it is looked for again at once. URNs are changed only after the owner
+//! of each new one was looked up, because RapidPro 9.0 takes them silently from whoever has them. Groups
+//! go through `contact_actions`, which touches no other group, whereas `groups` in a contact's body
+//! replaces them all, and refuses smart groups that the contact is in.
+
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+
+use super::asked::{Asked, Place, not_active, urn_owned};
+use super::destination::Owners;
+use super::shown::Shown;
+use crate::delivery::destination::{Exchange, Outgoing, Reason, Settled, Verdict};
+use crate::rapidpro::client::fault::{self, Fault, Kind, Problem};
+use crate::rapidpro::client::{Call, Client, Method};
+
+/// A refused POST loses at least one part a time.
+const POSTS_MAX: usize = 8;
+
+/// One delivery on its way.
+pub(super) struct Upsert<'a> {
+    pub client: &'a Client,
+    pub owners: &'a Owners,
+    pub deadline: Instant,
+    pub exchanges: &'a mut Vec<Exchange>,
+}
+
+/// Who the contact is.
+enum Found {
+    /// Linked, and not looked at.
+    Known(String),
+    Shown(Shown),
+    Nobody,
+    /// Another resource's contact.
+    Foreign(Reason),
+}
+
+impl Upsert<'_> {
+    /// # Errors
+    /// [`Fault`] where nothing of the delivery was decided.
+    pub async fn run(&mut self, outgoing: &Outgoing) -> Result<Settled, Fault> {
+        let mut asked = Asked::read(outgoing);
+        match self.attempt(outgoing, &mut asked, outgoing.remote.as_deref()).await {
+            // The linked contact was deleted: the link is made again.
+            Err(gone) if gone.kind == Kind::Gone && outgoing.remote.is_some() => {
+                if asked.only_withdraws() {
+                    asked.decide(&Verdict::Accepted);
+                    return Ok(asked.settled(None));
+                }
+                asked.renew(&outgoing.body);
+                self.attempt(outgoing, &mut asked, None).await
+            }
+            other => other,
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        outgoing: &Outgoing,
+        asked: &mut Asked,
+        remote: Option<&str>,
+    ) -> Result<Settled, Fault> {
+        let made_before = self.owners.made();
+        let found = self.find(outgoing, asked, remote).await?;
+        let uuid = match found {
+            Found::Known(uuid) => self.change(asked, &uuid, None).await?,
+            Found::Shown(shown) => {
+                let uuid = shown.uuid.clone();
+                self.owners.claim(&uuid, outgoing.link.as_deref());
+                self.change(asked, &uuid, Some(shown)).await?
+            }
+            Found::Foreign(reason) => {
+                asked.decide(&Verdict::Refused(reason));
+                return Ok(asked.settled(None));
+            }
+            Found::Nobody if asked.only_withdraws() => {
+                asked.decide(&Verdict::Accepted);
+                return Ok(asked.settled(None));
+            }
+            Found::Nobody => match self.make(outgoing, asked, made_before).await? {
+                Some(uuid) => uuid,
+                None => return Ok(asked.settled(None)),
+            },
+        };
+        Ok(asked.settled(Some(uuid)))
+    }
+
+    async fn find(
+        &mut self,
+        outgoing: &Outgoing,
+        asked: &Asked,
+        remote: Option<&str>,
+    ) -> Result<Found, Fault> {
+        if let Some(uuid) = remote {
+            if asked.wanted_urns().is_none() {
+                return Ok(Found::Known(uuid.to_owned()));
+            }
+            return match self.shown(&[("uuid", uuid)]).await? {
+                Some(shown) => Ok(Found::Shown(shown)),
+                None => Err(gone()),
+            };
+        }
+        for (key, value) in candidates(&outgoing.body) {
+            let Some(shown) = self.shown(&[(key, &value)]).await? else { continue };
+            return Ok(match self.owners.foreign(&shown.uuid, outgoing.link.as_deref()).await? {
+                Some(other) => Found::Foreign(shared(&other)),
+                None => Found::Shown(shown),
+            });
+        }
+        Ok(Found::Nobody)
+    }
+
+    /// Makes the contact; nothing where RapidPro refused what it needs.
+    async fn make(
+        &mut self,
+        outgoing: &Outgoing,
+        asked: &mut Asked,
+        made_before: u64,
+    ) -> Result<Option<String>, Fault> {
+        let _one_at_a_time = self.owners.making().await;
+        // Another delivery may have made it while this one looked and waited.
+        if self.owners.made() != made_before
+            && let Some(uuid) = self.adopt(outgoing, asked).await?
+        {
+            return Ok(uuid);
+        }
+        let urns = outgoing.body.get("urns").cloned().unwrap_or(Value::Null);
+        let blank = asked.wanted_urns().is_none() || urns.as_array().is_none_or(Vec::is_empty);
+        if blank {
+            asked.decide(&Verdict::Refused(nobody()));
+            return Ok(None);
+        }
+        let (uuid, shown) = match self.create(asked, &urns).await {
+            Ok(Some(made)) => made,
+            Ok(None) => return Ok(None),
+            // Made after all, or by somebody else at the same moment: both show in a look-up.
+            Err(fault) if fault.unclear || is_taken(&fault) => {
+                return self.adopt(outgoing, asked).await?.ok_or(fault);
+            }
+            Err(fault) => return Err(fault),
+        };
+        self.owners.claim(&uuid, outgoing.link.as_deref());
+        compare(asked, &shown);
+        for item in asked.open().filter(|item| matches!(item.place, Place::Group(_))) {
+            item.verdict = Some(Verdict::Accepted);
+        }
+        self.act(asked, &uuid, false).await?;
+        Ok(Some(uuid))
+    }
+
+    /// Looks again, and goes on with who is there now: nothing where still nobody is, `None` inside where
+    /// it is another resource's.
+    async fn adopt(
+        &mut self,
+        outgoing: &Outgoing,
+        asked: &mut Asked,
+    ) -> Result<Option<Option<String>>, Fault> {
+        match self.find(outgoing, asked, None).await? {
+            Found::Shown(shown) => {
+                let uuid = shown.uuid.clone();
+                self.owners.claim(&uuid, outgoing.link.as_deref());
+                self.change(asked, &uuid, Some(shown)).await.map(|uuid| Some(Some(uuid)))
+            }
+            Found::Foreign(reason) => {
+                asked.decide(&Verdict::Refused(reason));
+                Ok(Some(None))
+            }
+            Found::Known(_) | Found::Nobody => Ok(None),
+        }
+    }
+
+    async fn create(&mut self, asked: &mut Asked, urns: &Value) -> Result<Option<(String, Shown)>, Fault> {
+        for _ in 0..POSTS_MAX {
+            if asked.wanted_urns().is_none() {
+                // Without an address the contact is not made; the rest waits for the URNs.
+                let reason = Reason::new(
+                    "rapidpro-contact-without-address",
+                    "the contact was not made, because its URNs were refused",
+                    "see the reason of the part `urns`",
+                );
+                asked.decide(&Verdict::Refused(reason));
+                return Ok(None);
+            }
+            let mut body = asked.body();
+            body.insert("urns".to_owned(), urns.clone());
+            body.retain(|_, value| !value.is_null());
+            let groups = asked.wanted_groups();
+            if !groups.is_empty() {
+                body.insert("groups".to_owned(), json!(groups));
+            }
+            self.owners.will_make();
+            match self.post("contacts", &[], &Value::Object(body)).await {
+                Ok(answer) => {
+                    let shown = Shown::read(&answer).ok_or_else(unreadable)?;
+                    return Ok(Some((shown.uuid.clone(), shown)));
+                }
+                Err(fault) if is_taken(&fault) => return Err(fault),
+                Err(fault) if fault.kind == Kind::Refused && asked.blame(&fault) => {}
+                Err(fault) if fault.kind == Kind::Refused => {
+                    asked.decide(&Verdict::Refused(fault.reason()));
+                    return Ok(None);
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Changes an existing contact and gives back its uuid.
+    async fn change(&mut self, asked: &mut Asked, uuid: &str, shown: Option<Shown>) -> Result<String, Fault> {
+        let activates = asked.items.iter().any(|item| {
+            item.place == Place::Status && item.wanted.as_ref().is_some_and(|wanted| wanted == "active")
+        });
+        if activates {
+            self.status(asked, uuid, "unblock").await?;
+        }
+        for _ in 0..POSTS_MAX {
+            let mut body = asked.body();
+            self.urns(asked, shown.as_ref(), &mut body).await?;
+            if body.is_empty() {
+                break;
+            }
+            match self.post("contacts", &[("uuid", uuid)], &Value::Object(body)).await {
+                Ok(answer) => {
+                    let after = Shown::read(&answer).ok_or_else(unreadable)?;
+                    compare(asked, &after);
+                    break;
+                }
+                Err(fault) if fault.kind == Kind::Refused => {
+                    if !asked.blame(&fault) {
+                        refuse_body(asked, &fault);
+                    }
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        let knows_active = shown.is_none_or(|shown| shown.active);
+        self.act(asked, uuid, !knows_active && !activates).await?;
+        Ok(uuid.to_owned())
+    }
+
+    /// Puts the URNs into a body: ours first, then those that others gave; those that we gave before and
+    /// no longer want are left out.
+    async fn urns(
+        &mut self,
+        asked: &mut Asked,
+        shown: Option<&Shown>,
+        body: &mut Map<String, Value>,
+    ) -> Result<(), Fault> {
+        let Some(item) = asked.wanted_urns() else { return Ok(()) };
+        let (Some(wanted), Some(shown)) = (item.wanted.as_ref().map(texts), shown) else {
+            // Taken back: the address stays. It may have been there before us, and the contact's
+            // messages hang on it.
+            decide(asked, &Place::Urns, &Verdict::Accepted);
+            return Ok(());
+        };
+        let before = item.sent.as_ref().map(texts).unwrap_or_default();
+        let kept = shown.urns.iter().filter(|urn| !wanted.contains(urn) && !before.contains(urn));
+        let list: Vec<String> = wanted.iter().chain(kept).cloned().collect();
+        if list == shown.urns {
+            decide(asked, &Place::Urns, &Verdict::Accepted);
+            return Ok(());
+        }
+        for urn in wanted.iter().filter(|urn| !shown.urns.contains(urn)) {
+            if let Some(reason) = self.owned(urn, &shown.uuid).await? {
+                decide(asked, &Place::Urns, &Verdict::Refused(reason));
+                return Ok(());
+            }
+        }
+        body.insert("urns".to_owned(), json!(list));
+        Ok(())
+    }
+
+    /// Why this URN cannot be had. A contact that RapidPro made of an incoming message, and that nobody
+    /// named or linked, gives it away.
+    async fn owned(&mut self, urn: &str, uuid: &str) -> Result<Option<Reason>, Fault> {
+        let owner = match self.shown(&[("urn", urn)]).await {
+            Ok(owner) => owner,
+            Err(fault) if fault.kind == Kind::Refused => return Ok(Some(fault.reason())),
+            Err(fault) => return Err(fault),
+        };
+        let Some(owner) = owner.filter(|owner| owner.uuid != uuid) else { return Ok(None) };
+        let linked = self.owners.foreign(&owner.uuid, None).await?.is_some();
+        Ok((linked || !owner.stub).then(urn_owned))
+    }
+
+    /// Groups and blocking, one by one.
+    async fn act(&mut self, asked: &mut Asked, uuid: &str, barred: bool) -> Result<(), Fault> {
+        let groups: Vec<(String, bool)> = asked
+            .open()
+            .filter_map(|item| match &item.place {
+                Place::Group(group) => Some((group.clone(), item.wanted.is_some())),
+                _ => None,
+            })
+            .collect();
+        for (group, add) in groups {
+            let place = Place::Group(group.clone());
+            if add && barred {
+                decide(asked, &place, &Verdict::Refused(not_active()));
+                continue;
+            }
+            let action = if add { "add" } else { "remove" };
+            let body = json!({"contacts": [uuid], "action": action, "group": group});
+            let verdict = self.action(&body).await;
+            // A group that is gone needs no removal.
+            self.note(asked, &place, verdict, !add)?;
+        }
+        let status = asked.open().find(|item| item.place == Place::Status).map(|item| item.wanted.clone());
+        match status {
+            Some(Some(wanted)) if wanted == "blocked" => self.status(asked, uuid, "block").await?,
+            Some(_) => decide(asked, &Place::Status, &Verdict::Accepted),
+            None => {}
+        }
+        Ok(())
+    }
+
+    async fn status(&mut self, asked: &mut Asked, uuid: &str, action: &str) -> Result<(), Fault> {
+        let verdict = self.action(&json!({"contacts": [uuid], "action": action})).await;
+        self.note(asked, &Place::Status, verdict, false)
+    }
+
+    async fn action(&mut self, body: &Value) -> Result<(), Fault> {
+        self.post("contact_actions", &[], body).await.map(drop).map_err(|mut fault| {
+            let contact = |complaint: &fault::FieldFault| {
+                complaint.field == "contacts" && complaint.problem == Problem::NoSuchObject
+            };
+            if fault.fields.iter().any(contact) {
+                fault.kind = Kind::Gone;
+            }
+            fault
+        })
+    }
+
+    /// Reads what became of one action. A fault of the way leaves this part for later once others are
+    /// decided.
+    fn note(
+        &self,
+        asked: &mut Asked,
+        place: &Place,
+        result: Result<(), Fault>,
+        absent_is_fine: bool,
+    ) -> Result<(), Fault> {
+        let fault = match result {
+            Ok(()) => return Ok(decide(asked, place, &Verdict::Accepted)),
+            Err(fault) => fault,
+        };
+        let missing = fault.fields.iter().any(|complaint| complaint.problem == Problem::NoSuchObject);
+        let inactive = fault.fields.iter().any(|complaint| complaint.problem == Problem::ContactNotActive);
+        match fault.kind {
+            Kind::Refused if missing && absent_is_fine => decide(asked, place, &Verdict::Accepted),
+            Kind::Refused if inactive => decide(asked, place, &Verdict::Refused(not_active())),
+            Kind::Refused if asked.blame(&fault) => {}
+            Kind::Refused => decide(asked, place, &Verdict::Refused(fault.reason())),
+            Kind::Gone => return Err(fault),
+            _ if asked.items.iter().any(|item| item.verdict.is_some()) => {
+                decide(asked, place, &Verdict::Later(fault.reason()));
+            }
+            _ => return Err(fault),
+        }
+        Ok(())
+    }
+
+    async fn shown(&mut self, query: &[(&str, &str)]) -> Result<Option<Shown>, Fault> {
+        let call = Call { method: Method::Get, endpoint: "contacts", query, body: None };
+        let answer = self.exchange(&call).await?;
+        let results = answer.get("results").and_then(Value::as_array).ok_or_else(unreadable)?;
+        Ok(results.first().and_then(Shown::read))
+    }
+
+    async fn post(&mut self, endpoint: &str, query: &[(&str, &str)], body: &Value) -> Result<Value, Fault> {
+        self.exchange(&Call { method: Method::Post, endpoint, query, body: Some(body) }).await
+    }
+
+    async fn exchange(&mut self, call: &Call<'_>) -> Result<Value, Fault> {
+        if Instant::now() >= self.deadline {
+            return Err(fault::out_of_time());
+        }
+        let (result, exchange) = self.client.exchange(call).await;
+        self.exchanges.push(exchange);
+        result
+    }
+}
+
+fn candidates(body: &Value) -> Vec<(&'static str, String)> {
+    let find = body.get("find").and_then(Value::as_str);
+    let urns = body.get("urns").map(texts).unwrap_or_default();
+    let mut found: Vec<(&'static str, String)> = Vec::new();
+    if let Some(find) = find {
+        let key = if uuid::Uuid::parse_str(find).is_ok() { "uuid" } else { "urn" };
+        found.push((key, find.to_owned()));
+    }
+    found.extend(urns.into_iter().map(|urn| ("urn", urn)));
+    found
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+fn decide(asked: &mut Asked, place: &Place, verdict: &Verdict) {
+    for item in asked.open().filter(|item| item.place == *place) {
+        item.verdict = Some(verdict.clone());
+    }
+}
+
+/// What RapidPro's answer shows of what was sent: 200 and 201 prove nothing about URNs and values.
+fn compare(asked: &mut Asked, after: &Shown) {
+    for item in asked.open() {
+        let verdict = match (&item.place, &item.wanted) {
+            (Place::Group(_) | Place::Status, _) => continue,
+            (Place::Urns, Some(wanted)) => {
+                let missing = texts(wanted).iter().any(|urn| !after.urns.contains(urn));
+                if missing { Verdict::Refused(urn_owned()) } else { Verdict::Accepted }
+            }
+            (Place::Field(key), Some(wanted)) if after.field(key).is_none() => {
+                Verdict::Refused(unread(key, wanted))
+            }
+            _ => Verdict::Accepted,
+        };
+        item.verdict = Some(verdict);
+    }
+}
+
+/// A refusal that names no place: all that was in the body.
+fn refuse_body(asked: &mut Asked, fault: &Fault) {
+    for item in asked.open().filter(|item| !matches!(item.place, Place::Group(_) | Place::Status)) {
+        item.verdict = Some(Verdict::Refused(fault.reason()));
+    }
+}
+
+fn unread(key: &str, wanted: &Value) -> Reason {
+    let digits = wanted.as_str().is_some_and(|text| text.starts_with(|c: char| c.is_ascii_digit()));
+    let hint = if digits {
+        "a number field takes digits and a point, a datetime field YYYY-MM-DD, a district its full path; `type` and `write` make them"
+    } else {
+        "see the field's type in RapidPro: number, datetime and location fields keep only what they can read"
+    };
+    Reason::new(
+        "rapidpro-field-not-read",
+        format!(
+            "RapidPro took the value of `{key}` but could not read it as the field's type: the field is empty"
+        ),
+        hint,
+    )
+}
+
+fn shared(other: &str) -> Reason {
+    Reason::new(
+        "rapidpro-contact-shared",
+        format!("the contact with this address is linked to {other}"),
+        "RapidPro has one contact for one phone: give this one another address, or leave it out with `when`",
+    )
+}
+
+fn nobody() -> Reason {
+    Reason::new(
+        "rapidpro-contact-not-found",
+        "`find` names no contact, and there are no URNs to make one with",
+        "give `urns` too, or wait until the contact exists and retry",
+    )
+}
+
+fn is_taken(fault: &Fault) -> bool {
+    fault.fields.iter().any(|complaint| complaint.problem == Problem::UrnTaken)
+}
+
+fn gone() -> Fault {
+    fault::gone("the linked contact does not exist any more")
+}
+
+fn unreadable() -> Fault {
+    fault::silent("rapidpro-answer-unreadable", "the answer is not a contact", true)
+}

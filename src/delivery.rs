@@ -13,11 +13,18 @@ pub mod board;
 pub mod breaker;
 /// Requests an hour.
 pub mod budget;
+/// A batch under a lease.
+pub mod claim;
+/// What a person may do.
+pub mod desk;
 /// The far side, as the delivery engine sees it.
 pub mod destination;
 /// Names that stay.
 pub mod identity;
 /// What one evaluation wants, recorded.
 pub mod record;
+/// What became of a batch.
+pub mod settle;
 /// Who has a place, and what goes out.
 pub mod slots;
+mod transaction;

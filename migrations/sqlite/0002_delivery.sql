@@ -133,6 +133,7 @@ create index delivery_due on delivery (tenant, destination, status, due_ms, orde
 create index delivery_lane on delivery (tenant, destination, lane, status, order_no);
 create index delivery_source on delivery (tenant, mapping, rid);
 create index delivery_updated on delivery (tenant, status, updated_ms, id);
+create index delivery_claimed on delivery (tenant, destination, lease_until_ms) where status = 'sending';
 
 -- What one delivery wants at one place. `wanted` is canonical JSON; null: to be removed there. `dirty`:
 -- a counted cell that is computed from its contributions when it is claimed.

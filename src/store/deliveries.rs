@@ -5,6 +5,8 @@
 
 mod board;
 mod row;
+/// What the sender reads and writes.
+pub mod sending;
 
 pub use board::{
     contributions_at, contributions_of, deliveries, deliveries_of_source, ensure_deliveries, lock_slots,

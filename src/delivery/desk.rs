@@ -1,0 +1,80 @@
+//! What a person may do with deliveries: try again, give up.
+
+use std::collections::BTreeSet;
+
+use super::board::{Board, Moment};
+use crate::store::db::Tx;
+use crate::store::deliveries::{self, Cause, PartRow, PartStatus, Status, sending};
+use crate::store::error::Error;
+
+/// Lets dead and cancelled parts of these deliveries go out again, now. Counted cells are computed anew.
+/// Gives how many deliveries wait by it.
+///
+/// # Errors
+/// The database's.
+pub async fn revive(tx: &mut Tx, tenant: &str, ids: &[String], now_ms: i64) -> Result<usize, Error> {
+    let revivable = |part: &PartRow| matches!(part.status, PartStatus::Dead | PartStatus::Cancelled);
+    let mut board = open(tx, tenant, ids).await?;
+    let counts: BTreeSet<String> =
+        board.deliveries.values().filter(|row| row.nature == "count").map(|row| row.id.clone()).collect();
+    for part in chosen(&board, ids).filter(|part| revivable(part)).collect::<Vec<_>>() {
+        let dirty = counts.contains(&part.delivery_id);
+        let next = PartRow { status: PartStatus::Waiting, cause: Cause::default(), dirty, ..part };
+        board.parts.insert((next.delivery_id.clone(), next.place()), next);
+    }
+    for id in ids {
+        if let Some(row) = board.deliveries.get_mut(id).filter(|row| row.status == Status::Waiting) {
+            row.due_ms = now_ms;
+            row.first_failed_ms = 0;
+            row.attempts = 0;
+        }
+    }
+    finish(tx, board, ids, now_ms, Status::Waiting).await
+}
+
+/// Gives up what of these deliveries was not accepted yet; what is under way is left alone. Another
+/// delivery that wants the same place gets it. A newer wish revives them. Gives how many were given up.
+///
+/// # Errors
+/// The database's.
+pub async fn cancel(tx: &mut Tx, tenant: &str, ids: &[String], now_ms: i64) -> Result<usize, Error> {
+    let mut board = open(tx, tenant, ids).await?;
+    let sending: BTreeSet<String> = board
+        .deliveries
+        .values()
+        .filter(|row| row.status == Status::Sending)
+        .map(|row| row.id.clone())
+        .collect();
+    let open_parts: Vec<PartRow> = chosen(&board, ids)
+        .filter(|part| matches!(part.status, PartStatus::Waiting | PartStatus::Dead))
+        .filter(|part| !sending.contains(&part.delivery_id))
+        .collect();
+    for part in open_parts {
+        let next = PartRow { status: PartStatus::Cancelled, dirty: false, cause: Cause::default(), ..part };
+        board.parts.insert((next.delivery_id.clone(), next.place()), next);
+    }
+    finish(tx, board, ids, now_ms, Status::Cancelled).await
+}
+
+async fn open(tx: &mut Tx, tenant: &str, ids: &[String]) -> Result<Board, Error> {
+    let parts = deliveries::parts_of(tx, tenant, ids).await?;
+    Board::open(tx, tenant, sending::places_of(&parts), (&[], ids)).await
+}
+
+fn chosen<'a>(board: &'a Board, ids: &'a [String]) -> impl Iterator<Item = PartRow> + 'a {
+    ids.iter().flat_map(|id| board.parts_of(id))
+}
+
+async fn finish(
+    tx: &mut Tx,
+    mut board: Board,
+    ids: &[String],
+    now_ms: i64,
+    wanted: Status,
+) -> Result<usize, Error> {
+    let order_no = board.deliveries.values().map(|row| row.order_no).max().unwrap_or(0);
+    board.settle_down(Moment { now_ms, order_no });
+    board.save(tx).await?;
+    let reached = |id: &&String| board.deliveries.get(*id).is_some_and(|row| row.status == wanted);
+    Ok(ids.iter().filter(reached).count())
+}

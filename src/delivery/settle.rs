@@ -1,0 +1,451 @@
+//! What became of a batch: the far side's answer, written in one transaction.
+//!
+//! **Invariant:** nothing is written for a delivery whose lease this process no longer holds; its next
+//! holder asks the far side again. A wish that changed while its predecessor was under way stays a wish.
+
+use std::collections::BTreeSet;
+
+use super::backoff;
+use super::board::{Board, Moment};
+use super::claim::{Batch, Claimed, ClaimedPart, cause, kill, portion, release};
+use super::destination::{Failure, FailureKind, Reason, Sent, Settled, Verdict};
+use super::identity::digest;
+use crate::store::db::Tx;
+use crate::store::deliveries::sending::{self, AttemptRow, ExchangeRow};
+use crate::store::deliveries::{self, DeliveryRow, PartRow, PartStatus, Place, Status};
+use crate::store::error::Error;
+
+/// Longest text of a stored request or answer, in bytes.
+const EXCHANGE_BYTES_MAX: usize = 65_536;
+
+/// Who settles.
+#[derive(Debug, Clone, Copy)]
+pub struct Settler<'a> {
+    pub tenant: &'a str,
+    /// `SYSTEM.NAME`
+    pub destination: &'a str,
+    /// This process, as it claimed.
+    pub owner: &'a str,
+    pub now_ms: i64,
+    pub horizon: std::time::Duration,
+    /// In 0..1, for jitter.
+    pub chance: f64,
+}
+
+/// What a settlement changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Outcome {
+    pub accepted: usize,
+    pub refused: usize,
+    pub later: usize,
+    /// Deliveries whose lease was lost: their answer was not written.
+    pub lost: usize,
+    /// Resources that are linked now: `Type/id`. Those who look for them are evaluated again.
+    pub linked: Vec<String>,
+}
+
+/// Writes what became of a batch.
+///
+/// # Errors
+/// The database's.
+pub async fn settle(
+    tx: &mut Tx,
+    settler: &Settler<'_>,
+    batch: &Batch,
+    sent: &Sent,
+) -> Result<Outcome, Error> {
+    let places: BTreeSet<Place> = batch
+        .deliveries
+        .iter()
+        .flat_map(|claimed| &claimed.parts)
+        .map(|part| (settler.destination.to_owned(), part.slot.clone()))
+        .collect();
+    let ids: Vec<String> = batch.deliveries.iter().map(|claimed| claimed.outgoing.id.clone()).collect();
+    let mut board = Board::open(tx, settler.tenant, places, (&[], &ids)).await?;
+    let mut outcome = Outcome::default();
+    let mut attempts = Vec::new();
+    let mut held = Vec::new();
+    for (index, claimed) in batch.deliveries.iter().enumerate() {
+        if !holds(&board, settler, claimed) {
+            outcome.lost += 1;
+            continue;
+        }
+        let lone = batch.deliveries.len() == 1;
+        let attempt = match &sent.result {
+            Ok(settled) => answered(&mut board, settler, claimed, settled.get(index), &mut outcome),
+            Err(failure) => failed(&mut board, settler, claimed, failure, lone, &mut outcome),
+        };
+        attempts.push(AttemptRow { batch: batch.id.clone(), ..attempt });
+        held.push((index, claimed));
+    }
+    halve(&mut board, batch, sent);
+    board.settle_down(Moment { now_ms: settler.now_ms, order_no: highest_order(&board) });
+    board.save(tx).await?;
+    write_links(tx, settler, &held, sent, &mut outcome).await?;
+    revive_needers(tx, settler, &board).await?;
+    sending::write_attempts(tx, settler.tenant, &attempts, &exchanges(settler, batch, sent)).await?;
+    Ok(outcome)
+}
+
+fn highest_order(board: &Board) -> i64 {
+    board.deliveries.values().map(|row| row.order_no).max().unwrap_or(0)
+}
+
+fn holds(board: &Board, settler: &Settler<'_>, claimed: &Claimed) -> bool {
+    board.deliveries.get(&claimed.outgoing.id).is_some_and(|row| {
+        row.status == Status::Sending && row.lease_owner == settler.owner && row.lease_fence == claimed.fence
+    })
+}
+
+/// The far side answered for this delivery, part by part.
+fn answered(
+    board: &mut Board,
+    settler: &Settler<'_>,
+    claimed: &Claimed,
+    settled: Option<&Settled>,
+    outcome: &mut Outcome,
+) -> AttemptRow {
+    let silent = Verdict::Later(Reason::new(
+        "answer-incomplete",
+        "the answer does not say what became of this part",
+        "it is sent again; if this goes on, please report it with `mjumbe deliveries show`",
+    ));
+    let mut worst = None;
+    let (mut refused, mut later) = (0, 0);
+    for (index, part) in claimed.parts.iter().enumerate() {
+        let verdict = settled.and_then(|settled| settled.parts.get(index)).unwrap_or(&silent);
+        match verdict {
+            Verdict::Accepted => {
+                outcome.accepted += 1;
+                accept(board, settler, claimed, part);
+            }
+            Verdict::Refused(reason) => {
+                refused += 1;
+                worst = Some(reason.clone());
+                refuse(board, settler, claimed, part, reason);
+            }
+            Verdict::Later(reason) => {
+                later += 1;
+                worst = worst.or_else(|| Some(reason.clone()));
+                explain(board, settler, claimed, part, reason);
+            }
+        }
+    }
+    outcome.refused += refused;
+    outcome.later += later;
+    let reason = worst.unwrap_or_else(|| Reason::new("", "", ""));
+    let gone = claimed.parts.len() - later;
+    if let Some(row) = board.deliveries.get_mut(&claimed.outgoing.id) {
+        release(row);
+        row.unclear = false;
+        if portion(&row.batch_group).is_none() {
+            row.batch_group.clear();
+        }
+        row.due_ms = settler.now_ms;
+        row.cause = cause(&reason);
+        if later == 0 || gone > 0 {
+            forgive(row);
+        }
+        if later > 0 {
+            postpone(row, settler, "later", backoff::wait_ms(attempts_after(row), settler.chance));
+        }
+    }
+    if later > 0 {
+        give_up_beyond_horizon(board, settler, claimed, &reason);
+    }
+    let word = match (refused, later) {
+        (0, 0) => "accepted",
+        (_, 0) => "refused",
+        _ => "later",
+    };
+    attempt_row(settler, claimed, word, &reason)
+}
+
+/// Something was settled: counting failures begins anew.
+fn forgive(row: &mut DeliveryRow) {
+    row.attempts = 0;
+    row.first_failed_ms = 0;
+    row.failure.clear();
+}
+
+fn attempts_after(row: &DeliveryRow) -> u32 {
+    u32::try_from(row.attempts.saturating_add(1)).unwrap_or(u32::MAX)
+}
+
+fn postpone(row: &mut DeliveryRow, settler: &Settler<'_>, failure: &str, wait_ms: i64) {
+    row.attempts = row.attempts.saturating_add(1);
+    failure.clone_into(&mut row.failure);
+    row.due_ms = settler.now_ms.saturating_add(wait_ms);
+    if row.first_failed_ms == 0 {
+        row.first_failed_ms = settler.now_ms;
+    }
+}
+
+fn place(settler: &Settler<'_>, part: &ClaimedPart) -> Place {
+    (settler.destination.to_owned(), part.slot.clone())
+}
+
+fn accept(board: &mut Board, settler: &Settler<'_>, claimed: &Claimed, part: &ClaimedPart) {
+    let place = place(settler, part);
+    if let Some(slot) = board.slots.get_mut(&place) {
+        slot.sent.clone_from(&part.wanted);
+        slot.sent_by.clone_from(&claimed.outgoing.id);
+        slot.in_doubt = false;
+    }
+}
+
+fn refuse(
+    board: &mut Board,
+    settler: &Settler<'_>,
+    claimed: &Claimed,
+    part: &ClaimedPart,
+    reason: &Reason,
+) {
+    certain_again(board, settler, part);
+    if let Some(row) = still_wanted(board, settler, claimed, part) {
+        kill(board, row, reason);
+    }
+}
+
+/// The request had no effect on this place.
+fn certain_again(board: &mut Board, settler: &Settler<'_>, part: &ClaimedPart) {
+    if let Some(slot) = board.slots.get_mut(&place(settler, part)) {
+        slot.in_doubt = part.was_in_doubt;
+    }
+}
+
+/// The stored part, where it still wants what was sent and nothing newer.
+fn still_wanted(
+    board: &Board,
+    settler: &Settler<'_>,
+    claimed: &Claimed,
+    part: &ClaimedPart,
+) -> Option<PartRow> {
+    let row = board.parts.get(&(claimed.outgoing.id.clone(), place(settler, part)))?;
+    (row.wanted == part.wanted && !row.dirty && row.status == PartStatus::Waiting).then(|| row.clone())
+}
+
+fn explain(
+    board: &mut Board,
+    settler: &Settler<'_>,
+    claimed: &Claimed,
+    part: &ClaimedPart,
+    reason: &Reason,
+) {
+    if let Some(row) = still_wanted(board, settler, claimed, part) {
+        let key = (row.delivery_id.clone(), row.place());
+        board.parts.insert(key, PartRow { cause: cause(reason), ..row });
+    }
+}
+
+fn give_up_beyond_horizon(board: &mut Board, settler: &Settler<'_>, claimed: &Claimed, reason: &Reason) {
+    let first_failed = board.deliveries.get(&claimed.outgoing.id).map_or(0, |row| row.first_failed_ms);
+    if !backoff::beyond_horizon(first_failed, settler.now_ms, settler.horizon) {
+        return;
+    }
+    for part in &claimed.parts {
+        if let Some(row) = still_wanted(board, settler, claimed, part) {
+            kill(board, row, reason);
+        }
+    }
+}
+
+/// The batch as a whole did not go through.
+fn failed(
+    board: &mut Board,
+    settler: &Settler<'_>,
+    claimed: &Claimed,
+    failure: &Failure,
+    lone: bool,
+    outcome: &mut Outcome,
+) -> AttemptRow {
+    if !failure.unclear {
+        claimed.parts.iter().for_each(|part| certain_again(board, settler, part));
+    }
+    if let Some(row) = board.deliveries.get_mut(&claimed.outgoing.id) {
+        release(row);
+        row.unclear = claimed.outgoing.unclear || failure.unclear;
+        row.due_ms = settler.now_ms;
+        row.cause = cause(&failure.reason);
+        if failure.kind == FailureKind::Rejected {
+            row.batch_group = if lone { narrower(claimed.parts.len()) } else { row.batch_group.clone() };
+        } else {
+            let wait = wait_ms(failure, attempts_after(row), settler.chance);
+            postpone(row, settler, kind_text(failure.kind), wait);
+        }
+    }
+    if failure.kind == FailureKind::Rejected {
+        if lone && claimed.parts.len() <= 1 {
+            outcome.refused += 1;
+            claimed.parts.iter().for_each(|part| refuse(board, settler, claimed, part, &failure.reason));
+        }
+    } else {
+        outcome.later += claimed.parts.len();
+        claimed.parts.iter().for_each(|part| explain(board, settler, claimed, part, &failure.reason));
+        give_up_beyond_horizon(board, settler, claimed, &failure.reason);
+    }
+    attempt_row(settler, claimed, kind_text(failure.kind), &failure.reason)
+}
+
+/// A lone delivery that was refused as a whole sends half as many parts at once.
+fn narrower(parts: usize) -> String {
+    format!("parts:{}", parts.div_ceil(2).max(1))
+}
+
+fn wait_ms(failure: &Failure, attempts: u32, chance: f64) -> i64 {
+    let asked = failure.retry_after.map(|after| i64::try_from(after.as_millis()).unwrap_or(i64::MAX));
+    let own = match failure.kind {
+        FailureKind::Collision => backoff::collision_wait_ms(attempts, chance),
+        FailureKind::Throttled => asked.unwrap_or_else(|| backoff::wait_ms(attempts, chance)),
+        FailureKind::Unavailable | FailureKind::Unauthorised | FailureKind::Rejected => {
+            backoff::wait_ms(attempts, chance)
+        }
+    };
+    own.max(asked.unwrap_or(0)).min(86_400_000)
+}
+
+/// As it is stored and printed.
+pub fn kind_text(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::Unavailable => "unavailable",
+        FailureKind::Throttled => "throttled",
+        FailureKind::Unauthorised => "unauthorised",
+        FailureKind::Rejected => "rejected",
+        FailureKind::Collision => "collision",
+    }
+}
+
+/// A batch that was refused as a whole goes again in two halves, each by itself.
+fn halve(board: &mut Board, batch: &Batch, sent: &Sent) {
+    let rejected = matches!(&sent.result, Err(failure) if failure.kind == FailureKind::Rejected);
+    if !rejected || batch.deliveries.len() < 2 {
+        return;
+    }
+    let half = batch.deliveries.len().div_ceil(2);
+    for (index, claimed) in batch.deliveries.iter().enumerate() {
+        let side = if index < half { "first" } else { "second" };
+        if let Some(row) = board.deliveries.get_mut(&claimed.outgoing.id)
+            && row.status != Status::Sending
+        {
+            row.batch_group = digest(&["half", &batch.id, side]);
+        }
+    }
+}
+
+fn attempt_row(settler: &Settler<'_>, claimed: &Claimed, outcome: &str, reason: &Reason) -> AttemptRow {
+    AttemptRow {
+        delivery_id: claimed.outgoing.id.clone(),
+        number: 0,
+        at_ms: settler.now_ms,
+        outcome: outcome.to_owned(),
+        cause: reason.code.clone(),
+        message: reason.message.clone(),
+        batch: String::new(),
+    }
+}
+
+async fn write_links(
+    tx: &mut Tx,
+    settler: &Settler<'_>,
+    held: &[(usize, &Claimed)],
+    sent: &Sent,
+    outcome: &mut Outcome,
+) -> Result<(), Error> {
+    let Ok(settled) = &sent.result else { return Ok(()) };
+    let name = settler.destination.split_once('.').map_or(settler.destination, |(_, name)| name);
+    for (index, claimed) in held {
+        let remote = settled.get(*index).and_then(|settled| settled.remote.as_deref());
+        let (Some(remote), Some(resource)) = (remote, claimed.outgoing.link.as_deref()) else { continue };
+        if claimed.outgoing.remote.as_deref() == Some(remote) {
+            continue;
+        }
+        let at = (name, claimed.outgoing.target.as_str());
+        sending::write_link(tx, settler.tenant, at, (resource, remote, settler.now_ms)).await?;
+        outcome.linked.push(resource.to_owned());
+    }
+    Ok(())
+}
+
+/// What was dead because it needed one of these is tried again.
+async fn revive_needers(tx: &mut Tx, settler: &Settler<'_>, board: &Board) -> Result<(), Error> {
+    let settled: BTreeSet<(String, i64)> = board
+        .deliveries
+        .values()
+        .filter(|row| row.status == Status::Settled && row.rid != 0)
+        .map(|row| (row.mapping.clone(), row.rid))
+        .collect();
+    for (mapping, rid) in settled {
+        let rows = deliveries::deliveries_of_source(tx, settler.tenant, &mapping, rid).await?;
+        let ids: Vec<String> = rows
+            .into_iter()
+            .filter(|row| row.status == Status::Dead && row.cause.code == "needs-not-settled")
+            .map(|row| row.id)
+            .collect();
+        if !ids.is_empty() {
+            super::desk::revive(tx, settler.tenant, &ids, settler.now_ms).await?;
+        }
+    }
+    Ok(())
+}
+
+fn exchanges(settler: &Settler<'_>, batch: &Batch, sent: &Sent) -> Vec<ExchangeRow> {
+    let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    sent.exchanges
+        .iter()
+        .zip(0..)
+        .map(|(exchange, ordinal)| ExchangeRow {
+            batch: batch.id.clone(),
+            ordinal,
+            at_ms: settler.now_ms,
+            method: exchange.method.clone(),
+            path: bounded(&exchange.path),
+            status: exchange.status.map_or(0, i64::from),
+            request: bounded(&exchange.request),
+            response: bounded(&exchange.response),
+            elapsed_ms: number(exchange.elapsed_ms),
+        })
+        .collect()
+}
+
+/// The beginning of a long text, cut between characters.
+fn bounded(text: &str) -> String {
+    if text.len() <= EXCHANGE_BYTES_MAX {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(EXCHANGE_BYTES_MAX);
+    let kept = text.get(..end).unwrap_or_default();
+    format!("{kept}… ({} bytes in all)", text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn failure(kind: FailureKind, retry_after: Option<Duration>) -> Failure {
+        Failure { kind, reason: Reason::new("x", "x", "x"), unclear: false, retry_after }
+    }
+
+    #[test]
+    fn the_far_sides_wait_is_kept_but_no_longer_than_a_day() {
+        let asked = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(wait_ms(&failure(FailureKind::Throttled, asked(90)), 1, 0.5), 90_000);
+        assert_eq!(wait_ms(&failure(FailureKind::Unavailable, asked(1)), 1, 0.5), 5_000);
+        assert_eq!(wait_ms(&failure(FailureKind::Unavailable, asked(u64::MAX)), 1, 0.5), 86_400_000);
+        assert_eq!(wait_ms(&failure(FailureKind::Collision, None), 1, 0.5), 1_000);
+    }
+
+    #[test]
+    fn portions_shrink_to_one() {
+        assert_eq!(narrower(8), "parts:4");
+        assert_eq!(narrower(3), "parts:2");
+        assert_eq!(narrower(2), "parts:1");
+    }
+
+    #[test]
+    fn long_bodies_are_cut_between_characters() {
+        let long = "é".repeat(EXCHANGE_BYTES_MAX);
+        assert!(bounded(&long).ends_with("(131072 bytes in all)"));
+    }
+}

@@ -23,8 +23,12 @@ pub mod destination;
 pub mod identity;
 /// What one evaluation wants, recorded.
 pub mod record;
+/// Sends what is due to one destination.
+pub mod sender;
 /// What became of a batch.
 pub mod settle;
+/// Wakes workers.
+pub mod signal;
 /// Who has a place, and what goes out.
 pub mod slots;
 mod transaction;

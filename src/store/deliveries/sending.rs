@@ -13,7 +13,7 @@ pub struct DestinationRow {
     pub owner: String,
     pub fence: i64,
     pub until_ms: i64,
-    /// `closed`, `open` or `refused` (credentials).
+    /// `closed` or `open`; why is in `cause`.
     pub circuit: String,
     pub circuit_until_ms: i64,
     pub failures: i64,

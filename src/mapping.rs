@@ -3,10 +3,33 @@
 //! **Pure**: no clock, no network, no database, no panic. Look-ups are asked for by [`lookup::Query`]
 //! and fetched by the caller. **Knows no system**: what `dhis2.report` means is told by its
 //! [`target::Target`], which the system's own room implements.
+//!
+//! [`program::load`] compiles a file or says everything that is wrong with it; [`evaluate::evaluate`]
+//! applies it to one change.
 
+/// What is wrong in a file, with its place.
+pub mod diagnostic;
+/// The document that expressions see.
+pub mod document;
+/// A program applied to a change.
+pub mod evaluate;
+/// VALUE and COND, compiled.
+pub mod expression;
 /// Look-ups that an evaluation asks its caller for.
 pub mod lookup;
 /// What an evaluation produces.
 pub mod output;
+/// JSONPath.
+pub mod path;
+/// Files, compiled.
+pub mod program;
+/// YAML with positions.
+pub mod source;
+/// What each step does to a value.
+pub mod steps;
+/// CSV tables beside a mapping.
+pub mod table;
 /// What a system's room tells the engine about a target.
 pub mod target;
+/// Where each value came from.
+pub mod trace;

@@ -1,0 +1,217 @@
+//! JSONPath (RFC 9535): compiled when the file is loaded, evaluated against a [`Scope`].
+//!
+//! A path that is singular by its syntax becomes direct steps; any other goes to jsonpath-rust, parsed
+//! once. What the RFC's compliance suite shows to be wrong in jsonpath-rust is refused here, at load, so
+//! that no mapping depends on it: filters in filters, ill-typed function calls, several selectors after
+//! `..`.
+
+mod check;
+
+use jsonpath_rust::parser::model::{JpQuery, Segment, Selector};
+use jsonpath_rust::parser::parse_json_path;
+use jsonpath_rust::query::js_path_process;
+use serde_json::{Map, Value};
+
+/// Longest path, in bytes.
+const MAX_LENGTH: usize = 600;
+/// Most values that one path may give; the rest is left out and told.
+pub const MAX_FOUND: usize = 1_000;
+
+/// A compiled path. It begins with a name: `$.resource…`, `$.answers…`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Path {
+    /// As written.
+    pub text: String,
+    /// The name after `$`.
+    pub root: String,
+    steps: Steps,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Steps {
+    /// Singular by syntax: at most one value.
+    Direct(Vec<Direct>),
+    /// Relative to the root's value.
+    Query(JpQuery),
+    /// A filter looks back at `$`: the whole document is put together for it.
+    Whole(JpQuery),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Direct {
+    Name(String),
+    Index(i64),
+}
+
+/// Why a text is no path that can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+impl Refusal {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None }
+    }
+
+    fn hint(mut self, hint: &str) -> Self {
+        self.hint = Some(hint.to_owned());
+        self
+    }
+}
+
+/// The names that an expression sees: `$.NAME`.
+#[derive(Debug, Clone, Default)]
+pub struct Scope<'a> {
+    names: Vec<(&'a str, std::borrow::Cow<'a, Value>)>,
+}
+
+impl<'a> Scope<'a> {
+    /// Adds a name that borrows its value.
+    pub fn bind(&mut self, name: &'a str, value: &'a Value) {
+        self.names.push((name, std::borrow::Cow::Borrowed(value)));
+    }
+
+    /// Adds a name that owns its value.
+    pub fn bind_owned(&mut self, name: &'a str, value: Value) {
+        self.names.push((name, std::borrow::Cow::Owned(value)));
+    }
+
+    /// The latest binding of a name.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.names.iter().rev().find(|(known, _)| *known == name).map(|(_, value)| value.as_ref())
+    }
+
+    /// How many bindings there are, for [`Scope::truncate`].
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Forgets the bindings made since there were `length`.
+    pub fn truncate(&mut self, length: usize) {
+        self.names.truncate(length);
+    }
+
+    fn whole(&self) -> Value {
+        let entries = self.names.iter().map(|(name, value)| ((*name).to_owned(), value.as_ref().clone()));
+        Value::Object(entries.collect::<Map<_, _>>())
+    }
+}
+
+/// What a path found.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    Nothing,
+    One(Value),
+    /// Several nodes, or one that is a list.
+    Several(Vec<Value>),
+}
+
+impl Path {
+    /// Compiles a path.
+    ///
+    /// # Errors
+    /// What is wrong with it, or what jsonpath-rust is known to get wrong.
+    pub fn compile(text: &str) -> Result<Self, Refusal> {
+        if text.len() > MAX_LENGTH {
+            return Err(Refusal::new(format!("the path is longer than {MAX_LENGTH} bytes")));
+        }
+        let query = parse_json_path(text).map_err(|_| {
+            Refusal::new(format!("`{text}` is not a JSONPath (RFC 9535)"))
+                .hint("names with other signs than letters, digits and `_` are written ['like-this']")
+        })?;
+        check::check(&query)?;
+        let mut segments = query.segments.iter();
+        let Some(Segment::Selector(Selector::Name(root))) = segments.next() else {
+            return Err(Refusal::new(format!("`{text}` does not begin with a name"))
+                .hint("paths begin with what they look at: $.resource, $.answers, or a name from `with`"));
+        };
+        let rest: Vec<Segment> = segments.cloned().collect();
+        let steps = match direct(&rest) {
+            Some(direct) => Steps::Direct(direct),
+            None if check::looks_back(&query) => Steps::Whole(query.clone()),
+            None => Steps::Query(JpQuery::new(rest)),
+        };
+        Ok(Self { text: text.to_owned(), root: root.clone(), steps })
+    }
+
+    /// Whether its syntax allows at most one node.
+    pub fn is_singular(&self) -> bool {
+        matches!(self.steps, Steps::Direct(_))
+    }
+
+    /// The nodes it selects, without null; at most [`MAX_FOUND`] of them.
+    pub fn nodes(&self, scope: &Scope<'_>) -> Vec<Value> {
+        match &self.steps {
+            Steps::Direct(steps) => self.walk(steps, scope).cloned().into_iter().collect(),
+            Steps::Query(query) => scope.get(&self.root).map(|root| select(query, root)).unwrap_or_default(),
+            Steps::Whole(query) => select(query, &scope.whole()),
+        }
+    }
+
+    fn walk<'s>(&self, steps: &[Direct], scope: &'s Scope<'_>) -> Option<&'s Value> {
+        let mut value = scope.get(&self.root)?;
+        for step in steps {
+            value = match step {
+                Direct::Name(name) => value.as_object()?.get(name)?,
+                Direct::Index(index) => element(value.as_array()?, *index)?,
+            };
+        }
+        Some(value).filter(|value| !value.is_null())
+    }
+
+    /// What it finds: null is nothing, a list is its elements.
+    pub fn find(&self, scope: &Scope<'_>) -> Found {
+        let mut values = Vec::new();
+        let mut list = false;
+        for node in self.nodes(scope) {
+            match node {
+                Value::Array(items) => {
+                    list = true;
+                    values.extend(items.into_iter().filter(|item| !item.is_null()));
+                }
+                other => values.push(other),
+            }
+        }
+        values.truncate(MAX_FOUND);
+        match values.len() {
+            0 => Found::Nothing,
+            1 if !list => values.pop().map_or(Found::Nothing, Found::One),
+            _ => Found::Several(values),
+        }
+    }
+}
+
+/// RFC 9535 section 2.3.3: a negative index counts from the end.
+fn element(items: &[Value], index: i64) -> Option<&Value> {
+    let position = if index < 0 {
+        items.len().checked_sub(usize::try_from(index.unsigned_abs()).ok()?)?
+    } else {
+        usize::try_from(index).ok()?
+    };
+    items.get(position)
+}
+
+fn select(query: &JpQuery, root: &Value) -> Vec<Value> {
+    let found = js_path_process(query, root).unwrap_or_default();
+    found.into_iter().map(|node| node.val().clone()).filter(|v| !v.is_null()).take(MAX_FOUND).collect()
+}
+
+fn direct(segments: &[Segment]) -> Option<Vec<Direct>> {
+    segments
+        .iter()
+        .map(|segment| match segment {
+            Segment::Selector(Selector::Name(name)) => Some(Direct::Name(name.clone())),
+            Segment::Selector(Selector::Index(index)) => Some(Direct::Index(*index)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

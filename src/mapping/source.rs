@@ -1,0 +1,354 @@
+//! YAML 1.2 as a tree in which every node knows its line and column.
+//!
+//! Aliases are expanded under a bound on the number of nodes, so a file cannot grow without limit.
+//! **Never** guesses: only `true` and `false` are booleans, a number with a leading zero is text, a
+//! key given twice is an error, map keys are text as written.
+
+use granit_parser::{Event, Parser, ScalarStyle, Span};
+use serde_json::Value;
+use std::collections::HashMap;
+
+use super::diagnostic::{Diagnostic, Place};
+
+/// Longest mapping file, in bytes.
+pub const MAX_BYTES: usize = 512 * 1024;
+/// Most nodes after aliases are expanded.
+pub const MAX_NODES: usize = 50_000;
+/// Deepest nesting.
+pub const MAX_DEPTH: usize = 48;
+
+/// A YAML node and where it begins.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    pub place: Place,
+    pub content: Content,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    /// The text, and whether it was written plain: only plain text can be a number or a boolean.
+    Scalar {
+        text: String,
+        plain: bool,
+    },
+    List(Vec<Node>),
+    Map(Vec<(Key, Node)>),
+}
+
+/// A key as written, and where.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Key {
+    pub text: String,
+    pub place: Place,
+}
+
+impl Node {
+    /// The value of a key of a map.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        match &self.content {
+            Content::Map(entries) => entries.iter().find(|(name, _)| name.text == key).map(|(_, node)| node),
+            _ => None,
+        }
+    }
+
+    /// The scalar's text as written.
+    pub fn text(&self) -> Option<&str> {
+        match &self.content {
+            Content::Scalar { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    /// What the node is as JSON: YAML's core schema, with leading zeros as text.
+    pub fn to_json(&self) -> Value {
+        match &self.content {
+            Content::Scalar { text, plain: false } => Value::String(text.clone()),
+            Content::Scalar { text, plain: true } => plain_scalar(text),
+            Content::List(items) => Value::Array(items.iter().map(Node::to_json).collect()),
+            Content::Map(entries) => {
+                Value::Object(entries.iter().map(|(key, node)| (key.text.clone(), node.to_json())).collect())
+            }
+        }
+    }
+
+    /// What it is, in words for an error.
+    pub fn what(&self) -> &'static str {
+        match self.content {
+            Content::Scalar { .. } => "a text",
+            Content::List(_) => "a list",
+            Content::Map(_) => "an object",
+        }
+    }
+
+    /// A few characters of the node for an error.
+    pub fn excerpt(&self) -> String {
+        self.text().unwrap_or_default().chars().take(80).collect()
+    }
+}
+
+/// `true`, `false`, null and JSON numbers; everything else is text.
+fn plain_scalar(text: &str) -> Value {
+    match text {
+        "true" => Value::Bool(true),
+        "false" => Value::Bool(false),
+        "" | "null" | "~" => Value::Null,
+        _ if is_json_number(text) => {
+            serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+        }
+        _ => Value::String(text.to_owned()),
+    }
+}
+
+/// JSON's grammar for numbers: no leading zero, no plus sign, no hexadecimal.
+fn is_json_number(text: &str) -> bool {
+    let first = text.bytes().next();
+    matches!(first, Some(b'-' | b'0'..=b'9')) && serde_json::from_str::<serde_json::Number>(text).is_ok()
+}
+
+/// Parses one YAML document.
+///
+/// # Errors
+/// The first mistake in its syntax, or every key that is given twice.
+pub fn parse(text: &str) -> Result<Node, Vec<Diagnostic>> {
+    if text.len() > MAX_BYTES {
+        let message = format!("the file has {} bytes; at most {MAX_BYTES} are read", text.len());
+        return Err(vec![Diagnostic::new("file-too-large", Place { line: 1, column: 1 }, message)]);
+    }
+    let mut builder = Builder::default();
+    let mut options = granit_parser::options! { block_nesting_limit: 64, flow_nesting_limit: 64 };
+    options.set_emit_comments(false);
+    for event in Parser::new_from_str_with_options(text, options) {
+        let (event, span) = event.map_err(|error| {
+            let message = format!("this is not YAML: {}", error.info());
+            vec![Diagnostic::new("yaml-syntax", marker_place(error.marker()), message)]
+        })?;
+        builder.take(&event, &span).map_err(|diagnostic| vec![diagnostic])?;
+    }
+    builder.finish()
+}
+
+fn marker_place(marker: &granit_parser::Marker) -> Place {
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    Place { line: number(marker.line()), column: number(marker.col()).saturating_add(1) }
+}
+
+/// Events to tree, without recursion.
+#[derive(Default)]
+struct Builder {
+    open: Vec<Open>,
+    root: Option<Node>,
+    anchors: HashMap<usize, Node>,
+    nodes: usize,
+    documents: usize,
+    duplicates: Vec<Diagnostic>,
+}
+
+struct Open {
+    node: Node,
+    anchor: usize,
+    key: Option<Key>,
+}
+
+impl Builder {
+    fn take(&mut self, event: &Event<'_>, span: &Span) -> Result<(), Diagnostic> {
+        let place = marker_place(&span.start);
+        match event {
+            Event::DocumentStart(..) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    return Err(Diagnostic::new(
+                        "yaml-several",
+                        place,
+                        "a file holds one mapping, not several",
+                    ));
+                }
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                self.no_tag(tag.is_some(), place)?;
+                let content = Content::Scalar { text: text.to_string(), plain: *style == ScalarStyle::Plain };
+                self.add(Node { place, content }, *anchor)?;
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                self.no_tag(tag.is_some(), place)?;
+                self.enter(Node { place, content: Content::List(Vec::new()) }, *anchor)?;
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                self.no_tag(tag.is_some(), place)?;
+                self.enter(Node { place, content: Content::Map(Vec::new()) }, *anchor)?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                if let Some(open) = self.open.pop() {
+                    self.add(open.node, open.anchor)?;
+                }
+            }
+            Event::Alias(anchor) => self.alias(*anchor, place)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn no_tag(&self, tagged: bool, place: Place) -> Result<(), Diagnostic> {
+        if tagged {
+            return Err(Diagnostic::new("yaml-tag", place, "YAML tags (`!name`) have no meaning here")
+                .hint("put text in quotes to keep it text"));
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, node: Node, anchor: usize) -> Result<(), Diagnostic> {
+        if self.open.len() >= MAX_DEPTH {
+            return Err(Diagnostic::new("yaml-too-deep", node.place, "nested too deeply"));
+        }
+        self.open.push(Open { node, anchor, key: None });
+        Ok(())
+    }
+
+    fn alias(&mut self, anchor: usize, place: Place) -> Result<(), Diagnostic> {
+        let Some(node) = self.anchors.get(&anchor).cloned() else {
+            return Err(Diagnostic::new("yaml-alias", place, "an alias (`*name`) within its own anchor"));
+        };
+        // The bound is checked before the copy is kept: aliases of aliases grow exponentially.
+        self.nodes = self.nodes.saturating_add(count(&node));
+        if self.open.len() + depth(&node) > MAX_DEPTH {
+            return Err(Diagnostic::new("yaml-too-deep", place, "nested too deeply"));
+        }
+        self.add(node, 0)
+    }
+
+    fn add(&mut self, node: Node, anchor: usize) -> Result<(), Diagnostic> {
+        self.nodes = self.nodes.saturating_add(1);
+        if self.nodes > MAX_NODES {
+            let message = format!("the file has more than {MAX_NODES} nodes once aliases are expanded");
+            return Err(Diagnostic::new("file-too-large", node.place, message));
+        }
+        if anchor > 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        let Some(parent) = self.open.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        match &mut parent.node.content {
+            Content::List(items) => items.push(node),
+            Content::Map(entries) => match parent.key.take() {
+                Some(key) => entries.push((key, node)),
+                None => parent.key = Some(Self::key(&mut self.duplicates, entries, &node)?),
+            },
+            Content::Scalar { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn key(told: &mut Vec<Diagnostic>, entries: &[(Key, Node)], node: &Node) -> Result<Key, Diagnostic> {
+        let Content::Scalar { text, plain } = &node.content else {
+            return Err(Diagnostic::new("yaml-key", node.place, "a key must be text")
+                .hint("`{ … }` or `[ … ]` as a key: is a value in braces missing its quotes?"));
+        };
+        if *plain && text == "<<" {
+            return Err(Diagnostic::new("yaml-merge", node.place, "`<<` is not part of YAML 1.2")
+                .offending("<<")
+                .hint("write the keys out, or use an alias for the whole object"));
+        }
+        if let Some((first, _)) = entries.iter().find(|(key, _)| key.text == *text) {
+            let message = format!("`{text}` is given twice; the first is on line {}", first.place.line);
+            told.push(Diagnostic::new("duplicate-key", node.place, message).offending(text.clone()));
+        }
+        Ok(Key { text: text.clone(), place: node.place })
+    }
+
+    fn finish(self) -> Result<Node, Vec<Diagnostic>> {
+        if !self.duplicates.is_empty() {
+            return Err(self.duplicates);
+        }
+        self.root.ok_or_else(|| {
+            vec![Diagnostic::new("file-empty", Place { line: 1, column: 1 }, "the file is empty")]
+        })
+    }
+}
+
+fn count(node: &Node) -> usize {
+    match &node.content {
+        Content::Scalar { .. } => 1,
+        Content::List(items) => items.iter().map(count).fold(1, usize::saturating_add),
+        Content::Map(entries) => entries.iter().map(|(_, node)| count(node)).fold(1, usize::saturating_add),
+    }
+}
+
+fn depth(node: &Node) -> usize {
+    match &node.content {
+        Content::Scalar { .. } => 0,
+        Content::List(items) => items.iter().map(depth).max().unwrap_or(0) + 1,
+        Content::Map(entries) => entries.iter().map(|(_, node)| depth(node)).max().unwrap_or(0) + 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn json_of(text: &str) -> Value {
+        parse(text).unwrap().to_json()
+    }
+
+    fn code_of(text: &str) -> String {
+        parse(text).unwrap_err()[0].code.clone()
+    }
+
+    #[test]
+    fn only_true_and_false_are_booleans_and_leading_zeros_are_text() {
+        let tree =
+            json_of("{a: yes, b: no, c: on, d: true, e: 007, f: 7, g: '7', h: 1.50, i: 0x1F, j: ~, k: +1}");
+        let expected = json!({
+            "a": "yes", "b": "no", "c": "on", "d": true, "e": "007", "f": 7, "g": "7",
+            "h": serde_json::from_str::<Value>("1.50").unwrap(), "i": "0x1F", "j": null, "k": "+1"
+        });
+        assert_eq!(tree, expected);
+    }
+
+    #[test]
+    fn keys_are_text_as_written() {
+        assert_eq!(
+            json_of("{0: a, 05: b, no: c, true: d}"),
+            json!({"0": "a", "05": "b", "no": "c", "true": "d"})
+        );
+    }
+
+    #[test]
+    fn every_node_knows_its_place() {
+        let tree = parse("a: 1\nb:\n  - x\n  - { c: y }\n").unwrap();
+        let Content::List(items) = &tree.get("b").unwrap().content else { panic!("a list") };
+        assert_eq!(items[0].place, Place { line: 3, column: 5 });
+        assert_eq!(items[1].get("c").unwrap().place, Place { line: 4, column: 10 });
+    }
+
+    #[test]
+    fn a_key_given_twice_is_an_error_each_time() {
+        let told = parse("a: 1\nb: {c: 1, c: 2}\na: 2\n").unwrap_err();
+        let places: Vec<_> = told.iter().map(|one| (one.place.line, one.place.column)).collect();
+        assert_eq!(places, [(2, 11), (3, 1)]);
+    }
+
+    #[test]
+    fn aliases_are_expanded_but_a_billion_laughs_are_refused() {
+        assert_eq!(json_of("{a: &x [1, 2], b: *x}"), json!({"a": [1, 2], "b": [1, 2]}));
+        let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for n in 1..10 {
+            let aliases = vec![format!("*a{}", n - 1); 10].join(", ");
+            text.push_str(&format!("a{n}: &a{n} [{aliases}]\n"));
+        }
+        assert_eq!(code_of(&text), "file-too-large");
+    }
+
+    #[test]
+    fn refuses_what_has_no_meaning() {
+        assert_eq!(code_of("a: !!str 1"), "yaml-tag");
+        assert_eq!(code_of("a: &x { b: *x }"), "yaml-alias");
+        assert_eq!(code_of("<<: {a: 1}"), "yaml-merge");
+        assert_eq!(code_of("a: [1"), "yaml-syntax");
+        assert_eq!(code_of(""), "file-empty");
+        assert_eq!(code_of("a: 1\n---\nb: 1\n"), "yaml-several");
+        assert_eq!(code_of(&"[".repeat(60)), "yaml-too-deep");
+        assert_eq!(code_of(&"x".repeat(MAX_BYTES + 1)), "file-too-large");
+    }
+}

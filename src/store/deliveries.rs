@@ -4,6 +4,8 @@
 //! transactions that are opened here. Rows come from the mapper, and are settled by the sender.
 
 mod board;
+/// Deliveries as a person looks at them.
+pub mod list;
 mod row;
 /// What the sender reads and writes.
 pub mod sending;

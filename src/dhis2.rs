@@ -8,6 +8,10 @@
 pub mod aggregate;
 /// What an answer of the aggregate import means.
 pub mod answer;
+/// HTTP to one instance.
+pub mod client;
+/// What an instance says about itself.
+pub mod metadata;
 /// Periods: parse, write, contain, shift.
 pub mod period;
 /// Value types: what DHIS2 stores for a value, or why it would refuse it.

@@ -4,6 +4,8 @@
 //! mapping. Names are resolved against mirrored metadata only when something is checked or sent, because
 //! the mapping engine is pure. Leaves as data value sets and completions.
 
+/// Judges parts against mirrored metadata.
+pub mod check;
 /// Fields that both targets have.
 mod fields;
 /// The place of a part: a cell or a completion.

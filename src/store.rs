@@ -3,24 +3,34 @@
 //! SQLite and PostgreSQL behind one interface. **Never** knows FHIR rules beyond the search index, and
 //! never speaks HTTP. Migrations for both engines are under `migrations/`.
 
+mod body;
+mod cursor;
 /// Pools, transactions and statements for both engines.
 pub mod db;
 /// Deliveries, their parts and the places they want.
 pub mod deliveries;
 /// What can go wrong, without values.
 pub mod error;
+mod index;
 mod migration;
+/// Current and earlier versions.
+pub mod read;
+/// Searches.
+pub mod search;
+mod setting;
 /// Fresh stores for tests.
 #[doc(hidden)]
 pub mod testing;
 /// What is written, and what a write answers.
 pub mod write;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use error::Error;
 
 use db::Db;
+use write::{Plan, Refusal, Writer, Written};
 
 /// The store. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -31,6 +41,10 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     db: Db,
+    /// One writer task a tenant, started with its first write.
+    writers: Mutex<HashMap<String, Writer>>,
+    /// The key that seals page tokens, by tenant.
+    page_keys: Mutex<HashMap<String, Vec<u8>>>,
 }
 
 impl Store {
@@ -41,12 +55,42 @@ impl Store {
     pub async fn open(url: &str, connections: u32) -> Result<Self, Error> {
         let db = Db::open(url, connections).await?;
         migration::run(&db).await?;
-        Ok(Self { inner: Arc::new(Inner { db }) })
+        Ok(Self { inner: Arc::new(Inner { db, writers: Mutex::default(), page_keys: Mutex::default() }) })
     }
 
     /// The database itself, for the statements of this room.
     pub fn db(&self) -> &Db {
         &self.inner.db
+    }
+
+    /// Writes a plan whole or not at all, together with whatever else waits, and answers when it is durable:
+    /// one [`Written`] for each put, in order.
+    ///
+    /// Dropping the future before it is answered leaves it open whether the plan was written.
+    ///
+    /// # Errors
+    /// [`Refusal`]: nothing of the plan was written.
+    pub async fn write(&self, tenant: &str, plan: Box<dyn Plan>) -> Result<Vec<Written>, Refusal> {
+        self.writer(tenant).write(plan).await
+    }
+
+    fn writer(&self, tenant: &str) -> Writer {
+        let mut writers = self.inner.writers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(writer) = writers.get(tenant).filter(|writer| !writer.is_closed()) {
+            return writer.clone();
+        }
+        let writer = Writer::start(self.inner.db.clone(), tenant.to_owned());
+        writers.insert(tenant.to_owned(), writer.clone());
+        writer
+    }
+
+    fn remembered_page_key(&self, tenant: &str) -> Option<Vec<u8>> {
+        self.inner.page_keys.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned()
+    }
+
+    fn remember_page_key(&self, tenant: &str, key: &[u8]) {
+        let mut keys = self.inner.page_keys.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.insert(tenant.to_owned(), key.to_vec());
     }
 
     /// Closes every connection; what was acknowledged is durable already.

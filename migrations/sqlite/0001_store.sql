@@ -167,17 +167,25 @@ create table index_uri (
 ) without rowid;
 create index uri_by_value on index_uri (tenant, parameter, uri, rid);
 
--- Both halves of one component belong together, so composites have rows of their own.
+-- Both halves of one component belong together, so composites have rows of their own. Which columns of a
+-- half are used depends on its search type, see fhir::index::Part.
 create table index_composite (
-    tenant       text not null,
-    rid          bigint not null,
-    parameter    bigint not null,
-    ordinal      bigint not null,
-    first_value  text not null,
-    second_value text not null,
+    tenant        text not null,
+    rid           bigint not null,
+    parameter     bigint not null,
+    ordinal       bigint not null,
+    first_system  text not null,
+    first_code    text not null,
+    first_low     double precision not null,
+    first_high    double precision not null,
+    second_system text not null,
+    second_code   text not null,
+    second_low    double precision not null,
+    second_high   double precision not null,
     primary key (tenant, rid, parameter, ordinal)
 ) without rowid;
-create index composite_by_value on index_composite (tenant, parameter, first_value, second_value, rid);
+-- The first half is a code in every composite that R4 defines, but for a few dates and references.
+create index composite_by_code on index_composite (tenant, parameter, first_code, rid);
 
 -- A remembered pair: this resource is that object at that destination. One resource has at most one object
 -- of a remote kind at a destination; one object may be several resources (a Person and her Practitioner).

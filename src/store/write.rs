@@ -4,9 +4,17 @@
 //! what one client asked for: it first asks the questions that only the group's own transaction can
 //! answer (conditional creates and references), then says, purely, what is to be written.
 
+mod flush;
+mod group;
+mod stage;
+mod writer;
+
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::fhir::index::IndexRow;
+pub use stage::{PARTITIONS, partition};
+pub(super) use writer::Writer;
 
 /// One new version of a resource or document.
 #[derive(Debug, Clone)]
@@ -46,6 +54,31 @@ pub enum Origin {
     Mapping(String),
 }
 
+impl Origin {
+    /// As it is stored: `client:openmrs`.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Client(name) => format!("client:{name}"),
+            Self::RapidPro(name) => format!("rapidpro:{name}"),
+            Self::Dhis2(name) => format!("dhis2:{name}"),
+            Self::Mapping(name) => format!("mapping:{name}"),
+        }
+    }
+
+    /// Reads what [`Origin::text`] wrote; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (who, name) = text.split_once(':')?;
+        let name = name.to_owned();
+        match who {
+            "client" => Some(Self::Client(name)),
+            "rapidpro" => Some(Self::RapidPro(name)),
+            "dhis2" => Some(Self::Dhis2(name)),
+            "mapping" => Some(Self::Mapping(name)),
+            _ => None,
+        }
+    }
+}
+
 /// What became of one [`Put`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
@@ -59,9 +92,11 @@ pub struct Written {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
+    /// There was none, or it was deleted.
     Created,
     Updated,
-    /// The body was equal to the current version: no new version.
+    /// The body was equal to the current version, or what was to be deleted is not there (version 0 if it
+    /// never was): no new version.
     Unchanged,
     Deleted,
 }
@@ -78,13 +113,39 @@ pub struct Question {
 pub type Matches = Vec<(String, String, i64)>;
 
 /// What one client wants written, atomically.
-pub trait Plan: Send {
+pub trait Plan: Send + Sync {
+    /// What only the group's transaction can answer; empty for most plans. May be called again.
     fn questions(&self) -> Vec<Question>;
     /// Given the answers, in order: what to write. Pure; may be called again if the group is run again.
     ///
     /// # Errors
     /// [`Refusal`]: nothing of this plan is written.
     fn puts(&self, answers: &[Matches]) -> Result<Vec<Put>, Refusal>;
+    /// Pollers' cursors (name, value) that move with these puts, in the same commit.
+    fn cursors(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+}
+
+/// A plan that asks nothing: these puts and cursors.
+#[derive(Debug, Clone, Default)]
+pub struct Fixed {
+    pub puts: Vec<Put>,
+    pub cursors: BTreeMap<String, String>,
+}
+
+impl Plan for Fixed {
+    fn questions(&self) -> Vec<Question> {
+        Vec::new()
+    }
+
+    fn puts(&self, _: &[Matches]) -> Result<Vec<Put>, Refusal> {
+        Ok(self.puts.clone())
+    }
+
+    fn cursors(&self) -> BTreeMap<String, String> {
+        self.cursors.clone()
+    }
 }
 
 /// Why a plan was not written. The server turns it into a status and an OperationOutcome.
@@ -100,6 +161,9 @@ pub enum Refusal {
     /// A plan's own refusal, e.g. several matches of a conditional create.
     #[error("{0}")]
     Plan(Box<crate::fhir::outcome::Outcome>),
+    /// More than 65,536 puts in one plan: answer 413.
+    #[error("{puts} writes are too many for one transaction")]
+    TooMany { puts: usize },
     /// The queue is full: answer 503 with Retry-After.
     #[error("too many writes are waiting")]
     Busy,
@@ -115,3 +179,6 @@ pub(crate) fn now_ms() -> i64 {
         .and_then(|since| i64::try_from(since.as_millis()).ok())
         .unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,311 @@
+//! Searches: a [`Query`] becomes one SQL statement over the index tables.
+//!
+//! Only the current versions of what is not deleted are searched. The default order is that of creation,
+//! which does not move while others write.
+
+mod condition;
+mod order;
+mod sql;
+mod token;
+
+use order::Order;
+use sql::Sql;
+use token::Position;
+
+use super::db::{Connection, Engine, Row, Table};
+use super::error::Error;
+use super::read::{COLUMNS, Stored, current, stored};
+use super::write::Matches;
+use super::{Store, setting};
+use crate::args;
+use crate::fhir::index::ParameterKey;
+use crate::fhir::query::{Filter, Match, Parameter, Query};
+
+/// Totals are exact up to here; beyond it only where [`TotalWanted::Accurate`] is asked.
+pub const TOTAL_EXACT_MAX: i64 = 10_000;
+/// The largest page.
+pub const COUNT_MAX: u32 = 1000;
+
+/// Which part of the matches is wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// At most this many entries, and at most [`COUNT_MAX`]; 0 asks only for the total.
+    pub count: u32,
+    /// Where the page before ended: its [`Found::next`].
+    pub token: Option<String>,
+    pub total: TotalWanted,
+}
+
+impl Page {
+    /// The first page, with a bounded total.
+    pub fn new(count: u32) -> Self {
+        Self { count, ..Self::default() }
+    }
+}
+
+/// `_total`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TotalWanted {
+    None,
+    /// Exact up to [`TOTAL_EXACT_MAX`].
+    #[default]
+    Bounded,
+    Accurate,
+}
+
+/// How many match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Total {
+    /// It was not asked.
+    Unknown,
+    Exact(i64),
+    /// More than this.
+    AtLeast(i64),
+}
+
+/// One page of matches.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    pub entries: Vec<Stored>,
+    pub total: Total,
+    /// The token of the next page; `None` on the last one.
+    pub next: Option<String>,
+}
+
+/// A reference that was found in the index, for `_include`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Referenced {
+    /// The number of the resource that holds the reference.
+    pub rid: i64,
+    pub kind: String,
+    pub id: String,
+}
+
+impl Store {
+    /// One page of what matches.
+    ///
+    /// # Errors
+    /// [`Error::PageToken`] for a token that is not of this search; else as the database says.
+    pub async fn search(&self, tenant: &str, query: &Query, page: &Page) -> Result<Found, Error> {
+        let key = setting::page_key(self, tenant).await?;
+        let from = page.token.as_deref().map(|token| token::open(&key, query, token)).transpose()?;
+        let mut connection = self.db().read().await?;
+        let total = match &from {
+            Some(position) => position.total,
+            None => total(&mut connection, tenant, query, page.total).await?,
+        };
+        let count = page.count.min(COUNT_MAX);
+        if count == 0 {
+            return Ok(Found { entries: Vec::new(), total, next: None });
+        }
+        let (rows, order) = entries(&mut connection, tenant, query, (from.as_ref(), count)).await?;
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let next = match rows.get(count.saturating_sub(1)) {
+            Some(last) if rows.len() > count => {
+                let position = Position { values: order.values(last)?, rid: last.int("rid")?, total };
+                Some(token::seal(&key, query, &position)?)
+            }
+            _ => None,
+        };
+        let entries = rows.iter().take(count).map(stored).collect::<Result<_, _>>()?;
+        Ok(Found { entries, total, next })
+    }
+
+    /// What holds one of `values` in `parameter`, at most `limit` in the order of creation: mirrors and
+    /// documents are looked up with it.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub async fn find(
+        &self,
+        tenant: &str,
+        kind: &str,
+        (parameter, values): (ParameterKey, Vec<Match>),
+        limit: u32,
+    ) -> Result<Vec<Stored>, Error> {
+        find(&mut self.db().read().await?, tenant, kind, (parameter, values), limit).await
+    }
+
+    /// [`references_of`] on a connection of the pool.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub async fn references_of(
+        &self,
+        tenant: &str,
+        rids: &[i64],
+        parameters: &[ParameterKey],
+    ) -> Result<Vec<Referenced>, Error> {
+        references_of(&mut self.db().read().await?, tenant, rids, parameters).await
+    }
+
+    /// [`referenced_by`] on a connection of the pool.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub async fn referenced_by(
+        &self,
+        tenant: &str,
+        targets: &[(String, String)],
+        parameters: &[ParameterKey],
+        limit: u32,
+    ) -> Result<Vec<Stored>, Error> {
+        referenced_by(&mut self.db().read().await?, tenant, targets, parameters, limit).await
+    }
+}
+
+/// At most `limit` matches with their current versions; also inside a transaction.
+///
+/// # Errors
+/// [`Error`]
+pub async fn matches(
+    connection: &mut Connection,
+    tenant: &str,
+    query: &Query,
+    limit: u32,
+) -> Result<Matches, Error> {
+    let mut sql = Sql::new(connection.engine(), tenant);
+    sql.push("select r.kind, r.id, r.version");
+    matching(&mut sql, query);
+    sql.push(" order by r.rid limit ").bind(limit);
+    let rows = connection.all(sql.text, sql.arguments).await?;
+    rows.iter().map(|row| Ok((row.text("kind")?, row.text("id")?, row.int("version")?))).collect()
+}
+
+/// What [`Store::find`] says, also inside a transaction.
+///
+/// # Errors
+/// [`Error`]
+pub async fn find(
+    connection: &mut Connection,
+    tenant: &str,
+    kind: &str,
+    (parameter, values): (ParameterKey, Vec<Match>),
+    limit: u32,
+) -> Result<Vec<Stored>, Error> {
+    let filter = Filter { parameter: Parameter::Indexed(parameter), any: values, not: false };
+    let query = Query { kind: kind.to_owned(), filters: vec![filter], sort: Vec::new() };
+    let (rows, _) = entries(connection, tenant, &query, (None, limit.saturating_sub(1))).await?;
+    rows.iter().map(stored).collect()
+}
+
+/// The literal references that these resources hold in `parameters`, for `_include`.
+///
+/// # Errors
+/// [`Error`]
+pub async fn references_of(
+    connection: &mut Connection,
+    tenant: &str,
+    rids: &[i64],
+    parameters: &[ParameterKey],
+) -> Result<Vec<Referenced>, Error> {
+    let parameters: Vec<i64> = parameters.iter().map(|parameter| parameter.0).collect();
+    let rows = connection
+        .all(
+            "select x.rid, x.kind, x.id from table($2) as w
+             join index_reference x on x.tenant = $1 and x.rid = w.value
+             where x.parameter in (select value from table($3) as p) and x.kind <> ''",
+            args![tenant, rids.to_vec(), parameters],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| Ok(Referenced { rid: row.int("rid")?, kind: row.text("kind")?, id: row.text("id")? }))
+        .collect()
+}
+
+/// What refers to `targets` (kind, id) in one of `parameters`, for `_revinclude`: at most `limit`.
+///
+/// # Errors
+/// [`Error`]
+pub async fn referenced_by(
+    connection: &mut Connection,
+    tenant: &str,
+    targets: &[(String, String)],
+    parameters: &[ParameterKey],
+    limit: u32,
+) -> Result<Vec<Stored>, Error> {
+    let (kinds, ids): (Vec<_>, Vec<_>) = targets.iter().cloned().unzip();
+    let parameters: Vec<i64> = parameters.iter().map(|parameter| parameter.0).collect();
+    let rows = connection
+        .all(
+            "select distinct x.rid from table($2) as w
+             join table($3) as p on true
+             join index_reference x
+                 on x.tenant = $1 and x.parameter = p.value and x.id = w.id and x.kind = w.kind
+             order by x.rid limit $4",
+            args![tenant, Table::new().texts("kind", kinds).texts("id", ids), parameters, limit],
+        )
+        .await?;
+    let rids: Vec<i64> = rows.iter().map(|row| row.int("rid")).collect::<Result<_, _>>()?;
+    let mut found = current(connection, tenant, &rids).await?;
+    found.sort_by_key(|stored| stored.rid);
+    Ok(found)
+}
+
+/// Writes `from resource r where …` with every filter.
+fn matching(sql: &mut Sql, query: &Query) {
+    sql.push(" from resource r where r.tenant = $1").compare(" and r.kind =", query.kind.as_str());
+    sql.push(" and not r.deleted");
+    for filter in &query.filters {
+        condition::filter(sql, filter);
+    }
+}
+
+/// The statement of one page, and its order.
+fn page_statement(
+    engine: Engine,
+    tenant: &str,
+    query: &Query,
+    (from, limit): (Option<&Position>, i64),
+) -> Result<(Sql, Order), Error> {
+    let mut sql = Sql::new(engine, tenant);
+    sql.push("select ").push(COLUMNS).push(", r.* from (select f.* from (");
+    sql.push("select r.rid, r.kind, r.id, r.version as current_version, r.updated_ms");
+    let order = Order::select(&mut sql, &query.sort);
+    matching(&mut sql, query);
+    sql.push(") f");
+    if let Some(position) = from {
+        if !order.fits(&position.values) {
+            return Err(Error::PageToken);
+        }
+        sql.push(" where ");
+        order.after(&mut sql, &position.values, position.rid);
+    }
+    order.order_by(&mut sql, "f");
+    sql.push(" limit ").bind(limit);
+    sql.push(") r join version v on v.tenant = $1 and v.rid = r.rid and v.version = r.current_version");
+    order.order_by(&mut sql, "r");
+    Ok((sql, order))
+}
+
+/// The rows of a page and one more, which tells whether another page follows.
+async fn entries(
+    connection: &mut Connection,
+    tenant: &str,
+    query: &Query,
+    (from, count): (Option<&Position>, u32),
+) -> Result<(Vec<Row>, Order), Error> {
+    let limit = i64::from(count) + 1;
+    let (sql, order) = page_statement(connection.engine(), tenant, query, (from, limit))?;
+    Ok((connection.all(sql.text, sql.arguments).await?, order))
+}
+
+fn total_statement(engine: Engine, tenant: &str, query: &Query, limit: i64) -> Sql {
+    let mut sql = Sql::new(engine, tenant);
+    sql.push("select count(*) as n from (select 1 as one");
+    matching(&mut sql, query);
+    sql.push(" limit ").bind(limit).push(") as counted");
+    sql
+}
+
+async fn total(
+    connection: &mut Connection,
+    tenant: &str,
+    query: &Query,
+    wanted: TotalWanted,
+) -> Result<Total, Error> {
+    let Some(limit) = wanted.limit() else { return Ok(Total::Unknown) };
+    let sql = total_statement(connection.engine(), tenant, query, limit);
+    let count = connection.one(sql.text, sql.arguments).await?.int("n")?;
+    Ok(if count == limit { Total::AtLeast(count - 1) } else { Total::Exact(count) })
+}

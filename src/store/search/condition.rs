@@ -1,0 +1,314 @@
+//! Filters as conditions on `resource r`.
+//!
+//! A filter on an indexed parameter becomes `r.rid in (select … from its index table)`, or, where it is
+//! turned round, `not exists (…)`, so that a resource without a value is found by `:not`.
+
+use super::sql::Sql;
+use crate::fhir::index::ParameterKey;
+use crate::fhir::query::{Filter, Match, Parameter, PartMatch, Prefix};
+use crate::store::db::{Argument, Engine};
+use crate::store::index::{TABLES, pair_key, single_key, words};
+
+/// The stored range of dates, numbers and quantities.
+const RANGE: (&str, &str) = ("x.low", "x.high");
+/// Sorts after every text that begins with what precedes it.
+const LAST_CHARACTER: char = '\u{10ffff}';
+
+/// Writes ` and (…)`.
+pub(super) fn filter(sql: &mut Sql, filter: &Filter) {
+    sql.push(" and ");
+    match filter.parameter {
+        Parameter::Id => on_resource(sql, filter, &id),
+        Parameter::LastUpdated => on_resource(sql, filter, &last_updated),
+        Parameter::Indexed(parameter) => indexed(sql, filter, parameter),
+    }
+}
+
+fn on_resource(sql: &mut Sql, filter: &Filter, one: &dyn Fn(&mut Sql, &Match)) {
+    if filter.not {
+        sql.push("not ");
+    }
+    sql.any_of(&filter.any, one);
+}
+
+fn id(sql: &mut Sql, value: &Match) {
+    match value {
+        Match::Id(id) => sql.compare("r.id =", id.as_str()),
+        Match::Missing(missing) => sql.push(truth(!missing)),
+        _ => sql.push("false"),
+    };
+}
+
+/// A `lastUpdated` is the millisecond [t, t + 1).
+fn last_updated(sql: &mut Sql, value: &Match) {
+    match value {
+        Match::Date { prefix, low, high } => {
+            let (low, high) = (*low, *high);
+            match prefix {
+                Prefix::Eq | Prefix::Ap => {
+                    sql.compare("r.updated_ms >=", low).compare(" and r.updated_ms <", high)
+                }
+                Prefix::Ne => sql.compare("r.updated_ms <", low).compare(" or r.updated_ms >=", high),
+                Prefix::Gt | Prefix::Sa => sql.compare("r.updated_ms >=", high),
+                Prefix::Ge => sql.compare("r.updated_ms >=", low),
+                Prefix::Lt | Prefix::Eb => sql.compare("r.updated_ms <", low),
+                Prefix::Le => sql.compare("r.updated_ms <", high),
+            }
+        }
+        Match::Missing(missing) => sql.push(truth(!missing)),
+        _ => sql.push("false"),
+    };
+}
+
+fn truth(truth: bool) -> &'static str {
+    if truth { "true" } else { "false" }
+}
+
+/// Alternatives on one parameter; they may fall into several tables (a reference may be a uri too).
+fn indexed(sql: &mut Sql, filter: &Filter, parameter: ParameterKey) {
+    let mut groups: Vec<(&'static str, Vec<&Match>)> = Vec::new();
+    for value in &filter.any {
+        let table = table_of(value);
+        match groups.iter_mut().find(|(name, _)| *name == table) {
+            Some((_, values)) => values.push(value),
+            None => groups.push((table, vec![value])),
+        }
+    }
+    let not = filter.not;
+    if not {
+        // None of them: the negation of each, all together.
+        sql.push("(true");
+        for group in &groups {
+            sql.push(" and not ");
+            one_table(sql, parameter, group, Form::Exists);
+        }
+        sql.push(")");
+    } else {
+        sql.any_of(&groups, &|sql, group| one_table(sql, parameter, group, Form::In));
+    }
+}
+
+/// `in` lets the index lead; `exists` asks of a resource that was found otherwise.
+#[derive(Clone, Copy, PartialEq)]
+enum Form {
+    In,
+    Exists,
+}
+
+fn one_table(sql: &mut Sql, parameter: ParameterKey, (table, values): &(&str, Vec<&Match>), form: Form) {
+    if table.is_empty() {
+        sql.any_of(values, &|sql, value| missing(sql, parameter, value));
+        return;
+    }
+    let head = match form {
+        Form::In => "r.rid in (select x.rid from ",
+        Form::Exists => "exists (select 1 from ",
+    };
+    sql.push(head).push(table).push(" x where x.tenant = $1");
+    sql.compare(" and x.parameter =", parameter.0);
+    if form == Form::Exists {
+        sql.push(" and x.rid = r.rid");
+    }
+    sql.push(" and ");
+    sql.any_of(values, &|sql, value| one_value(sql, value));
+    sql.push(")");
+}
+
+/// `:missing`. The search type is not known here, so every table is asked; each by its key.
+fn missing(sql: &mut Sql, parameter: ParameterKey, value: &Match) {
+    let Match::Missing(missing) = value else {
+        sql.push("false");
+        return;
+    };
+    if *missing {
+        sql.push("(true");
+        for table in TABLES {
+            sql.push(" and not exists (select 1 from ").push(table);
+            sql.push(" x where x.tenant = $1 and x.rid = r.rid");
+            sql.compare(" and x.parameter =", parameter.0).push(")");
+        }
+        sql.push(")");
+    } else {
+        sql.push("r.rid in (");
+        for (index, table) in TABLES.iter().enumerate() {
+            sql.push(if index == 0 { "" } else { " union all " });
+            sql.push("select x.rid from ").push(table).push(" x where x.tenant = $1");
+            sql.compare(" and x.parameter =", parameter.0);
+        }
+        sql.push(")");
+    }
+}
+
+/// The table that holds what this value is compared with; empty for `:missing`.
+fn table_of(value: &Match) -> &'static str {
+    match value {
+        Match::Token { .. } | Match::TokenText(_) => "index_token",
+        Match::TextStarts(_) | Match::TextContains(_) | Match::TextExact(_) => "index_text",
+        Match::Date { .. } => "index_date",
+        Match::Number { .. } => "index_number",
+        Match::Quantity { .. } => "index_quantity",
+        Match::Reference { .. } | Match::ReferenceUrl(_) | Match::ReferenceIdentifier(_) => "index_reference",
+        Match::Uri(_) => "index_uri",
+        Match::Composite { .. } => "index_composite",
+        Match::Id(_) | Match::Missing(_) => "",
+    }
+}
+
+fn one_value(sql: &mut Sql, value: &Match) {
+    match value {
+        Match::Token { system, code } => pair(sql, ("x.code =", code), ("x.system =", system)),
+        Match::TokenText(text) => {
+            sql.push("x.text <> '' and ");
+            starts(sql, "x.text", text);
+        }
+        Match::TextStarts(text) => starts(sql, "x.normal", text),
+        Match::TextContains(text) => contains(sql, text),
+        Match::TextExact(text) => drop(sql.compare("x.exact =", words(text))),
+        Match::Date { prefix, low, high } => half_open(sql, RANGE, *prefix, (*low, *high)),
+        Match::Number { prefix, low, high } => closed(sql, RANGE, *prefix, (*low, *high)),
+        Match::Quantity { prefix, low, high, system, code } => {
+            closed(sql, RANGE, *prefix, (*low, *high));
+            sql.push(" and ");
+            pair(sql, ("x.code =", code), ("x.system =", system));
+        }
+        Match::Reference { kind, id } => {
+            sql.compare("x.id =", pair_key(id).as_ref());
+            if !kind.is_empty() {
+                sql.compare(" and x.kind =", pair_key(kind).as_ref());
+            }
+        }
+        Match::ReferenceUrl(url) => {
+            sql.push("x.url <> '' and ").compare("x.url =", single_key(url).as_ref());
+        }
+        Match::ReferenceIdentifier(identifier) => {
+            sql.push("x.identifier <> '' and ").compare("x.identifier =", single_key(identifier).as_ref());
+        }
+        Match::Uri(uri) => drop(sql.compare("x.uri =", single_key(uri).as_ref())),
+        Match::Composite { first, second } => {
+            part(sql, "first", first);
+            sql.push(" and ");
+            part(sql, "second", second);
+        }
+        Match::Id(_) | Match::Missing(_) => drop(sql.push("false")),
+    }
+}
+
+/// Two columns, each compared only where a value is given.
+fn pair(sql: &mut Sql, first: (&str, &Option<String>), second: (&str, &Option<String>)) {
+    sql.push("true");
+    for (left, value) in [first, second] {
+        if let Some(value) = value {
+            sql.push(" and ").compare(left, pair_key(value).as_ref());
+        }
+    }
+}
+
+/// A range, which an index serves; `like` would depend on settings and on what the text contains.
+fn starts(sql: &mut Sql, column: &str, text: &str) {
+    let text = words(text);
+    sql.compare(&format!("{column} >="), text);
+    sql.compare(&format!(" and {column} <"), format!("{text}{LAST_CHARACTER}"));
+}
+
+fn contains(sql: &mut Sql, text: &str) {
+    sql.push(match sql.engine {
+        Engine::Sqlite => "instr(x.normal, ",
+        Engine::Postgres => "strpos(x.normal, ",
+    });
+    sql.bind(words(text)).push(") > 0");
+}
+
+/// One half of a composite.
+fn part(sql: &mut Sql, half: &str, wanted: &PartMatch) {
+    let column = |name: &str| format!("x.{half}_{name}");
+    pair(
+        sql,
+        (&format!("{} =", column("code")), &wanted.code),
+        (&format!("{} =", column("system")), &wanted.system),
+    );
+    if let Some(text) = &wanted.code_starts {
+        sql.push(" and ");
+        starts(sql, &column("code"), text);
+    }
+    if let Some((prefix, low, high)) = wanted.range {
+        sql.push(" and ");
+        let columns = (column("low"), column("high"));
+        let columns = (columns.0.as_str(), columns.1.as_str());
+        // A searched number has no width but where it is approximate or compared for equality, which reads
+        // alike for both; a searched date always has some.
+        if low < high && prefix != Prefix::Ap {
+            half_open(sql, columns, prefix, (low, high));
+        } else {
+            closed(sql, columns, prefix, (low, high));
+        }
+    }
+}
+
+/// A searched `[low, high)` against a stored one, as the table at [`Prefix`] says. Bounds that follow from
+/// the others are written where they give an index a range.
+fn half_open<T: Into<Argument> + Copy>(
+    sql: &mut Sql,
+    (stored_low, stored_high): (&str, &str),
+    prefix: Prefix,
+    (low, high): (T, T),
+) {
+    let low_is = |comparison: &str| format!("{stored_low} {comparison}");
+    let high_is = |comparison: &str| format!("{stored_high} {comparison}");
+    sql.push("(");
+    match prefix {
+        Prefix::Eq => within(sql, (stored_low, stored_high), (low, high)),
+        Prefix::Ne => outside(sql, (stored_low, stored_high), (low, high)),
+        Prefix::Gt => sql.compare(&high_is(">"), high),
+        Prefix::Lt => sql.compare(&low_is("<"), low),
+        Prefix::Ge => {
+            sql.compare(&high_is(">"), low).push(" and (");
+            sql.compare(&low_is(">="), low).push(" or ").compare(&high_is(">"), high).push(")")
+        }
+        Prefix::Le => {
+            sql.compare(&low_is("<"), high).push(" and (");
+            sql.compare(&high_is("<="), high).push(" or ").compare(&low_is("<"), low).push(")")
+        }
+        Prefix::Sa => sql.compare(&low_is(">="), high),
+        Prefix::Eb => sql.compare(&high_is("<="), low),
+        Prefix::Ap => sql.compare(&low_is("<"), high).push(" and ").compare(&high_is(">"), low),
+    };
+    sql.push(")");
+}
+
+/// A searched `[low, high]` against a stored one.
+fn closed(sql: &mut Sql, (stored_low, stored_high): (&str, &str), prefix: Prefix, (low, high): (f64, f64)) {
+    let low_is = |comparison: &str| format!("{stored_low} {comparison}");
+    let high_is = |comparison: &str| format!("{stored_high} {comparison}");
+    sql.push("(");
+    match prefix {
+        Prefix::Eq => within(sql, (stored_low, stored_high), (low, high)),
+        Prefix::Ne => outside(sql, (stored_low, stored_high), (low, high)),
+        Prefix::Gt => sql.compare(&high_is(">"), high),
+        Prefix::Lt => sql.compare(&low_is("<"), low),
+        Prefix::Ge => sql.compare(&high_is(">="), low),
+        Prefix::Le => sql.compare(&low_is("<="), high),
+        Prefix::Sa => sql.compare(&low_is(">"), high),
+        Prefix::Eb => sql.compare(&high_is("<"), low),
+        Prefix::Ap => sql.compare(&low_is("<="), high).push(" and ").compare(&high_is(">="), low),
+    };
+    sql.push(")");
+}
+
+fn within<'s, T: Into<Argument> + Copy>(
+    sql: &'s mut Sql,
+    (stored_low, stored_high): (&str, &str),
+    (low, high): (T, T),
+) -> &'s mut Sql {
+    sql.compare(&format!("{stored_low} >="), low);
+    sql.compare(&format!(" and {stored_low} <="), high);
+    sql.compare(&format!(" and {stored_high} <="), high)
+}
+
+fn outside<'s, T: Into<Argument> + Copy>(
+    sql: &'s mut Sql,
+    (stored_low, stored_high): (&str, &str),
+    (low, high): (T, T),
+) -> &'s mut Sql {
+    sql.compare(&format!("{stored_low} <"), low);
+    sql.compare(&format!(" or {stored_high} >"), high)
+}

@@ -1,0 +1,59 @@
+//! A statement that grows: text and bound values together. Values never become text.
+
+use crate::store::db::{Argument, Engine};
+
+/// Text with placeholders, and what they stand for.
+#[derive(Debug)]
+pub(super) struct Sql {
+    pub engine: Engine,
+    pub text: String,
+    pub arguments: Vec<Argument>,
+}
+
+impl Sql {
+    /// Begins with the tenant as `$1`.
+    pub(super) fn new(engine: Engine, tenant: &str) -> Self {
+        Self { engine, text: String::new(), arguments: vec![tenant.into()] }
+    }
+
+    pub(super) fn push(&mut self, text: &str) -> &mut Self {
+        self.text.push_str(text);
+        self
+    }
+
+    /// Binds a value and writes its placeholder.
+    pub(super) fn bind(&mut self, value: impl Into<Argument>) -> &mut Self {
+        self.arguments.push(value.into());
+        self.text.push('$');
+        self.text.push_str(&self.arguments.len().to_string());
+        self
+    }
+
+    /// Writes `left` and a bound value: `x.low >= $5`.
+    pub(super) fn compare(&mut self, left: &str, value: impl Into<Argument>) -> &mut Self {
+        self.push(left).push(" ").bind(value)
+    }
+
+    /// Writes alternatives as a balanced tree: SQLite refuses expressions nested more than 1,000 deep,
+    /// and a plain chain of `or` is nested as deep as it is long.
+    pub(super) fn any_of<T>(&mut self, of: &[T], one: &dyn Fn(&mut Self, &T)) {
+        match of {
+            [] => {
+                self.push("false");
+            }
+            [only] => {
+                self.push("(");
+                one(self, only);
+                self.push(")");
+            }
+            several => {
+                let (left, right) = several.split_at(several.len() / 2);
+                self.push("(");
+                self.any_of(left, one);
+                self.push(" or ");
+                self.any_of(right, one);
+                self.push(")");
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What a write group is about to write, decided in memory from the current states that were read.
+//!
+//! Data comes from plans ([`Put`]) and leaves through [`Buffer::flush`]. A plan is staged whole or not at
+//! all.
+
+use std::collections::{BTreeMap, HashMap};
+
+use sha2::{Digest, Sha256};
+
+use super::{Effect, Precondition, Put, Refusal, Written};
+use crate::fhir::index::IndexRow;
+
+/// A resource type or document kind, and an id.
+pub(super) type Key = (String, String);
+
+/// How many partitions the changes of a tenant are spread over.
+pub const PARTITIONS: i64 = 64;
+/// Changes of one group: the place in the group has sixteen bits of a change's position.
+pub(super) const ORDINALS_MAX: i64 = 1 << 16;
+
+/// The state of one resource as the group sees it.
+#[derive(Debug, Clone)]
+pub(super) struct Current {
+    pub rid: i64,
+    pub version: i64,
+    pub updated_ms: i64,
+    /// `None`: deleted.
+    pub body: Option<String>,
+}
+
+/// One version to be written.
+#[derive(Debug)]
+pub(super) struct NewVersion {
+    pub kind: String,
+    pub id: String,
+    pub rid: i64,
+    pub version: i64,
+    pub body: Option<String>,
+    pub index: Vec<IndexRow>,
+    pub partition: i64,
+    pub ordinal: i64,
+    pub method: &'static str,
+    pub origin: String,
+}
+
+/// The group's own numbers, from the tenant's clock row.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub commit_no: i64,
+    pub at_ms: i64,
+    pub next_rid: i64,
+    /// Places given to changes so far.
+    pub ordinals: i64,
+    /// What is known of each resource: read, or staged by an earlier plan. `None`: there is none.
+    pub known: HashMap<Key, Option<Current>>,
+    /// Staged and not flushed yet.
+    pub versions: Vec<NewVersion>,
+    pub cursors: BTreeMap<String, String>,
+}
+
+impl Stage {
+    /// Whether a plan of this size still fits into the group.
+    pub(super) fn fits(&self, puts: usize) -> bool {
+        i64::try_from(puts).is_ok_and(|puts| self.ordinals + puts <= ORDINALS_MAX)
+    }
+
+    /// Stages one plan, whole or not at all. All its keys are in `known`.
+    pub(super) fn plan(&mut self, puts: Vec<Put>) -> Result<Vec<Written>, Refusal> {
+        let mut draft =
+            Draft { stage: self, own: HashMap::new(), versions: Vec::new(), rids: 0, answers: Vec::new() };
+        for put in puts {
+            draft.put(put)?;
+        }
+        let Draft { own, versions, rids, answers, .. } = draft;
+        self.next_rid += rids;
+        self.ordinals += i64::try_from(versions.len()).unwrap_or(ORDINALS_MAX);
+        self.known.extend(own.into_iter().map(|(key, current)| (key, Some(current))));
+        self.versions.extend(versions);
+        Ok(answers)
+    }
+}
+
+/// One plan on top of a stage.
+struct Draft<'a> {
+    stage: &'a Stage,
+    own: HashMap<Key, Current>,
+    versions: Vec<NewVersion>,
+    /// New resources so far.
+    rids: i64,
+    answers: Vec<Written>,
+}
+
+impl Draft<'_> {
+    fn put(&mut self, put: Put) -> Result<(), Refusal> {
+        let key = (put.kind.clone(), put.id.clone());
+        let before =
+            self.own.get(&key).or_else(|| self.stage.known.get(&key).and_then(Option::as_ref)).cloned();
+        permitted(&put, before.as_ref())?;
+        if let Some(answer) = unchanged(&put, before.as_ref()) {
+            self.answers.push(answer);
+            return Ok(());
+        }
+        let effect = match (&put.body, before.as_ref().and_then(|current| current.body.as_ref())) {
+            (None, _) => Effect::Deleted,
+            (Some(_), None) => Effect::Created,
+            (Some(_), Some(_)) => Effect::Updated,
+        };
+        let rid = before.as_ref().map_or_else(|| self.new_rid(), |current| current.rid);
+        let version = before.map_or(1, |current| current.version + 1);
+        let current = Current { rid, version, updated_ms: self.stage.at_ms, body: put.body.clone() };
+        self.answers.push(written(&put, &current, effect));
+        self.versions.push(self.version(put, rid, version));
+        self.own.insert(key, current);
+        Ok(())
+    }
+
+    fn new_rid(&mut self) -> i64 {
+        self.rids += 1;
+        self.stage.next_rid + self.rids - 1
+    }
+
+    fn version(&self, put: Put, rid: i64, version: i64) -> NewVersion {
+        NewVersion {
+            rid,
+            version,
+            partition: partition(&put.subject),
+            ordinal: self.stage.ordinals + i64::try_from(self.versions.len()).unwrap_or(ORDINALS_MAX),
+            method: method(&put),
+            origin: put.origin.text(),
+            kind: put.kind,
+            id: put.id,
+            body: put.body,
+            index: put.index,
+        }
+    }
+}
+
+/// <https://hl7.org/fhir/R4/http.html#concurrency>
+fn permitted(put: &Put, before: Option<&Current>) -> Result<(), Refusal> {
+    let living = before.filter(|current| current.body.is_some());
+    match put.precondition {
+        Precondition::Version(wanted) => {
+            let current = before.map_or(0, |current| current.version);
+            if living.is_some() && current == wanted {
+                return Ok(());
+            }
+            Err(Refusal::VersionConflict { kind: put.kind.clone(), id: put.id.clone(), current, wanted })
+        }
+        Precondition::Absent if living.is_some() => {
+            Err(Refusal::Exists { kind: put.kind.clone(), id: put.id.clone() })
+        }
+        Precondition::Absent | Precondition::None => Ok(()),
+    }
+}
+
+/// The answer where there is nothing to write: an equal body, or a deletion of what is not there.
+fn unchanged(put: &Put, before: Option<&Current>) -> Option<Written> {
+    match (before, &put.body) {
+        (Some(current), body) if current.body == *body => Some(written(put, current, Effect::Unchanged)),
+        (None, None) => {
+            let nothing = Current { rid: 0, version: 0, updated_ms: 0, body: None };
+            Some(written(put, &nothing, Effect::Unchanged))
+        }
+        _ => None,
+    }
+}
+
+fn written(put: &Put, current: &Current, effect: Effect) -> Written {
+    Written {
+        kind: put.kind.clone(),
+        id: put.id.clone(),
+        version: current.version,
+        updated_ms: current.updated_ms,
+        effect,
+    }
+}
+
+/// What the instance's history shows as `request.method`.
+fn method(put: &Put) -> &'static str {
+    match (&put.body, &put.precondition) {
+        (None, _) => "DELETE",
+        (Some(_), Precondition::Absent) => "POST",
+        (Some(_), _) => "PUT",
+    }
+}
+
+/// The partition of a subject's changes; equal subjects share one on every machine and release.
+pub fn partition(subject: &str) -> i64 {
+    let digest = Sha256::digest(subject.as_bytes());
+    i64::from(digest[0]) % PARTITIONS
+}

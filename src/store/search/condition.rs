@@ -5,9 +5,9 @@
 
 use super::sql::Sql;
 use crate::fhir::index::ParameterKey;
-use crate::fhir::query::{Filter, Match, Parameter, PartMatch, Prefix};
+use crate::fhir::query::{Filter, Match, Parameter, PartMatch, Prefix, SortBy};
 use crate::store::db::{Argument, Engine};
-use crate::store::index::{TABLES, pair_key, single_key, words};
+use crate::store::index::{pair_key, single_key, words};
 
 /// The stored range of dates, numbers and quantities.
 const RANGE: (&str, &str) = ("x.low", "x.high");
@@ -34,7 +34,7 @@ fn on_resource(sql: &mut Sql, filter: &Filter, one: &dyn Fn(&mut Sql, &Match)) {
 fn id(sql: &mut Sql, value: &Match) {
     match value {
         Match::Id(id) => sql.compare("r.id =", id.as_str()),
-        Match::Missing(missing) => sql.push(truth(!missing)),
+        Match::Missing { missing, .. } => sql.push(truth(!missing)),
         _ => sql.push("false"),
     };
 }
@@ -55,7 +55,7 @@ fn last_updated(sql: &mut Sql, value: &Match) {
                 Prefix::Le => sql.compare("r.updated_ms <", high),
             }
         }
-        Match::Missing(missing) => sql.push(truth(!missing)),
+        Match::Missing { missing, .. } => sql.push(truth(!missing)),
         _ => sql.push("false"),
     };
 }
@@ -114,28 +114,36 @@ fn one_table(sql: &mut Sql, parameter: ParameterKey, (table, values): &(&str, Ve
     sql.push(")");
 }
 
-/// `:missing`. The search type is not known here, so every table is asked; each by its key.
+/// `:missing`: whether there is no row at all.
 fn missing(sql: &mut Sql, parameter: ParameterKey, value: &Match) {
-    let Match::Missing(missing) = value else {
+    let Match::Missing { missing, by } = value else {
         sql.push("false");
         return;
     };
+    let Some(table) = table_by(*by) else {
+        // Every resource has an id and a time.
+        sql.push(truth(!missing));
+        return;
+    };
     if *missing {
-        sql.push("(true");
-        for table in TABLES {
-            sql.push(" and not exists (select 1 from ").push(table);
-            sql.push(" x where x.tenant = $1 and x.rid = r.rid");
-            sql.compare(" and x.parameter =", parameter.0).push(")");
-        }
-        sql.push(")");
+        sql.push("not exists (select 1 from ").push(table).push(" x where x.tenant = $1 and x.rid = r.rid");
     } else {
-        sql.push("r.rid in (");
-        for (index, table) in TABLES.iter().enumerate() {
-            sql.push(if index == 0 { "" } else { " union all " });
-            sql.push("select x.rid from ").push(table).push(" x where x.tenant = $1");
-            sql.compare(" and x.parameter =", parameter.0);
-        }
-        sql.push(")");
+        sql.push("r.rid in (select x.rid from ").push(table).push(" x where x.tenant = $1");
+    }
+    sql.compare(" and x.parameter =", parameter.0).push(")");
+}
+
+/// The index table of a search type; `None` for what `resource` itself holds.
+pub(super) fn table_by(by: SortBy) -> Option<&'static str> {
+    match by {
+        SortBy::Id | SortBy::LastUpdated => None,
+        SortBy::Token => Some("index_token"),
+        SortBy::Text => Some("index_text"),
+        SortBy::Date => Some("index_date"),
+        SortBy::Number => Some("index_number"),
+        SortBy::Quantity => Some("index_quantity"),
+        SortBy::Reference => Some("index_reference"),
+        SortBy::Uri => Some("index_uri"),
     }
 }
 
@@ -150,7 +158,7 @@ fn table_of(value: &Match) -> &'static str {
         Match::Reference { .. } | Match::ReferenceUrl(_) | Match::ReferenceIdentifier(_) => "index_reference",
         Match::Uri(_) => "index_uri",
         Match::Composite { .. } => "index_composite",
-        Match::Id(_) | Match::Missing(_) => "",
+        Match::Id(_) | Match::Missing { .. } => "",
     }
 }
 
@@ -189,7 +197,7 @@ fn one_value(sql: &mut Sql, value: &Match) {
             sql.push(" and ");
             part(sql, "second", second);
         }
-        Match::Id(_) | Match::Missing(_) => drop(sql.push("false")),
+        Match::Id(_) | Match::Missing { .. } => drop(sql.push("false")),
     }
 }
 

@@ -2,5 +2,6 @@
 //! and on PostgreSQL.
 
 mod config_refusals;
+mod rapidpro_contact;
 mod rapidpro_reading;
 mod rooms;

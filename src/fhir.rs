@@ -3,12 +3,16 @@
 //! **Never** does I/O and never knows the store. Working form of a resource is [`serde_json::Value`];
 //! fhirbolt's model (crate `mjumbe-fhir-model`) is the last check on the way in.
 
+/// What a transaction or batch asks for.
+pub mod bundle;
 /// FHIR's dates as ranges of time.
 pub mod dates;
 /// The element table of R4.
 pub mod elements;
 /// What search parameters extract from a resource: the rows of the search index.
 pub mod index;
+/// Does a resource match a query?
+pub mod matching;
 /// OperationOutcome: what is wrong, where, and what to do.
 pub mod outcome;
 /// The search parameters of R4.
@@ -23,3 +27,5 @@ pub mod resource;
 pub mod search;
 /// Is this JSON an R4 resource?
 pub mod structure;
+/// Whom a resource is about, and when it happened.
+pub mod subject;

@@ -1,0 +1,235 @@
+//! What a transaction or batch asks for, in the order in which it is done.
+//!
+//! A [`Plan`] is made of a Bundle (or of one interaction), gives the searches that only the store can
+//! answer, and, given the answers, the [`Action`]s: DELETE, POST, PUT, GET, with ids assigned, references
+//! rewritten and conditional references resolved. **Never** writes; the server runs the actions inside one
+//! write group. Nothing here reads a clock or makes up an id: both are passed in.
+//! <https://hl7.org/fhir/R4/http.html#transaction>
+
+mod read;
+mod settle;
+
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+use crate::fhir::outcome::{Issue, IssueType, Outcome};
+use crate::fhir::query::Query;
+use crate::fhir::resource::Resource;
+use crate::fhir::search::Context;
+use crate::fhir::structure;
+
+/// A Bundle may have this many entries.
+pub const MAX_ENTRIES: usize = 10_000;
+
+/// `Bundle.type`, as far as it can be posted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// All or nothing.
+    Transaction,
+    /// Each entry for itself.
+    Batch,
+}
+
+/// One entry of a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Its place in the Bundle: answers come in that order.
+    pub index: usize,
+    /// FHIRPath of the entry (`Bundle.entry[3]`); empty for an interaction on its own.
+    pub path: String,
+    pub full_url: Option<String>,
+    pub operation: Operation,
+}
+
+/// What one entry asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Operation {
+    /// `POST Patient`. `id` is the one assigned; `if_none_exist` a query string.
+    Create { resource: Resource, id: String, if_none_exist: Option<String> },
+    /// `PUT Patient/1`
+    Update { resource: Resource, id: String, condition: Condition },
+    /// `PUT Patient?identifier=x`. `id` is used where nothing matches and the resource has none.
+    UpdateMatch { resource: Resource, id: String, query: String, condition: Condition },
+    /// `DELETE Patient/1`
+    Delete { kind: &'static str, id: String, condition: Condition },
+    /// `DELETE Patient?identifier=x`: at most one.
+    DeleteMatch { kind: &'static str, query: String },
+    /// `GET` or `HEAD`: the server's router answers it after the commit. `url` is relative to the base.
+    Read { url: String, head: bool, if_none_match: Option<String>, if_modified_since: Option<String> },
+}
+
+/// What must be so, or nothing is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    None,
+    /// `If-Match: W/"3"`
+    Version(i64),
+    /// `If-None-Match: *`
+    Absent,
+}
+
+/// A search that only the store can answer; two matches are enough to tell one from several.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    pub query: Query,
+    pub limit: u32,
+}
+
+/// A match: kind, id, current version.
+pub type Matched = (String, String, i64);
+
+/// What is to be done for one entry, now that all is known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Action {
+    /// [`Entry::index`]
+    pub index: usize,
+    pub path: String,
+    pub effect: Effect,
+}
+
+/// The thing to do. Bodies have their references rewritten.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Write a version. `Condition::Absent` of a create: its assigned id is new.
+    Put {
+        resource: Resource,
+        id: String,
+        condition: Condition,
+        method: Method,
+    },
+    Delete {
+        kind: &'static str,
+        id: String,
+        condition: Condition,
+    },
+    /// A conditional create found this one: nothing is written, the answer is 200.
+    Exists {
+        kind: String,
+        id: String,
+        version: i64,
+    },
+    /// A conditional delete found nothing: the answer is 204.
+    Nothing,
+    Read {
+        url: String,
+        head: bool,
+        if_none_match: Option<String>,
+        if_modified_since: Option<String>,
+    },
+}
+
+/// How a version came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    Post,
+    Put,
+}
+
+/// A checked transaction, one entry of a batch, or one interaction.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    entries: Vec<Entry>,
+    /// Which entry each question belongs to, or which conditional reference.
+    asked: Vec<Asked>,
+    questions: Vec<Question>,
+    /// This server's base, without a slash at its end.
+    base: String,
+    zone: TimeZone,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Asked {
+    /// An entry's own condition, by its position in `entries`.
+    Entry(usize),
+    /// A conditional reference and the FHIRPath where it stands.
+    Reference { text: String, path: String },
+}
+
+/// Whether a posted Bundle is a transaction or a batch.
+///
+/// # Errors
+/// 400: not a Bundle, or of a type that cannot be posted to the base.
+pub fn mode(bundle: &Value) -> Result<Mode, Outcome> {
+    if bundle.get("resourceType").and_then(Value::as_str) != Some("Bundle") {
+        let text = "what is posted to the base is a Bundle";
+        return Err(Outcome::error(IssueType::Invalid, "not-a-bundle", text).at("resourceType"));
+    }
+    match bundle.get("type").and_then(Value::as_str) {
+        Some("transaction") => Ok(Mode::Transaction),
+        Some("batch") => Ok(Mode::Batch),
+        _ => Err(Outcome::error(
+            IssueType::Value,
+            "bundle-type",
+            "a posted Bundle is a transaction or a batch",
+        )
+        .at("Bundle.type")),
+    }
+}
+
+/// Plans a transaction. `new_id` gives ids for what is created.
+///
+/// # Errors
+/// Everything that is wrong with it, seen from the Bundle; nothing of it may be done.
+pub fn transaction(
+    bundle: Value,
+    context: &Context<'_>,
+    new_id: &mut dyn FnMut() -> String,
+) -> Result<Plan, Outcome> {
+    let (entries, faults): (Vec<_>, Vec<_>) =
+        read::entries(bundle, context, new_id)?.into_iter().partition(Result::is_ok);
+    let faults: Vec<Outcome> = faults.into_iter().filter_map(Result::err).collect();
+    if let Some(status) = faults.first().map(|fault| fault.status) {
+        let issues = faults.into_iter().flat_map(|fault| fault.issues).take(structure::MAX_ISSUES).collect();
+        return Err(Outcome { status, issues });
+    }
+    Plan::of(entries.into_iter().filter_map(Result::ok).collect(), context)
+}
+
+/// Plans each entry of a batch for itself, in the Bundle's order.
+///
+/// # Errors
+/// The Bundle itself is broken. What is wrong with an entry is in its own place.
+pub fn batch(
+    bundle: Value,
+    context: &Context<'_>,
+    new_id: &mut dyn FnMut() -> String,
+) -> Result<Vec<Result<Plan, Outcome>>, Outcome> {
+    let entries = read::entries(bundle, context, new_id)?;
+    Ok(entries.into_iter().map(|entry| Plan::of(vec![entry?], context)).collect())
+}
+
+/// Plans one interaction.
+///
+/// # Errors
+/// Its condition, or a conditional reference in it, cannot be searched.
+pub fn single(operation: Operation, context: &Context<'_>) -> Result<Plan, Outcome> {
+    let entry = Entry { index: 0, path: String::new(), full_url: None, operation };
+    Plan::of(vec![entry], context)
+}
+
+/// `W/"3"`, `"3"` or `3`.
+///
+/// # Errors
+/// 400: not a version of this server.
+pub fn version(etag: &str) -> Result<i64, Outcome> {
+    let bare = etag.trim();
+    let bare = bare.strip_prefix("W/").unwrap_or(bare).trim_matches('"');
+    bare.parse().ok().filter(|version| *version > 0).ok_or_else(|| {
+        Issue::error(IssueType::Value, "bad-etag", "this is no version").hint("written W/\"3\"").into()
+    })
+}
+
+impl Plan {
+    /// The searches to be answered, in order, before [`Plan::settle`].
+    pub fn questions(&self) -> &[Question] {
+        &self.questions
+    }
+
+    /// The entries, in the Bundle's order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,340 @@
+//! From a Bundle's JSON to entries, and from entries to a plan with its questions.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde_json::Value;
+
+use super::{Asked, Condition, Entry, MAX_ENTRIES, Operation, Plan, Question, version};
+use crate::fhir::elements::table;
+use crate::fhir::outcome::{Issue, IssueType, Outcome};
+use crate::fhir::query::Query;
+use crate::fhir::reference::rewrite;
+use crate::fhir::resource::Resource;
+use crate::fhir::search::{self, Context, Handling};
+use crate::fhir::structure;
+use crate::fhir::structure::primitive::is_id;
+
+type NewId<'a> = &'a mut dyn FnMut() -> String;
+
+/// Reads all entries; what is wrong with one is in its place.
+pub fn entries(
+    mut bundle: Value,
+    context: &Context<'_>,
+    new_id: NewId<'_>,
+) -> Result<Vec<Result<Entry, Outcome>>, Outcome> {
+    // Resources are checked one by one, so that a batch loses only the wrong ones.
+    let items = bundle.get_mut("entry").and_then(Value::as_array_mut);
+    let resources: Vec<Option<Value>> = items
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.as_object_mut().and_then(|entry| entry.remove("resource")))
+        .collect();
+    if resources.len() > MAX_ENTRIES {
+        return Err(Outcome::error(
+            IssueType::TooCostly,
+            "too-many-entries",
+            "a Bundle has at most 10,000 entries",
+        ));
+    }
+    if let Some(outcome) = Outcome::of(structure::check(&bundle)) {
+        return Err(outcome);
+    }
+    let shells = bundle.get("entry").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let both = shells.iter().zip(resources).enumerate();
+    Ok(both
+        .map(|(index, (shell, resource))| entry(index, shell, resource, (context, &mut *new_id)))
+        .collect())
+}
+
+fn entry(
+    index: usize,
+    shell: &Value,
+    resource: Option<Value>,
+    (context, new_id): (&Context<'_>, NewId<'_>),
+) -> Result<Entry, Outcome> {
+    let path = format!("Bundle.entry[{index}]");
+    let Some(request) = shell.get("request") else {
+        let issue = Issue::error(
+            IssueType::Required,
+            "required-element",
+            "an entry of a transaction or batch has a request",
+        );
+        return Err(issue.at(format!("{path}.request")).into());
+    };
+    let text = |key: &str| request.get(key).and_then(Value::as_str);
+    let resource = resource
+        .map(|value| {
+            Resource::from_value(value).map_err(|outcome| outcome.within(&format!("{path}.resource")))
+        })
+        .transpose()?;
+    let url = text("url").unwrap_or_default();
+    let target = target(url, context.base).ok_or_else(|| {
+        refused(&path, "bad-url", "this url names no resource type of R4")
+            .hint("written Patient, Patient/1 or Patient?identifier=x")
+    })?;
+    let request = Request { path: &path, url, target, text: &text };
+    let operation = match text("method").unwrap_or_default() {
+        "POST" => create(&request, resource, new_id())?,
+        "PUT" => update(&request, resource, new_id())?,
+        "DELETE" => delete(&request)?,
+        "GET" => read(&request, false),
+        "HEAD" => read(&request, true),
+        _ => {
+            let issue = Issue::error(
+                IssueType::NotSupported,
+                "not-supported",
+                "this method is not supported in a Bundle",
+            );
+            return Err(issue.at(format!("{path}.request.method")).hint("PUT the whole resource").into());
+        }
+    };
+    let full_url = shell.get("fullUrl").and_then(Value::as_str).map(str::to_owned);
+    Ok(Entry { index, path, full_url, operation })
+}
+
+fn refused(path: &str, code: &'static str, text: &str) -> Outcome {
+    Outcome::error(IssueType::Value, code, text).at(format!("{path}.request.url"))
+}
+
+/// A request's url, taken apart.
+struct Target<'a> {
+    kind: Option<&'static str>,
+    id: Option<&'a str>,
+    query: Option<&'a str>,
+}
+
+struct Request<'a> {
+    path: &'a str,
+    url: &'a str,
+    target: Target<'a>,
+    text: &'a dyn Fn(&str) -> Option<&'a str>,
+}
+
+/// `Patient`, `Patient/1`, `Patient?q`, also absolute under our base; for a GET anything deeper too.
+fn target<'a>(url: &'a str, base: &str) -> Option<Target<'a>> {
+    let relative = url.strip_prefix(base.trim_end_matches('/')).unwrap_or(url).trim_start_matches('/');
+    let (path, query) = match relative.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (relative, None),
+    };
+    let mut parts = path.trim_end_matches('/').splitn(2, '/');
+    let name = parts.next().unwrap_or_default();
+    let kind = table().kind(name);
+    // `metadata`, `_history`: the router knows.
+    if kind.is_none() && name.starts_with(|c: char| c.is_ascii_uppercase()) {
+        return None;
+    }
+    Some(Target { kind, id: parts.next(), query })
+}
+
+impl<'a> Request<'a> {
+    fn kind(&self) -> Result<&'static str, Outcome> {
+        self.target.kind.ok_or_else(|| refused(self.path, "bad-url", "this url names no resource type of R4"))
+    }
+
+    fn resource(&self, resource: Option<Resource>) -> Result<Resource, Outcome> {
+        let at = format!("{}.resource", self.path);
+        let resource = resource.ok_or_else(|| {
+            Outcome::error(IssueType::Required, "required-element", "POST and PUT need a resource").at(&*at)
+        })?;
+        if resource.kind() != self.kind()? {
+            let text = format!("the resource is a {}, the url names {}", resource.kind(), self.kind()?);
+            return Err(Outcome::error(IssueType::Value, "type-mismatch", text).at(at));
+        }
+        Ok(resource)
+    }
+
+    fn id(&self) -> Result<Option<&'a str>, Outcome> {
+        match self.target.id {
+            Some(id) if !is_id(id) => {
+                Err(refused(self.path, "bad-id", "an id is 1 to 64 letters, digits, '-' and '.'"))
+            }
+            id => Ok(id),
+        }
+    }
+
+    fn condition(&self) -> Result<Condition, Outcome> {
+        if let Some(etag) = (self.text)("ifMatch") {
+            let at = format!("{}.request.ifMatch", self.path);
+            return version(etag).map(Condition::Version).map_err(|outcome| outcome.at(at));
+        }
+        match (self.text)("ifNoneMatch") {
+            None => Ok(Condition::None),
+            Some(text) if text.trim() == "*" => Ok(Condition::Absent),
+            Some(_) => {
+                Err(Outcome::error(IssueType::NotSupported, "not-supported", "on a write, ifNoneMatch is *")
+                    .at(format!("{}.request.ifNoneMatch", self.path)))
+            }
+        }
+    }
+}
+
+fn create(request: &Request<'_>, resource: Option<Resource>, id: String) -> Result<Operation, Outcome> {
+    if request.target.id.is_some() || request.target.query.is_some() {
+        return Err(
+            refused(request.path, "bad-url", "POST goes to a type").hint("POST Patient, or PUT Patient/1")
+        );
+    }
+    let resource = request.resource(resource)?;
+    let if_none_exist = (request.text)("ifNoneExist").map(|query| bare_query(query).to_owned());
+    Ok(Operation::Create { resource, id, if_none_exist })
+}
+
+/// `Patient?identifier=x`, `?identifier=x` and `identifier=x` are the same.
+fn bare_query(text: &str) -> &str {
+    text.split_once('?').map_or(text, |(_, query)| query)
+}
+
+fn update(request: &Request<'_>, resource: Option<Resource>, new_id: String) -> Result<Operation, Outcome> {
+    let resource = request.resource(resource)?;
+    let condition = request.condition()?;
+    match (request.id()?, request.target.query) {
+        (Some(id), None) => {
+            check_id(&resource, id, request.path)?;
+            Ok(Operation::Update { id: id.to_owned(), resource, condition })
+        }
+        (None, Some(query)) => {
+            let id = resource.id().map_or(new_id, str::to_owned);
+            Ok(Operation::UpdateMatch { resource, id, query: query.to_owned(), condition })
+        }
+        _ => Err(refused(request.path, "bad-url", "PUT goes to an id or to a search")
+            .hint("PUT Patient/1 or Patient?identifier=x")),
+    }
+}
+
+/// The id in the url and in the resource are the same. <https://hl7.org/fhir/R4/http.html#update>
+fn check_id(resource: &Resource, id: &str, path: &str) -> Result<(), Outcome> {
+    match resource.id() {
+        Some(own) if own == id => Ok(()),
+        Some(_) => Err(Outcome::error(
+            IssueType::Value,
+            "id-mismatch",
+            "the resource's id is not the one in the url",
+        )
+        .at(format!("{path}.resource.id"))),
+        None => Err(Outcome::error(
+            IssueType::Required,
+            "id-missing",
+            "a resource that is PUT has the id of the url",
+        )
+        .at(format!("{path}.resource.id"))),
+    }
+}
+
+fn delete(request: &Request<'_>) -> Result<Operation, Outcome> {
+    let kind = request.kind()?;
+    match (request.id()?, request.target.query) {
+        (Some(id), None) => {
+            Ok(Operation::Delete { kind, id: id.to_owned(), condition: request.condition()? })
+        }
+        (None, Some(query)) => Ok(Operation::DeleteMatch { kind, query: query.to_owned() }),
+        _ => {
+            Err(refused(request.path, "bad-url", "DELETE goes to an id or to a search")
+                .hint("DELETE Patient/1"))
+        }
+    }
+}
+
+fn read(request: &Request<'_>, head: bool) -> Operation {
+    let text = |key: &str| (request.text)(key).map(str::to_owned);
+    Operation::Read {
+        url: request.url.to_owned(),
+        head,
+        if_none_match: text("ifNoneMatch"),
+        if_modified_since: text("ifModifiedSince"),
+    }
+}
+
+impl Plan {
+    /// A plan with its questions.
+    pub(super) fn of(mut entries: Vec<Entry>, context: &Context<'_>) -> Result<Self, Outcome> {
+        let (mut asked, mut questions, mut texts) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let mut conditions = HashSet::new();
+        for (position, entry) in entries.iter_mut().enumerate() {
+            if let Some(resource) = entry.operation.resource_mut() {
+                rewrite::localise(resource.body_mut(), context.base);
+                for (text, place) in rewrite::conditional(resource.body()) {
+                    texts.entry(text).or_insert_with(|| inside(&entry.path, &place));
+                }
+            }
+            let Some((kind, query)) = entry.operation.condition_query() else { continue };
+            let place = format!("{}.request", entry.path);
+            if !conditions.insert((kind, query.to_owned())) {
+                return Err(duplicate("two entries have the same condition").at(place));
+            }
+            questions
+                .push(Question { query: parse(kind, query, context).map_err(|o| o.at(place))?, limit: 2 });
+            asked.push(Asked::Entry(position));
+        }
+        for (text, path) in texts {
+            let (kind, query) = text.split_once('?').unwrap_or_default();
+            questions.push(Question {
+                query: parse(kind, query, context).map_err(|o| o.at(path.clone()))?,
+                limit: 2,
+            });
+            asked.push(Asked::Reference { text, path });
+        }
+        let base = context.base.trim_end_matches('/').to_owned();
+        Ok(Self { entries, asked, questions, base, zone: context.zone.clone() })
+    }
+}
+
+/// The FHIRPath of a place in an entry's resource, seen from the Bundle.
+fn inside(entry: &str, place: &str) -> String {
+    match (entry.is_empty(), place.split_once('.')) {
+        (false, Some((_, rest))) => format!("{entry}.resource.{rest}"),
+        _ => place.to_owned(),
+    }
+}
+
+pub(super) fn duplicate(text: &str) -> Outcome {
+    Outcome::error(
+        IssueType::Duplicate,
+        "duplicate-identity",
+        format!("a resource may occur once in a transaction: {text}"),
+    )
+    .status(400)
+}
+
+/// A condition's query: strictly read, because a misspelt name would match anything.
+fn parse(kind: &str, query: &str, context: &Context<'_>) -> Result<Query, Outcome> {
+    let pairs: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes())
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect();
+    let search = search::parse(kind, &pairs, &Context { handling: Handling::Strict, ..*context })?;
+    if search.query.filters.is_empty() {
+        let text = "a condition names at least one search parameter with a value";
+        return Err(Outcome::error(IssueType::Invalid, "empty-condition", text));
+    }
+    Ok(search.query)
+}
+
+impl Operation {
+    /// The resource that is written.
+    pub fn resource(&self) -> Option<&Resource> {
+        match self {
+            Self::Create { resource, .. }
+            | Self::Update { resource, .. }
+            | Self::UpdateMatch { resource, .. } => Some(resource),
+            Self::Delete { .. } | Self::DeleteMatch { .. } | Self::Read { .. } => None,
+        }
+    }
+
+    fn resource_mut(&mut self) -> Option<&mut Resource> {
+        match self {
+            Self::Create { resource, .. }
+            | Self::Update { resource, .. }
+            | Self::UpdateMatch { resource, .. } => Some(resource),
+            Self::Delete { .. } | Self::DeleteMatch { .. } | Self::Read { .. } => None,
+        }
+    }
+
+    fn condition_query(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::Create { resource, if_none_exist: Some(query), .. }
+            | Self::UpdateMatch { resource, query, .. } => Some((resource.kind(), query)),
+            Self::DeleteMatch { kind, query } => Some((kind, query)),
+            _ => None,
+        }
+    }
+}

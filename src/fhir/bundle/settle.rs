@@ -1,0 +1,192 @@
+//! From answers to actions: which id each entry has, what references become, and in which order.
+
+use std::collections::{HashMap, HashSet};
+
+use super::read::duplicate;
+use super::{Action, Asked, Condition, Effect, Entry, Matched, Method, Operation, Plan, Question};
+use crate::fhir::index;
+use crate::fhir::matching::{Candidate, matches};
+use crate::fhir::outcome::{IssueType, Outcome};
+use crate::fhir::reference::{self, Literal, rewrite};
+use crate::fhir::resource::Resource;
+
+impl Plan {
+    /// The actions, in the order of R4's transaction rules. `answers` are those of [`Plan::questions`], in
+    /// order. May be called again with other answers.
+    ///
+    /// # Errors
+    /// 412 where a condition matches several, 400 where a conditional update contradicts its resource's id or
+    /// two entries are the same resource, 404 or 412 for a conditional reference without exactly one match.
+    pub fn settle(&self, answers: &[Vec<Matched>]) -> Result<Vec<Action>, Outcome> {
+        let mut own = HashMap::new();
+        for (asked, answer) in self.asked.iter().zip(answers) {
+            if let Asked::Entry(position) = asked {
+                own.insert(*position, answer.as_slice());
+            }
+        }
+        let mut actions = Vec::with_capacity(self.entries.len());
+        for (position, entry) in self.entries.iter().enumerate() {
+            let effect = effect(entry, own.get(&position).copied().unwrap_or_default())?;
+            actions.push(Action { index: entry.index, path: entry.path.clone(), effect });
+        }
+        check_identities(&actions)?;
+        let mut map = self.names(&actions);
+        self.resolve(answers, &actions, &mut map)?;
+        if !map.is_empty() {
+            for action in &mut actions {
+                if let Effect::Put { resource, .. } = &mut action.effect {
+                    rewrite::replace(resource.body_mut(), &map);
+                }
+            }
+        }
+        actions.sort_by_key(|action| order(&action.effect));
+        Ok(actions)
+    }
+
+    /// What each fullUrl becomes.
+    fn names(&self, actions: &[Action]) -> HashMap<String, String> {
+        let mut map = HashMap::new();
+        for (entry, action) in self.entries.iter().zip(actions) {
+            let (Some(url), Some((kind, id))) = (&entry.full_url, identity(&action.effect)) else { continue };
+            let name = format!("{kind}/{id}");
+            // `http://somewhere/Patient/1` may be referred to as `Patient/1` by what came from there.
+            if let Literal::Absolute { kind, id, .. } = reference::parse(url) {
+                map.entry(format!("{kind}/{id}")).or_insert_with(|| name.clone());
+            }
+            if let Some(relative) = url.strip_prefix(&self.base) {
+                map.insert(relative.trim_start_matches('/').to_owned(), name.clone());
+            }
+            map.insert(url.clone(), name);
+        }
+        map.retain(|from, to| from != to);
+        map
+    }
+
+    /// Adds what conditional references become: the one match in the store or in this transaction.
+    fn resolve(
+        &self,
+        answers: &[Vec<Matched>],
+        actions: &[Action],
+        map: &mut HashMap<String, String>,
+    ) -> Result<(), Outcome> {
+        for ((asked, question), answer) in self.asked.iter().zip(&self.questions).zip(answers) {
+            let Asked::Reference { text, path } = asked else { continue };
+            let mut found: HashSet<(String, String)> =
+                answer.iter().map(|(kind, id, _)| (kind.clone(), id.clone())).collect();
+            self.see_own_writes(question, actions, &mut found);
+            let mut found = found.into_iter();
+            match (found.next(), found.next()) {
+                (Some((kind, id)), None) => map.insert(text.clone(), format!("{kind}/{id}")),
+                (None, _) => {
+                    let text = "no resource matches this conditional reference";
+                    return Err(Outcome::error(IssueType::NotFound, "no-match", text)
+                        .status(412)
+                        .at(path.clone()));
+                }
+                _ => return Err(several("this conditional reference").at(path.clone())),
+            };
+        }
+        Ok(())
+    }
+
+    /// What this transaction itself writes or deletes decides over what the store has.
+    fn see_own_writes(&self, question: &Question, actions: &[Action], found: &mut HashSet<(String, String)>) {
+        for action in actions {
+            match &action.effect {
+                Effect::Delete { kind, id, .. } => {
+                    found.remove(&((*kind).to_owned(), id.clone()));
+                }
+                Effect::Put { resource, id, .. } if resource.kind() == question.query.kind => {
+                    let rows = index::rows(resource.kind(), resource.body(), &self.zone);
+                    let candidate =
+                        Candidate { kind: resource.kind(), id, updated_ms: i64::MAX - 1, rows: &rows };
+                    let key = (resource.kind().to_owned(), id.clone());
+                    if matches(&question.query, &candidate) {
+                        found.insert(key);
+                    } else {
+                        found.remove(&key);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// DELETE, POST, PUT, GET.
+fn order(effect: &Effect) -> u8 {
+    match effect {
+        Effect::Delete { .. } | Effect::Nothing => 0,
+        Effect::Put { method: Method::Post, .. } | Effect::Exists { .. } => 1,
+        Effect::Put { method: Method::Put, .. } => 2,
+        Effect::Read { .. } => 3,
+    }
+}
+
+fn several(what: &str) -> Outcome {
+    Outcome::error(IssueType::MultipleMatches, "multiple-matches", format!("several resources match {what}"))
+}
+
+fn effect(entry: &Entry, found: &[Matched]) -> Result<Effect, Outcome> {
+    if found.len() > 1 {
+        return Err(several("this condition").at(format!("{}.request", entry.path)));
+    }
+    Ok(match (&entry.operation, found.first()) {
+        (Operation::Create { if_none_exist: Some(_), .. }, Some((kind, id, version))) => {
+            Effect::Exists { kind: kind.clone(), id: id.clone(), version: *version }
+        }
+        (Operation::Create { resource, id, .. }, _) => put(resource, id, Condition::Absent, Method::Post),
+        (Operation::Update { resource, id, condition }, _) => put(resource, id, *condition, Method::Put),
+        (Operation::UpdateMatch { resource, id, condition, .. }, None) => {
+            put(resource, id, *condition, Method::Put)
+        }
+        (Operation::UpdateMatch { resource, condition, .. }, Some((_, id, _))) => {
+            if resource.id().is_some_and(|own| own != id) {
+                let text = "the resource's id is not that of the match";
+                return Err(Outcome::error(IssueType::Value, "id-mismatch", text)
+                    .at(format!("{}.resource.id", entry.path)));
+            }
+            put(resource, id, *condition, Method::Put)
+        }
+        (Operation::Delete { kind, id, condition }, _) => {
+            Effect::Delete { kind, id: id.clone(), condition: *condition }
+        }
+        (Operation::DeleteMatch { kind, .. }, Some((_, id, version))) => {
+            Effect::Delete { kind, id: id.clone(), condition: Condition::Version(*version) }
+        }
+        (Operation::DeleteMatch { .. }, None) => Effect::Nothing,
+        (Operation::Read { url, head, if_none_match, if_modified_since }, _) => Effect::Read {
+            url: url.clone(),
+            head: *head,
+            if_none_match: if_none_match.clone(),
+            if_modified_since: if_modified_since.clone(),
+        },
+    })
+}
+
+fn put(resource: &Resource, id: &str, condition: Condition, method: Method) -> Effect {
+    Effect::Put { resource: resource.clone(), id: id.to_owned(), condition, method }
+}
+
+fn identity(effect: &Effect) -> Option<(&str, &str)> {
+    match effect {
+        Effect::Put { resource, id, .. } => Some((resource.kind(), id)),
+        Effect::Delete { kind, id, .. } => Some((kind, id)),
+        Effect::Exists { kind, id, .. } => Some((kind, id)),
+        Effect::Nothing | Effect::Read { .. } => None,
+    }
+}
+
+/// A resource occurs once among what is written and deleted.
+fn check_identities(actions: &[Action]) -> Result<(), Outcome> {
+    let mut seen = HashSet::new();
+    for action in actions {
+        let written = !matches!(action.effect, Effect::Exists { .. });
+        if let (true, Some((kind, id))) = (written, identity(&action.effect))
+            && !seen.insert((kind.to_owned(), id.to_owned()))
+        {
+            return Err(duplicate("two entries write or delete the same one").at(action.path.clone()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,205 @@
+use super::*;
+use crate::fhir::search::Handling;
+use serde_json::json;
+
+fn with_context<T>(run: impl FnOnce(&Context<'_>, &mut dyn FnMut() -> String) -> T) -> T {
+    let zone = TimeZone::UTC;
+    let now = "2024-01-11T00:00:00Z".parse().unwrap();
+    let context = Context { base: "http://us/fhir", zone: &zone, now, handling: Handling::Lenient };
+    let mut count = 0;
+    run(&context, &mut || {
+        count += 1;
+        format!("new-{count}")
+    })
+}
+
+fn plan(entries: Value) -> Result<Plan, Outcome> {
+    let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": entries});
+    with_context(|context, new_id| transaction(bundle, context, new_id))
+}
+
+fn settle(entries: Value, answers: &[Vec<Matched>]) -> Result<Vec<Action>, Outcome> {
+    plan(entries)?.settle(answers)
+}
+
+/// code and place of the refusal
+fn refusal(entries: Value, answers: &[Vec<Matched>]) -> (u16, String) {
+    let outcome = settle(entries, answers).unwrap_err();
+    let issue = &outcome.issues[0];
+    (outcome.status, format!("{} {}", issue.code, issue.expression.join(" ")))
+}
+
+fn one(kind: &str, id: &str) -> Vec<Matched> {
+    vec![(kind.to_owned(), id.to_owned(), 4)]
+}
+
+#[test]
+fn urn_uuids_become_ids_whatever_the_order() {
+    let actions = settle(
+        json!([
+            {"fullUrl": "urn:uuid:o", "resource": {"resourceType": "Observation", "status": "final", "code": {"text": "x"}, "subject": {"reference": "urn:uuid:p"}}, "request": {"method": "POST", "url": "Observation"}},
+            {"resource": {"resourceType": "Practitioner", "id": "7"}, "fullUrl": "Practitioner/7", "request": {"method": "PUT", "url": "Practitioner/7", "ifMatch": "W/\"3\""}},
+            {"request": {"method": "GET", "url": "Patient?name=x"}},
+            {"fullUrl": "urn:uuid:p", "resource": {"resourceType": "Patient", "generalPractitioner": [{"reference": "Practitioner/7"}], "link": [{"type": "seealso", "other": {"reference": "urn:uuid:p"}}]}, "request": {"method": "POST", "url": "Patient"}},
+            {"request": {"method": "DELETE", "url": "http://us/fhir/Group/9"}}
+        ]),
+        &[],
+    )
+    .unwrap();
+    let order: Vec<usize> = actions.iter().map(|action| action.index).collect();
+    assert_eq!(order, [4, 0, 3, 1, 2]);
+    let Effect::Put { resource, id, condition, .. } = &actions[1].effect else { panic!() };
+    let Effect::Put { resource: patient, id: patient_id, .. } = &actions[2].effect else { panic!() };
+    assert_ne!(id, patient_id);
+    assert_eq!(*condition, Condition::Absent);
+    assert_eq!(resource.body()["subject"]["reference"], format!("Patient/{patient_id}"));
+    assert_eq!(patient.body()["link"][0]["other"]["reference"], format!("Patient/{patient_id}"));
+    assert_eq!(patient.body()["generalPractitioner"][0]["reference"], "Practitioner/7");
+    assert!(matches!(actions[3].effect, Effect::Put { condition: Condition::Version(3), .. }));
+    assert!(matches!(&actions[0].effect, Effect::Delete { kind: "Group", id, .. } if id == "9"));
+}
+
+#[test]
+fn a_conditional_create_that_matches_lends_its_id() {
+    let entries = json!([
+        {"fullUrl": "urn:uuid:p", "resource": {"resourceType": "Patient"}, "request": {"method": "POST", "url": "Patient", "ifNoneExist": "identifier=a|b"}},
+        {"resource": {"resourceType": "Observation", "status": "final", "code": {"text": "x"}, "subject": {"reference": "urn:uuid:p"}}, "request": {"method": "POST", "url": "Observation"}}
+    ]);
+    let actions = settle(entries.clone(), &[one("Patient", "p9")]).unwrap();
+    assert!(matches!(&actions[0].effect, Effect::Exists { id, version: 4, .. } if id == "p9"));
+    let Effect::Put { resource, .. } = &actions[1].effect else { panic!() };
+    assert_eq!(resource.body()["subject"]["reference"], "Patient/p9");
+    assert!(matches!(settle(entries.clone(), &[vec![]]).unwrap()[0].effect, Effect::Put { .. }));
+    let two = [one("Patient", "a"), one("Patient", "b")].concat();
+    assert_eq!(refusal(entries, &[two]), (412, "multiple-matches Bundle.entry[0].request".into()));
+}
+
+#[test]
+fn conditional_references_match_the_store_or_the_transaction() {
+    let observation = json!({"resource": {"resourceType": "Observation", "status": "final", "code": {"text": "x"}, "subject": {"reference": "Patient?identifier=a|b"}}, "request": {"method": "POST", "url": "Observation"}});
+    let actions = settle(json!([observation]), &[one("Patient", "p9")]).unwrap();
+    let Effect::Put { resource, .. } = &actions[0].effect else { panic!() };
+    assert_eq!(resource.body()["subject"]["reference"], "Patient/p9");
+    let place = "Bundle.entry[0].resource.subject.reference";
+    assert_eq!(refusal(json!([observation]), &[vec![]]), (412, format!("no-match {place}")));
+    let patient = json!({"resource": {"resourceType": "Patient", "identifier": [{"system": "a", "value": "b"}]}, "request": {"method": "POST", "url": "Patient"}});
+    let actions = settle(json!([observation, patient]), &[vec![]]).unwrap();
+    let Effect::Put { resource, .. } = &actions[0].effect else { panic!() };
+    assert_eq!(resource.body()["subject"]["reference"], "Patient/new-2");
+    assert_eq!(refusal(json!([observation, patient]), &[one("Patient", "p9")]).0, 412);
+}
+
+#[test]
+fn conditional_updates() {
+    let entries = |id: Option<&str>| {
+        let mut patient = json!({"resourceType": "Patient"});
+        if let Some(id) = id {
+            patient["id"] = id.into();
+        }
+        json!([{"resource": patient, "request": {"method": "PUT", "url": "Patient?identifier=a|b"}}])
+    };
+    let id_of = |actions: Vec<Action>| match &actions[0].effect {
+        Effect::Put { id, .. } => id.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(id_of(settle(entries(None), &[vec![]]).unwrap()), "new-1");
+    assert_eq!(id_of(settle(entries(Some("x")), &[vec![]]).unwrap()), "x");
+    assert_eq!(id_of(settle(entries(None), &[one("Patient", "p9")]).unwrap()), "p9");
+    assert_eq!(
+        refusal(entries(Some("x")), &[one("Patient", "p9")]),
+        (400, "id-mismatch Bundle.entry[0].resource.id".into())
+    );
+}
+
+#[test]
+fn refusals_say_where() {
+    let patient = json!({"resourceType": "Patient", "id": "1"});
+    let put = json!({"resource": patient, "request": {"method": "PUT", "url": "Patient/1"}});
+    let cases = [
+        (json!([put, put]), "duplicate-identity Bundle.entry[1]"),
+        (
+            json!([put, {"request": {"method": "DELETE", "url": "Patient/1"}}]),
+            "duplicate-identity Bundle.entry[1]",
+        ),
+        (json!([{"resource": patient}]), "ele-1 Bundle.entry[0]"),
+        (json!([{"fullUrl": "urn:uuid:x", "resource": patient}]), "required-element Bundle.entry[0].request"),
+        (
+            json!([{"resource": patient, "request": {"method": "PUT", "url": "Patient/2"}}]),
+            "id-mismatch Bundle.entry[0].resource.id",
+        ),
+        (
+            json!([{"resource": patient, "request": {"method": "PUT", "url": "Person/1"}}]),
+            "type-mismatch Bundle.entry[0].resource",
+        ),
+        (
+            json!([{"resource": patient, "request": {"method": "PUT", "url": "Pateint/1"}}]),
+            "bad-url Bundle.entry[0].request.url",
+        ),
+        (
+            json!([{"request": {"method": "PATCH", "url": "Patient/1"}, "resource": {"resourceType": "Parameters"}}]),
+            "not-supported Bundle.entry[0].request.method",
+        ),
+        (
+            json!([{"request": {"method": "POST", "url": "Patient"}}]),
+            "required-element Bundle.entry[0].resource",
+        ),
+        (
+            json!([{"resource": {"resourceType": "Patient", "nmae": 1}, "request": {"method": "POST", "url": "Patient"}}]),
+            "unknown-element Bundle.entry[0].resource.nmae",
+        ),
+        (
+            json!([{"resource": patient, "request": {"method": "PUT", "url": "Patient/1", "ifMatch": "x"}}]),
+            "bad-etag Bundle.entry[0].request.ifMatch",
+        ),
+        (
+            json!([{"request": {"method": "DELETE", "url": "Patient?foo=1"}}]),
+            "unknown-parameter Bundle.entry[0].request",
+        ),
+        (
+            json!([{"request": {"method": "FETCH", "url": "Patient"}}]),
+            "unknown-code Bundle.entry[0].request.method",
+        ),
+    ];
+    for (entries, expected) in cases {
+        assert_eq!(refusal(entries.clone(), &[]), (400, expected.to_owned()), "{entries}");
+    }
+}
+
+#[test]
+fn all_wrong_entries_are_named_at_once() {
+    let bad = json!({"resource": {"resourceType": "Patient", "nmae": 1}, "request": {"method": "POST", "url": "Patient"}});
+    assert_eq!(plan(json!([bad, bad])).unwrap_err().issues.len(), 2);
+}
+
+#[test]
+fn a_batch_loses_only_the_wrong_entries() {
+    let bundle = json!({"resourceType": "Bundle", "type": "batch", "entry": [
+        {"request": {"method": "GET", "url": "Patient?_id=x"}},
+        {"resource": {"resourceType": "Patient", "nmae": 1}, "request": {"method": "POST", "url": "Patient"}},
+        {"request": {"method": "GET", "url": "metadata"}}
+    ]});
+    assert_eq!(mode(&bundle).unwrap(), Mode::Batch);
+    let plans = with_context(|context, new_id| batch(bundle, context, new_id)).unwrap();
+    assert!(plans[0].is_ok() && plans[1].is_err() && plans[2].is_ok());
+    assert_eq!(plans[2].as_ref().unwrap().entries()[0].index, 2);
+}
+
+#[test]
+fn only_transactions_and_batches_can_be_posted() {
+    assert!(mode(&json!({"resourceType": "Bundle", "type": "searchset"})).is_err());
+    assert!(mode(&json!({"resourceType": "Patient"})).is_err());
+    assert!(settle(json!([]), &[]).is_err(), "an empty array is not JSON of FHIR");
+    let empty = json!({"resourceType": "Bundle", "type": "transaction"});
+    let plan = with_context(|context, new_id| transaction(empty, context, new_id)).unwrap();
+    assert_eq!(plan.settle(&[]).unwrap(), []);
+}
+
+#[test]
+fn one_interaction_is_a_plan_too() {
+    let resource = Resource::from_value(json!({"resourceType": "Patient"})).unwrap();
+    let operation =
+        Operation::Create { resource, id: "n".into(), if_none_exist: Some("identifier=a|b".into()) };
+    let plan = with_context(|context, _| single(operation, context)).unwrap();
+    assert_eq!(plan.questions().len(), 1);
+    assert!(matches!(plan.settle(&[one("Patient", "p")]).unwrap()[0].effect, Effect::Exists { .. }));
+}

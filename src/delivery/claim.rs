@@ -200,8 +200,11 @@ fn block(board: &mut Board, blocked: &Blocked, now_ms: i64) {
                     format!("it needs {need}, which is dead, cancelled or not wanted"),
                     "see to that delivery first, then retry this one",
                 );
-                let waiting: Vec<PartRow> =
-                    board.parts_of(id).into_iter().filter(|part| part.status == PartStatus::Waiting).collect();
+                let waiting: Vec<PartRow> = board
+                    .parts_of(id)
+                    .into_iter()
+                    .filter(|part| part.status == PartStatus::Waiting)
+                    .collect();
                 waiting.into_iter().for_each(|part| kill(board, part, &reason));
             }
         }
@@ -235,12 +238,8 @@ pub(super) fn portion(group: &str) -> Option<usize> {
 /// Computes the dirty cells that the board has locked.
 async fn compute_cells(tx: &mut Tx, tenant: &str, board: &mut Board) -> Result<(), Error> {
     let locked: BTreeSet<Place> = board.slots.keys().cloned().collect();
-    let dirty: Vec<PartRow> = board
-        .parts
-        .values()
-        .filter(|part| part.dirty && locked.contains(&part.place()))
-        .cloned()
-        .collect();
+    let dirty: Vec<PartRow> =
+        board.parts.values().filter(|part| part.dirty && locked.contains(&part.place())).cloned().collect();
     for part in dirty {
         let rows = deliveries::contributions_at(tx, tenant, &part.delivery_id, &part.slot).await?;
         let key = (part.delivery_id.clone(), part.place());
@@ -257,15 +256,14 @@ async fn compute_cells(tx: &mut Tx, tenant: &str, board: &mut Board) -> Result<(
 
 /// A counted cell from its contributions.
 fn cell(part: &PartRow, rows: &[ContributionRow]) -> PartRow {
-    let clean = PartRow { dirty: false, status: PartStatus::Waiting, cause: Cause::default(), ..part.clone() };
+    let clean =
+        PartRow { dirty: false, status: PartStatus::Waiting, cause: Cause::default(), ..part.clone() };
     let latest = rows.iter().max_by_key(|row| (row.authored_ms, row.rid, &row.output_key));
     let Some(latest) = latest else { return PartRow { wanted: None, ..clean } };
     let authored_ms = latest.authored_ms;
     let contributed: Vec<Contributed> = rows.iter().map(contributed).collect();
     match aggregate::compute(&contributed) {
-        Ok(Some(amount)) => {
-            PartRow { wanted: Some(with_value(&latest.cell, &amount)), authored_ms, ..clean }
-        }
+        Ok(Some(amount)) => PartRow { wanted: Some(with_value(&latest.cell, &amount)), authored_ms, ..clean },
         Ok(None) => PartRow { wanted: None, ..clean },
         // The wish stays visible but has no value; a retry computes it anew.
         Err(reason) => PartRow {

@@ -133,7 +133,8 @@ impl Sender {
         while under_way.join_next().await.is_some() {}
         let (tenant, owner) = (&self.inner.tenant, &self.inner.owner);
         let key = self.key();
-        let released = transaction!(self.inner.db, |tx| sending::release_destination(tx, tenant, &key, owner));
+        let released =
+            transaction!(self.inner.db, |tx| sending::release_destination(tx, tenant, &key, owner));
         if let Err(error) = released {
             warn!(code = error.code(), "the destination's lease was not given back; it runs out by itself");
         }
@@ -382,7 +383,9 @@ impl Sender {
         let failure = match answer {
             Ok(Ok(())) => None,
             Ok(Err(failure)) => Some(failure),
-            Err(_) => late(Reason::new("no-answer-in-time", "the probe was not answered in time", "")).result.err(),
+            Err(_) => {
+                late(Reason::new("no-answer-in-time", "the probe was not answered in time", "")).result.err()
+            }
         };
         self.change(|state| {
             state.budget.spend(1, now);
@@ -447,7 +450,8 @@ fn judge(state: &mut State, failure: Option<&Failure>, now_ms: i64) {
         Some(FailureKind::Unauthorised) => state.breaker.refused(now_ms, rand::random()),
         Some(FailureKind::Throttled) => {
             let asked = failure.and_then(|failure| failure.retry_after);
-            let wait = asked.map_or(THROTTLED_MS, |after| i64::try_from(after.as_millis()).unwrap_or(i64::MAX));
+            let wait =
+                asked.map_or(THROTTLED_MS, |after| i64::try_from(after.as_millis()).unwrap_or(i64::MAX));
             state.quiet_until_ms = now_ms.saturating_add(wait.min(3_600_000));
         }
     }

@@ -194,13 +194,7 @@ fn accept(board: &mut Board, settler: &Settler<'_>, claimed: &Claimed, part: &Cl
     }
 }
 
-fn refuse(
-    board: &mut Board,
-    settler: &Settler<'_>,
-    claimed: &Claimed,
-    part: &ClaimedPart,
-    reason: &Reason,
-) {
+fn refuse(board: &mut Board, settler: &Settler<'_>, claimed: &Claimed, part: &ClaimedPart, reason: &Reason) {
     certain_again(board, settler, part);
     if let Some(row) = still_wanted(board, settler, claimed, part) {
         kill(board, row, reason);
@@ -225,13 +219,7 @@ fn still_wanted(
     (row.wanted == part.wanted && !row.dirty && row.status == PartStatus::Waiting).then(|| row.clone())
 }
 
-fn explain(
-    board: &mut Board,
-    settler: &Settler<'_>,
-    claimed: &Claimed,
-    part: &ClaimedPart,
-    reason: &Reason,
-) {
+fn explain(board: &mut Board, settler: &Settler<'_>, claimed: &Claimed, part: &ClaimedPart, reason: &Reason) {
     if let Some(row) = still_wanted(board, settler, claimed, part) {
         let key = (row.delivery_id.clone(), row.place());
         board.parts.insert(key, PartRow { cause: cause(reason), ..row });

@@ -50,8 +50,8 @@ pub fn subject(kind: &str, id: &str, resource: &Value) -> String {
         kind,
         "Patient" | "Practitioner" | "Person" | "RelatedPerson" | "Group" | "Organization" | "Location"
     );
-    let named = |name: &&str| resource.get(**name)?.get("reference")?.as_str();
-    let found = SUBJECTS.iter().filter(|_| !own).find_map(|name| match named(&name).map(reference::parse) {
+    let named = |name: &str| resource.get(name)?.get("reference")?.as_str();
+    let found = SUBJECTS.iter().filter(|_| !own).find_map(|name| match named(name).map(reference::parse) {
         Some(Literal::Relative { kind, id, .. }) => Some(format!("{kind}/{id}")),
         Some(Literal::Absolute { unversioned, .. }) => Some(unversioned.to_owned()),
         _ => None,

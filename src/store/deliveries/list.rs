@@ -155,8 +155,9 @@ pub async fn show(db: &mut Connection, tenant: &str, id: &str) -> Result<Option<
 
 async fn by_beginning(db: &mut Connection, tenant: &str, id: &str) -> Result<Option<DeliveryRow>, Error> {
     // Ids are hexadecimal: 'g' is behind all of them.
-    let sql =
-        format!("select {COLUMNS} from delivery where tenant = $1 and id >= $2 and id < $3 order by id limit 2");
+    let sql = format!(
+        "select {COLUMNS} from delivery where tenant = $1 and id >= $2 and id < $3 order by id limit 2"
+    );
     let rows = db.all(sql, args![tenant, id, format!("{id}g")]).await?;
     match rows.as_slice() {
         [one] => DeliveryRow::read(one).map(Some),

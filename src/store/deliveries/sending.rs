@@ -158,11 +158,7 @@ pub async fn due(
 ///
 /// # Errors
 /// The database's.
-pub async fn next_due_ms(
-    db: &mut Connection,
-    tenant: &str,
-    destination: &str,
-) -> Result<Option<i64>, Error> {
+pub async fn next_due_ms(db: &mut Connection, tenant: &str, destination: &str) -> Result<Option<i64>, Error> {
     let row = db
         .one(
             "select min(due_ms) as due_ms from delivery

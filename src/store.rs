@@ -12,6 +12,8 @@ pub mod deliveries;
 /// What can go wrong, without values.
 pub mod error;
 mod index;
+/// Remembered pairs: this resource is that object over there.
+pub mod link;
 mod migration;
 /// Current and earlier versions.
 pub mod read;
@@ -21,6 +23,8 @@ mod setting;
 /// Fresh stores for tests.
 #[doc(hidden)]
 pub mod testing;
+/// Who may call.
+pub mod token;
 /// What is written, and what a write answers.
 pub mod write;
 

@@ -203,10 +203,11 @@ create table link (
 );
 create index link_by_remote on link (tenant, destination, remote_kind, remote_id);
 
--- Who may call. Only a hash of the token is kept. last_used_ms is coarse: written at most once an hour.
+-- Who may call. Only the SHA-256 of the token is kept, in hexadecimal. last_used_ms is coarse: written at
+-- most once an hour.
 create table token (
     tenant       text collate "C" not null,
-    hash         bytea not null,
+    hash         text collate "C" not null,
     name         text collate "C" not null,
     scope        text collate "C" not null,
     created_ms   bigint not null,

@@ -201,10 +201,11 @@ create table link (
 ) without rowid;
 create index link_by_remote on link (tenant, destination, remote_kind, remote_id);
 
--- Who may call. Only a hash of the token is kept. last_used_ms is coarse: written at most once an hour.
+-- Who may call. Only the SHA-256 of the token is kept, in hexadecimal. last_used_ms is coarse: written at
+-- most once an hour.
 create table token (
     tenant       text not null,
-    hash         blob not null,
+    hash         text not null,
     name         text not null,
     scope        text not null,
     created_ms   bigint not null,

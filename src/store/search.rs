@@ -309,3 +309,6 @@ async fn total(
     let count = connection.one(sql.text, sql.arguments).await?.int("n")?;
     Ok(if count == limit { Total::AtLeast(count - 1) } else { Total::Exact(count) })
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,18 @@
 
 /// Judges parts against mirrored metadata.
 pub mod check;
+/// Registrations of complete data sets.
+mod completion;
+/// The destination.
+pub mod destination;
 /// Fields that both targets have.
 mod fields;
+/// What DHIS2 holds.
+mod readback;
+/// Bodies of requests.
+mod request;
+/// One batch on its way.
+mod sending;
 /// The place of a part: a cell or a completion.
 pub mod slot;
 /// `dhis2.report` and `dhis2.count`.

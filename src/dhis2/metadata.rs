@@ -8,7 +8,11 @@
 pub mod combo;
 /// Documents of the store, and back.
 pub mod document;
+/// The snapshot, and the task that keeps it fresh.
+pub mod mirror;
 /// One snapshot.
 pub mod model;
+/// Reads it from the instance.
+pub mod pull;
 
 pub use model::Metadata;

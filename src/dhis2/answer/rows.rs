@@ -6,7 +6,7 @@ use super::table::Meaning;
 use crate::delivery::destination::Reason;
 
 /// The identifiers of a row that was sent, as they were sent.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct RowNames {
     pub data_set: String,
     pub element: String,

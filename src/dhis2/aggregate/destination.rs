@@ -1,0 +1,284 @@
+//! A configured DHIS2 instance as the delivery engine sees it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+
+use super::check::{self, Content, Resolved};
+use super::completion;
+use super::sending::{Item, Sending, VALUES_MAX, probe};
+use crate::delivery::destination::{Destination, Failure, Limits, Outgoing, Reason, Sent, Settled, Verdict};
+use crate::dhis2::answer::RowNames;
+use crate::dhis2::client::Client;
+use crate::dhis2::metadata::Metadata;
+use crate::dhis2::metadata::mirror::{Mirror, Snapshot};
+use crate::dhis2::version::Version;
+
+/// Reports in one batch.
+const DELIVERIES_MAX: usize = 200;
+/// Longer than the longest batch: an import, its read-back and its completions.
+const LEASE: Duration = Duration::from_secs(900);
+/// Transient failures are retried so long.
+const HORIZON: Duration = Duration::from_secs(7 * 86_400);
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// One `[dhis2.NAME]`.
+pub struct Instance {
+    client: Arc<Client>,
+    mirror: Arc<Mirror>,
+    budget_per_hour: Option<u32>,
+    pause: Duration,
+    now: fn() -> Timestamp,
+    /// One import at a time: two that use a period for the first time lose values.
+    importing: Mutex<()>,
+}
+
+impl Instance {
+    pub fn new(client: Arc<Client>, mirror: Arc<Mirror>, budget_per_hour: Option<u32>) -> Self {
+        Self { client, mirror, budget_per_hour, pause: PAUSE, now: Timestamp::now, importing: Mutex::new(()) }
+    }
+
+    /// Another clock and a shorter pause, for tests.
+    #[must_use]
+    pub fn with_clock(mut self, now: fn() -> Timestamp, pause: Duration) -> Self {
+        self.now = now;
+        self.pause = pause;
+        self
+    }
+
+    pub fn mirror(&self) -> &Arc<Mirror> {
+        &self.mirror
+    }
+
+    /// Resolves every part; parts that must not be sent get their verdict at once.
+    fn items(&self, batch: &[Outgoing], metadata: &Metadata) -> Vec<Item> {
+        let today = metadata.system.today((self.now)());
+        let mut items = Vec::new();
+        for (delivery, outgoing) in batch.iter().enumerate() {
+            for (part, one) in outgoing.parts.iter().enumerate() {
+                let item = Item { delivery, part, attempt: outgoing.attempt, resolved: None, verdict: None };
+                items.push(match check::resolve(&one.slot, one.wanted.as_ref(), metadata, today) {
+                    Ok(resolved) => Item { resolved: Some(resolved), ..item },
+                    Err(reason) => Item { verdict: Some(Verdict::Refused(reason)), ..item },
+                });
+            }
+        }
+        items
+    }
+
+    /// The metadata to judge by: read anew where a part names what it does not know.
+    async fn metadata(&self, batch: &[Outgoing]) -> Result<Arc<Snapshot>, Failure> {
+        let snapshot = self.mirror.current();
+        let doubtful = || self.items(batch, &snapshot.metadata).iter().any(|item| item.verdict.is_some());
+        if snapshot.metadata.is_loaded() && (snapshot.is_fresh() || !doubtful()) {
+            return Ok(snapshot);
+        }
+        match self.mirror.refresh().await {
+            Ok(fresh) => Ok(fresh),
+            Err(failure) if !snapshot.metadata.is_loaded() => Err(failure),
+            Err(failure) => Err(Failure { unclear: false, ..failure }),
+        }
+    }
+}
+
+#[async_trait]
+impl Destination for Instance {
+    fn system(&self) -> &str {
+        "dhis2"
+    }
+
+    fn name(&self) -> &str {
+        self.client.name()
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            batch_deliveries: DELIVERIES_MAX,
+            batch_parts: VALUES_MAX,
+            concurrency: 1,
+            budget_per_hour: self.budget_per_hour,
+            lease: LEASE,
+            horizon: HORIZON,
+        }
+    }
+
+    /// Metadata that is old is not held against a delivery: `send` reads it anew first.
+    fn check(&self, delivery: &Outgoing) -> Vec<(usize, Reason)> {
+        let snapshot = self.mirror.current();
+        if !snapshot.metadata.is_loaded() || !snapshot.is_fresh() {
+            return Vec::new();
+        }
+        let mut items = self.items(std::slice::from_ref(delivery), &snapshot.metadata);
+        double(&mut items);
+        let refused = |item: Item| match item.verdict {
+            Some(Verdict::Refused(reason)) => Some((item.part, reason)),
+            _ => None,
+        };
+        items.into_iter().filter_map(refused).collect()
+    }
+
+    async fn send(&self, batch: &[Outgoing], deadline: Instant) -> Sent {
+        let _one_at_a_time = self.importing.lock().await;
+        let snapshot = match self.metadata(batch).await {
+            Ok(snapshot) => snapshot,
+            Err(failure) => return Sent { result: Err(failure), exchanges: Vec::new() },
+        };
+        let metadata = &snapshot.metadata;
+        let mut items = self.items(batch, metadata);
+        let followers = double(&mut items);
+        let mut sending = Sending {
+            client: &self.client,
+            version: metadata.system.version.unwrap_or(Version::OLDEST),
+            items,
+            exchanges: Vec::new(),
+            deadline,
+            pause: self.pause,
+            stopped: None,
+            requests: 0,
+        };
+        for (data_set, items) in groups(&sending) {
+            sending.import(&data_set, &items).await;
+        }
+        withhold(&mut sending);
+        completion::complete(&mut sending, metadata).await;
+        settled(batch, sending, &followers)
+    }
+
+    async fn probe(&self) -> Result<(), Failure> {
+        probe(&self.client, &mut Vec::new()).await
+    }
+}
+
+/// Open values by data set.
+fn groups(sending: &Sending<'_>) -> BTreeMap<String, Vec<usize>> {
+    let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for at in sending.open(|content| matches!(content, Content::Set { .. } | Content::Delete)) {
+        if let Some(resolved) = sending.items.get(at).and_then(|item| item.resolved.as_ref()) {
+            groups.entry(resolved.names.data_set.clone()).or_default().push(at);
+        }
+    }
+    groups
+}
+
+/// A cell or completion that two parts name is sent once: what is set wins over what is deleted, and of two
+/// that set it differently the first. Gives for each part that is not sent the one that speaks for it.
+fn double(items: &mut [Item]) -> HashMap<usize, usize> {
+    let mut first: HashMap<(bool, RowNames), usize> = HashMap::new();
+    let mut followers = HashMap::new();
+    for at in 0..items.len() {
+        let Some(resolved) = items.get(at).and_then(|item| item.resolved.clone()) else { continue };
+        // A cell has no data set of its own.
+        let is_cell = !resolved.names.element.is_empty();
+        let names = RowNames {
+            data_set: if is_cell { String::new() } else { resolved.names.data_set.clone() },
+            ..resolved.names.clone()
+        };
+        let Some(known) = first.get(&(is_cell, names.clone())).copied() else {
+            first.insert((is_cell, names), at);
+            continue;
+        };
+        let speaker = items.get(known).and_then(|item| item.resolved.clone());
+        let Some(speaker) = speaker else { continue };
+        if removes(&speaker.content) && !removes(&resolved.content) {
+            first.insert((is_cell, names), at);
+            follow(items, &mut followers, (known, at));
+        } else if removes(&resolved.content) || resolved.content == speaker.content {
+            follow(items, &mut followers, (at, known));
+        } else if let Some(item) = items.get_mut(at) {
+            item.verdict = Some(Verdict::Refused(doubled(&resolved)));
+            item.resolved = None;
+        }
+    }
+    followers
+}
+
+fn removes(content: &Content) -> bool {
+    matches!(content, Content::Delete | Content::Uncomplete)
+}
+
+fn follow(items: &mut [Item], followers: &mut HashMap<usize, usize>, (follower, speaker): (usize, usize)) {
+    if let Some(item) = items.get_mut(follower) {
+        item.resolved = None;
+    }
+    for known in followers.values_mut().filter(|known| **known == follower) {
+        *known = speaker;
+    }
+    followers.insert(follower, speaker);
+}
+
+fn doubled(resolved: &Resolved) -> Reason {
+    Reason::new(
+        "dhis2-cell-doubled",
+        format!(
+            "another part wants another value for this cell of the data element {}",
+            resolved.names.element
+        ),
+        "two names of one combination (a uid and a code) may be in use: name each cell in one way",
+    )
+}
+
+/// A report whose values were not all accepted is not complete.
+fn withhold(sending: &mut Sending<'_>) {
+    for at in sending.open(|content| matches!(content, Content::Complete { .. })) {
+        let Some(delivery) = sending.items.get(at).map(|item| item.delivery) else { continue };
+        let others = |item: &&Item| item.delivery == delivery && item.verdict.is_some();
+        let refused =
+            sending.items.iter().filter(others).any(|item| matches!(item.verdict, Some(Verdict::Refused(_))));
+        let waiting = sending.items.iter().any(|item| {
+            item.delivery == delivery
+                && match &item.verdict {
+                    Some(Verdict::Later(_)) => true,
+                    None => item
+                        .resolved
+                        .as_ref()
+                        .is_some_and(|it| matches!(it.content, Content::Set { .. } | Content::Delete)),
+                    Some(_) => false,
+                }
+        });
+        let reason = Reason::new(
+            "dhis2-not-complete",
+            "the data set is not registered as complete: a value of the report is not accepted",
+            "it is registered once every value is; see the reasons of the values",
+        );
+        if refused {
+            sending.decide(at, Verdict::Refused(reason));
+        } else if waiting {
+            sending.decide(at, Verdict::Later(reason));
+        }
+    }
+}
+
+/// One answer for each delivery. If nothing at all was decided, the batch failed.
+fn settled(batch: &[Outgoing], sending: Sending<'_>, followers: &HashMap<usize, usize>) -> Sent {
+    let Sending { items, exchanges, stopped, .. } = sending;
+    let tried = items.iter().any(|item| item.resolved.is_some() && item.verdict.is_some());
+    if let Some(failure) = &stopped
+        && !tried
+        && items.iter().all(|item| !matches!(item.verdict, Some(Verdict::Refused(_))))
+    {
+        return Sent { result: Err(failure.clone()), exchanges };
+    }
+    let rest = stopped.map_or_else(out_of_time, |failure: Failure| failure.reason);
+    let mut result: Vec<Settled> =
+        batch.iter().map(|_| Settled { parts: Vec::new(), remote: None }).collect();
+    for (at, item) in items.iter().enumerate() {
+        let speaker = followers.get(&at).and_then(|speaker| items.get(*speaker)).unwrap_or(item);
+        let verdict = speaker.verdict.clone().unwrap_or_else(|| Verdict::Later(rest.clone()));
+        if let Some(settled) = result.get_mut(item.delivery) {
+            settled.parts.push(verdict);
+        }
+    }
+    Sent { result: Ok(result), exchanges }
+}
+
+fn out_of_time() -> Reason {
+    Reason::new(
+        "dhis2-out-of-time",
+        "there was no time left to send this in its batch",
+        "it is sent with the next one",
+    )
+}

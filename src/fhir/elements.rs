@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn every_r4_resource_type_is_known() {
-        assert_eq!(table().kinds().len(), 147);
+        assert_eq!(table().kinds().len(), 146);
         assert_eq!(table().kind("Patient"), Some("Patient"));
         assert_eq!(table().kind("Resource"), None);
         assert_eq!(table().kind("Nonsense"), None);

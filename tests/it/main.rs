@@ -2,6 +2,7 @@
 //! and on PostgreSQL.
 
 mod config_refusals;
+mod r4_examples;
 mod rapidpro_contact;
 mod rapidpro_reading;
 mod rooms;

@@ -1,8 +1,84 @@
 //! The command line: one file a command.
+//!
+//! **No logic of its own**: a command reads its arguments, calls a room and prints. What a person or a
+//! program asked for goes to stdout, everything else (errors, progress, logs) to stderr. Exit codes: 0
+//! done, 1 not done, 2 wrong usage, 78 wrong configuration (`sysexits.h`).
 
+/// Everything that is wrong with the mapping files.
+mod check;
+/// The story on loopback.
+mod demo;
+/// Exit codes and errors for people.
+pub mod failure;
+/// Loading mapping files as `serve` does.
+mod mappings;
+/// The program itself.
+mod serve;
+/// Opening the store that the configuration names.
+mod stores;
+/// Making, listing and revoking tokens.
+mod token;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config};
+use failure::Failure;
+
+/// Mjumbe: a FHIR facade between FHIR systems, RapidPro and DHIS2 that loses nothing and sends nothing twice.
+#[derive(Debug, Parser)]
+#[command(name = "mjumbe", version, max_term_width = 100)]
+struct CommandLine {
+    /// The configuration file; every key can also come from the environment (MJUMBE__SECTION__KEY).
+    #[arg(long, global = true, env = "MJUMBE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server: FHIR, webhooks, mappings, deliveries.
+    Serve(serve::Arguments),
+    /// Make, list and revoke the tokens that clients send.
+    Token(token::Arguments),
+    /// Tell everything that is wrong with the mapping files.
+    Check(check::Arguments),
+    /// See the whole job on this machine: a simulated RapidPro and DHIS2, and a story told as it happens.
+    Demo(demo::Arguments),
+}
 
 /// Parses the command line and runs one command.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    // One TLS implementation for the whole process; an error means that it is set already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let line = CommandLine::parse();
+    match dispatch(line) {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn dispatch(line: CommandLine) -> Result<ExitCode, Failure> {
+    let config = || load(line.config.as_deref());
+    match line.command {
+        Command::Serve(arguments) => serve::run(config()?, arguments),
+        Command::Token(arguments) => token::run(&config()?, arguments),
+        Command::Check(arguments) => check::run(&config()?, &arguments),
+        Command::Demo(arguments) => demo::run(arguments),
+    }
+}
+
+fn load(file: Option<&std::path::Path>) -> Result<Config, Failure> {
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Ok(config::load(file, variables)?)
+}
+
+/// Runs one command's future to its end.
+fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(format!("the runtime did not start: {error}")))?.block_on(future)
 }

@@ -1,1 +1,82 @@
-//! HTTP: FHIR interactions, webhooks, health, metrics. No SQL.
+//! HTTP: FHIR interactions, webhooks, health, metrics; and the workers that run beside it.
+//!
+//! **No SQL**, and no FHIR rule of its own: a handler asks who calls ([`authorise`]), reads the request,
+//! calls `fhir` and `store`, and renders. Every refusal becomes an OperationOutcome in [`answer`].
+//! Requests come from [`listen`] through [`shield`]; writes leave as [`crate::store::write::Plan`]s.
+
+/// Refusals as HTTP.
+mod answer;
+/// What every handler shares.
+mod app;
+/// Who calls.
+mod authorise;
+/// Reading bodies up to a limit.
+mod body;
+/// FHIR's REST interactions.
+mod fhir;
+/// Process, readiness, metrics.
+mod health;
+/// Which interaction a request is.
+pub mod interaction;
+/// The accept loop.
+mod listen;
+/// Mapping files from their folder.
+pub mod mappings;
+/// What stands before every route.
+mod shield;
+/// From a configuration to a running server.
+mod start;
+/// Keeps the workers running.
+pub mod supervisor;
+/// RapidPro's webhooks.
+mod webhook;
+/// What a client asks of an answer.
+mod wishes;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{any, get, post};
+use tower::ServiceBuilder;
+use tower_http::compression::CompressionLayer;
+use tower_http::decompression::RequestDecompressionLayer;
+
+pub use start::{Error, Running, start};
+
+use app::App;
+use shield::Shield;
+
+/// Every route. Each asks for its own policy: FHIR's by interaction, the webhook its secret, metrics a token.
+fn router(app: Arc<App>, shield: Shield) -> Router {
+    let layers = ServiceBuilder::new()
+        .layer(from_fn_with_state(shield, shield::guard))
+        .layer(CompressionLayer::new())
+        .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true));
+    Router::new()
+        .route("/health", get(health::health))
+        .route("/ready", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .route("/rapidpro/{destination}/webhook", post(webhook::receive))
+        .route("/fhir", any(fhir::base))
+        .route("/fhir/", any(fhir::base))
+        .route("/fhir/{*path}", any(fhir::below))
+        .route("/tenants/{tenant}/fhir", any(fhir::base))
+        .route("/tenants/{tenant}/fhir/", any(fhir::base))
+        .route("/tenants/{tenant}/fhir/{*path}", any(fhir::below))
+        .fallback(nowhere)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(layers)
+        .with_state(app)
+}
+
+async fn nowhere() -> answer::Answer {
+    answer::no_interaction(&interaction::NoInteraction::NotFound)
+}
+
+/// Only the places outside FHIR come here: `/health` and its neighbours; axum adds their `Allow`.
+async fn wrong_method() -> answer::Answer {
+    use crate::fhir::outcome::{IssueType, Outcome};
+    let text = "this method does nothing here";
+    answer::refusal(&Outcome::error(IssueType::NotSupported, "method-not-allowed", text).status(405))
+}

@@ -97,6 +97,14 @@ impl Store {
         keys.insert(tenant.to_owned(), key.to_vec());
     }
 
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where it does not.
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.db().read().await?.one("select 1 as one", Vec::new()).await.map(drop)
+    }
+
     /// Closes every connection; what was acknowledged is durable already.
     pub async fn close(&self) {
         self.inner.db.close().await;

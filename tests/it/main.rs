@@ -2,7 +2,9 @@
 //! and on PostgreSQL.
 
 mod config_refusals;
+mod fhir_resources;
 mod r4_examples;
 mod rapidpro_contact;
 mod rapidpro_reading;
 mod rooms;
+mod server;

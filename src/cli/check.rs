@@ -1,0 +1,43 @@
+//! `mjumbe check`: everything that is wrong with the mapping files.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::failure::Failure;
+use crate::config::Config;
+use crate::server::mappings;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// A folder of mapping files; the configured one where it is not given.
+    folder: Option<PathBuf>,
+    /// Print a JSON array of everything that is wrong.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let folder = arguments.folder.as_ref().unwrap_or(&config.mappings);
+    let loaded = super::mappings::load(config, folder)?;
+    if arguments.json {
+        let text = serde_json::to_string(&loaded.diagnostics);
+        println!("{}", text.map_err(|error| Failure::because("cannot write JSON", error))?);
+    } else {
+        for told in &loaded.diagnostics {
+            println!("{told}\n");
+        }
+    }
+    let files = mappings::files(folder).map_err(|error| Failure::new(error.to_string()))?.len();
+    if files == 0 {
+        return Err(Failure::new(format!("there are no mapping files in {}", folder.display()))
+            .hint("a mapping file is NAME.yaml; name its folder, or set `mappings` in the configuration"));
+    }
+    if loaded.diagnostics.is_empty() {
+        eprintln!("{files} mapping files, nothing wrong. Next: mjumbe test");
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("{} mistakes in {files} mapping files", loaded.diagnostics.len());
+    Ok(ExitCode::FAILURE)
+}

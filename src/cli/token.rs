@@ -1,0 +1,114 @@
+//! `mjumbe token create|list|revoke`.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::failure::Failure;
+use super::{block_on, stores};
+use crate::auth::scope::Scopes;
+use crate::auth::token;
+use crate::config::Config;
+use crate::fhir;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    what: What,
+    /// The tenant that the token is for.
+    #[arg(long, global = true, default_value = "default")]
+    tenant: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Make a token and print it: once, and nothing else, on stdout.
+    Create {
+        /// Who will send it; also the user where a client only knows Basic.
+        name: String,
+        /// What it may do: system/TYPE.cruds, several parted by spaces.
+        #[arg(long, default_value = "system/*.cruds")]
+        scope: String,
+    },
+    /// List the living tokens.
+    List {
+        /// Print a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a token; whoever sends it is answered 401 from then on.
+    Revoke { name: String },
+}
+
+pub fn run(config: &Config, arguments: Arguments) -> Result<ExitCode, Failure> {
+    let tenant = stores::tenant(config, &arguments.tenant)?.to_owned();
+    block_on(async {
+        match arguments.what {
+            What::Create { name, scope } => create(config, &tenant, &name, &scope).await,
+            What::List { json } => list(config, &tenant, json).await,
+            What::Revoke { name } => revoke(config, &tenant, &name).await,
+        }
+    })
+}
+
+async fn create(config: &Config, tenant: &str, name: &str, scope: &str) -> Result<ExitCode, Failure> {
+    let is_type = |kind: &str| fhir::elements::table().kind(kind).is_some();
+    let scopes = Scopes::parse(scope, is_type).map_err(|error| Failure::new(error.to_string()))?;
+    let store = stores::open(config).await?;
+    let made = token::create(&store, tenant, name, &scopes).await;
+    store.close().await;
+    println!("{}", made.map_err(|error| Failure::new(error.to_string()))?);
+    eprintln!("This is the only time it is shown. Send it as `Authorization: Bearer TOKEN`.");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(config: &Config, tenant: &str, json: bool) -> Result<ExitCode, Failure> {
+    let store = stores::open(config).await?;
+    let rows = store.tokens(tenant).await;
+    store.close().await;
+    let rows: Vec<_> = rows?.into_iter().filter(|row| row.revoked_ms.is_none()).collect();
+    if json {
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                serde_json::json!({
+                    "name": row.name, "scope": row.scope,
+                    "created": stores::shown(row.created_ms),
+                    "lastUsed": row.last_used_ms.map(stores::shown),
+                })
+            })
+            .collect();
+        println!("{}", serde_json::Value::Array(rows));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if rows.is_empty() {
+        eprintln!("There are no tokens. `mjumbe token create NAME` makes one.");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING).set_header(["NAME", "SCOPE", "CREATED", "LAST USED"]);
+    for row in rows {
+        let used = row.last_used_ms.map_or_else(|| "never".to_owned(), stores::shown);
+        table.add_row([row.name, row.scope, stores::shown(row.created_ms), used]);
+    }
+    println!("{table}");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn revoke(config: &Config, tenant: &str, name: &str) -> Result<ExitCode, Failure> {
+    let store = stores::open(config).await?;
+    let revoked = store.revoke_token(tenant, name).await;
+    let known = store.tokens(tenant).await;
+    store.close().await;
+    if revoked? {
+        println!("revoked {name}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let known = known?;
+    let names = known.iter().filter(|row| row.revoked_ms.is_none()).map(|row| row.name.as_str());
+    let failure = Failure::new(format!("no living token is named `{name}` [unknown-token]"));
+    Err(match crate::config::problem::did_you_mean(name, names) {
+        Some(meant) => failure.hint(format!("did you mean `{meant}`?")),
+        None => failure.hint("`mjumbe token list` shows them"),
+    })
+}

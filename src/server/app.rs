@@ -1,0 +1,45 @@
+//! What every handler shares.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio_util::sync::CancellationToken;
+
+use super::supervisor::Readiness;
+use super::webhook::Workspace;
+use crate::store::Store;
+
+/// What every handler shares; built once, before the first request.
+pub struct App {
+    pub store: Store,
+    /// The address that clients see, without `/fhir` and without a slash at its end.
+    pub public_url: String,
+    pub tenants: BTreeMap<String, Tenant>,
+    /// The RapidPro workspaces that may call webhooks, by name.
+    pub workspaces: BTreeMap<String, Workspace>,
+    pub auth_disabled: bool,
+    pub body_limit: usize,
+    pub readiness: Readiness,
+    /// Cancelled when the server stops taking work.
+    pub draining: CancellationToken,
+}
+
+/// One country or programme.
+pub struct Tenant {
+    /// Dates without a zone are in it.
+    pub zone: jiff::tz::TimeZone,
+}
+
+impl App {
+    /// `https://fhir.example.org/fhir`, or `…/tenants/NAME/fhir`.
+    pub fn base(&self, tenant: &str) -> String {
+        match tenant {
+            "default" => format!("{}/fhir", self.public_url),
+            name => format!("{}/tenants/{name}/fhir", self.public_url),
+        }
+    }
+
+    /// The names of all tenants.
+    pub fn tenant_names(&self) -> BTreeSet<&str> {
+        self.tenants.keys().map(String::as_str).collect()
+    }
+}

@@ -1,0 +1,56 @@
+//! FHIR's REST interactions: from a request to an answer. <https://hl7.org/fhir/R4/http.html>
+//!
+//! One path for every resource type: a request is parsed ([`call::Call`]), authorised by what its
+//! [`Interaction`] needs, and handed to the file of that interaction.
+
+/// A request, read.
+mod call;
+/// What belongs to the matches of a page.
+mod include;
+/// From a checked resource to what the store writes.
+mod put;
+/// Read, vread, history.
+mod read;
+/// Versions as answers.
+mod render;
+/// Search on one type.
+mod search;
+/// Create, update, delete.
+mod write;
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
+use std::collections::BTreeMap;
+
+use super::answer::Answer;
+use super::app::App;
+use super::interaction::Interaction;
+use call::{Call, Stop};
+
+type Segments = BTreeMap<String, String>;
+
+/// The base itself.
+pub async fn base(State(app): State<Arc<App>>, Path(segments): Path<Segments>, request: Request) -> Answer {
+    call::answer(&app, &segments, request).await
+}
+
+/// Anything below the base.
+pub async fn below(State(app): State<Arc<App>>, Path(segments): Path<Segments>, request: Request) -> Answer {
+    call::answer(&app, &segments, request).await
+}
+
+/// The one table from interactions to their handlers.
+async fn dispatch(call: Call, interaction: Interaction) -> Result<Answer, Stop> {
+    match interaction {
+        Interaction::Capabilities => Err(Stop::NoInteraction(super::interaction::NoInteraction::NotFound)),
+        Interaction::Bundle => Err(Stop::NoInteraction(super::interaction::NoInteraction::NotFound)),
+        Interaction::Search { kind } => search::search(&call, &kind).await,
+        Interaction::Create { kind } => write::create(&call, &kind).await,
+        Interaction::Read { kind, id } => read::read(&call, &kind, &id).await,
+        Interaction::Vread { kind, id, version } => read::vread(&call, &kind, &id, &version).await,
+        Interaction::History { kind, id } => read::history(&call, &kind, &id).await,
+        Interaction::Update { kind, id } => write::update(&call, &kind, &id).await,
+        Interaction::Delete { kind, id } => write::delete(&call, &kind, &id).await,
+    }
+}

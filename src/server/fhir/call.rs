@@ -1,0 +1,167 @@
+//! A request, read: whose, which interaction, what is wished.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::http::Method;
+use axum::http::request::Parts;
+
+use super::super::answer::{self, Answer};
+use super::super::app::{App, Tenant};
+use super::super::interaction::{Interaction, NoInteraction};
+use super::super::shield::Label;
+use super::super::wishes::{self, Handling, Wishes};
+use super::super::{authorise, body};
+use super::{Segments, dispatch};
+use crate::auth::{Denied, Principal};
+use crate::fhir::elements;
+use crate::fhir::outcome::{IssueType, Outcome};
+use crate::store::{self, write::Refusal};
+
+/// More parameters than this in one query or form are refused.
+const PARAMETERS_MAX: usize = 1000;
+
+/// One interaction that was asked for, by someone who may.
+pub struct Call {
+    pub app: Arc<App>,
+    /// The tenant's name; it is in [`App::tenants`].
+    pub tenant: String,
+    /// `https://fhir.example.org/fhir`
+    pub base: String,
+    pub principal: Principal,
+    pub wishes: Wishes,
+    pub method: Method,
+    pub headers: HeaderMap,
+    /// The parameters of the URL, in order.
+    pub query: Vec<(String, String)>,
+    /// The body, whatever its type; empty where the interaction takes none.
+    pub body: Bytes,
+}
+
+/// Why a call is not answered as asked.
+pub enum Stop {
+    Outcome(Box<Outcome>),
+    NoInteraction(NoInteraction),
+}
+
+impl From<Outcome> for Stop {
+    fn from(outcome: Outcome) -> Self {
+        Self::Outcome(Box::new(outcome))
+    }
+}
+
+impl From<store::Error> for Stop {
+    fn from(error: store::Error) -> Self {
+        answer::of_store(&error).into()
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        answer::of_refusal(refusal).into()
+    }
+}
+
+impl From<Denied> for Stop {
+    fn from(denied: Denied) -> Self {
+        answer::denied(&denied).into()
+    }
+}
+
+/// Answers any request at or below a tenant's base.
+pub async fn answer(app: &Arc<App>, segments: &Segments, request: Request) -> Answer {
+    let (parts, body) = request.into_parts();
+    let path = segments.get("path").map_or("", String::as_str);
+    let interaction = Interaction::parse(&parts.method, path, is_type);
+    let label = interaction.as_ref().map_or("none", Interaction::label);
+    let tenant = segments.get("tenant").map_or("default", String::as_str).to_owned();
+    let mut answered = match call(app, tenant, interaction, parts, body).await {
+        Ok(answer) => answer,
+        Err(Stop::Outcome(outcome)) => answer::refusal(&outcome),
+        Err(Stop::NoInteraction(reason)) => answer::no_interaction(&reason),
+    };
+    answered.extensions_mut().insert(Label(label));
+    answered
+}
+
+/// Whether this is one of R4's resource types.
+pub fn is_type(kind: &str) -> bool {
+    elements::table().kind(kind).is_some()
+}
+
+/// First who calls, then what is asked for: a stranger does not learn what there is.
+async fn call(
+    app: &Arc<App>,
+    tenant: String,
+    interaction: Result<Interaction, NoInteraction>,
+    parts: Parts,
+    body: Body,
+) -> Result<Answer, Stop> {
+    let public = interaction.as_ref().is_ok_and(Interaction::is_public);
+    let principal = if public {
+        Principal::anyone()
+    } else {
+        // An unknown tenant has no tokens: 401, as for any other stranger.
+        authorise::principal(app, &tenant, &parts.headers).await?
+    };
+    let interaction = interaction.map_err(Stop::NoInteraction)?;
+    if !app.tenants.contains_key(&tenant) {
+        return Err(Stop::NoInteraction(NoInteraction::NotFound));
+    }
+    if let Some((permission, kind)) = interaction.permission() {
+        principal.require(permission, kind)?;
+    }
+    body::decodable(&parts.headers)?;
+    let query = parameters(parts.uri.query().unwrap_or_default().as_bytes())?;
+    let wishes = Wishes::parse(&parts.headers, &query)?;
+    let takes_body = parts.method == Method::POST || parts.method == Method::PUT;
+    let body = if takes_body { body::read(body, app.body_limit).await? } else { Bytes::new() };
+    let base = app.base(&tenant);
+    let (app, method, headers) = (Arc::clone(app), parts.method, parts.headers);
+    dispatch(Call { app, tenant, base, principal, wishes, method, headers, query, body }, interaction).await
+}
+
+/// The parameters of a query or of a form, in order, decoded.
+///
+/// # Errors
+/// 400 for too many of them.
+pub fn parameters(query: &[u8]) -> Result<Vec<(String, String)>, Outcome> {
+    let pairs: Vec<(String, String)> = url::form_urlencoded::parse(query)
+        .into_owned()
+        // OpenSRP sends `?&name=…`.
+        .filter(|(name, _)| !name.is_empty())
+        .take(PARAMETERS_MAX + 1)
+        .collect();
+    if pairs.len() <= PARAMETERS_MAX {
+        return Ok(pairs);
+    }
+    let text = format!("more than {PARAMETERS_MAX} parameters");
+    Err(Outcome::error(IssueType::TooCostly, "too-many-parameters", text))
+}
+
+impl Call {
+    /// The zone of dates that have none.
+    pub fn zone(&self) -> jiff::tz::TimeZone {
+        self.app.tenants.get(&self.tenant).map_or(jiff::tz::TimeZone::UTC, |Tenant { zone }| zone.clone())
+    }
+
+    /// The body, which must be JSON.
+    ///
+    /// # Errors
+    /// 415
+    pub fn json(&self) -> Result<&Bytes, Outcome> {
+        wishes::readable(&self.headers)?;
+        Ok(&self.body)
+    }
+
+    pub fn is_strict(&self) -> bool {
+        self.wishes.handling == Handling::Strict
+    }
+
+    /// A header as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}

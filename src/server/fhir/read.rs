@@ -1,0 +1,153 @@
+//! Read, vread and the history of one resource.
+
+use axum::http::{Response, StatusCode};
+use serde_json::json;
+
+use super::super::answer::{self, Answer};
+use super::call::{Call, Stop};
+use super::put::version_in;
+use super::render::{self, Version};
+use crate::fhir::outcome::{IssueType, Outcome};
+use crate::fhir::resource::instant;
+use crate::store::read::Stored;
+
+/// The largest page of a history, and its size where the client does not say.
+const HISTORY_COUNT_MAX: u32 = 1000;
+const HISTORY_COUNT: u32 = 100;
+/// The parameter that carries where the next page of a history begins: a version.
+const BEFORE: &str = "_before";
+
+/// `GET Type/id`
+pub async fn read(call: &Call, kind: &str, id: &str) -> Result<Answer, Stop> {
+    let found = call.app.store.read(&call.tenant, kind, id).await?;
+    let stored = found.ok_or_else(|| not_found(kind, id))?;
+    if is_known(call, &stored) {
+        return Ok(not_modified(&stored));
+    }
+    Ok(current(call, &stored))
+}
+
+/// `GET Type/id/_history/version`
+pub async fn vread(call: &Call, kind: &str, id: &str, version: &str) -> Result<Answer, Stop> {
+    let number: i64 = version.parse().map_err(|_| not_found(kind, id))?;
+    let found = call.app.store.vread(&call.tenant, (kind, id), number).await?;
+    Ok(current(call, &found.ok_or_else(|| not_found(kind, id))?))
+}
+
+fn current(call: &Call, stored: &Stored) -> Answer {
+    match version_of(stored) {
+        Some(version) => render::version(call, &version),
+        None => render::gone(&stored.kind, &stored.id, stored.version),
+    }
+}
+
+/// `None` for a deletion.
+pub fn version_of(stored: &Stored) -> Option<Version<'_>> {
+    Some(Version {
+        kind: &stored.kind,
+        id: &stored.id,
+        version: stored.version,
+        updated_ms: stored.updated_ms,
+        stored: stored.body.as_deref()?,
+    })
+}
+
+fn not_found(kind: &str, id: &str) -> Outcome {
+    let text = format!("there is no {kind}/{}", answer::plain(id));
+    Outcome::error(IssueType::NotFound, "not-found", text)
+}
+
+/// `If-None-Match`, and `If-Modified-Since` where that is absent (RFC 9110, 13.1.3).
+fn is_known(call: &Call, stored: &Stored) -> bool {
+    if stored.deleted() {
+        return false;
+    }
+    if let Some(tags) = call.header("if-none-match") {
+        return tags.split(',').any(|tag| tag.trim() == "*" || version_in(tag) == Some(stored.version));
+    }
+    let since = call.header("if-modified-since");
+    let since = since.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+    since.is_some_and(|date| stored.updated_ms / 1000 <= date.timestamp().as_second())
+}
+
+fn not_modified(stored: &Stored) -> Answer {
+    let mut answer = Response::new(axum::body::Body::empty());
+    *answer.status_mut() = StatusCode::NOT_MODIFIED;
+    render::version_headers(answer.headers_mut(), stored.version, stored.updated_ms);
+    answer
+}
+
+/// `GET Type/id/_history`: newest first, deletions included.
+pub async fn history(call: &Call, kind: &str, id: &str) -> Result<Answer, Stop> {
+    let (count, before) = history_page(call)?;
+    let found = call.app.store.history(&call.tenant, (kind, id), before, count).await?;
+    if found.total == 0 {
+        return Err(not_found(kind, id).into());
+    }
+    let place = format!("{}/{kind}/{id}", call.base);
+    let mut entries = Vec::new();
+    for stored in &found.versions {
+        entries.push(history_entry(&place, stored));
+    }
+    let mut links = vec![json!({ "relation": "self", "url": history_url(&place, count, before) })];
+    if let (true, Some(last)) = (found.more, found.versions.last()) {
+        links.push(json!({ "relation": "next", "url": history_url(&place, count, Some(last.version)) }));
+    }
+    let bundle = format!(
+        r#"{{"resourceType":"Bundle","type":"history","total":{},"link":{},"entry":[{}]}}"#,
+        found.total,
+        serde_json::Value::Array(links),
+        entries.join(",")
+    );
+    Ok(answer::json(StatusCode::OK, render::laid_out(bundle, call.wishes.layout)))
+}
+
+fn history_page(call: &Call) -> Result<(u32, Option<i64>), Outcome> {
+    let (mut count, mut before) = (HISTORY_COUNT, None);
+    for (name, value) in &call.query {
+        let bad = || {
+            let text = format!("{}: a whole number", answer::plain(name));
+            Outcome::error(IssueType::Value, "bad-number", text)
+        };
+        match name.as_str() {
+            "_count" => count = value.parse::<u32>().map_err(|_| bad())?.clamp(1, HISTORY_COUNT_MAX),
+            BEFORE => before = Some(value.parse::<i64>().map_err(|_| bad())?),
+            "_format" | "_pretty" => {}
+            "_since" | "_at" | "_list" => {
+                let text = format!("{name} of a history is not supported");
+                return Err(Outcome::error(IssueType::NotSupported, "not-supported", text));
+            }
+            _ if call.is_strict() => {
+                let text = format!("a history has no parameter {}", answer::plain(name));
+                return Err(Outcome::error(IssueType::Invalid, "unknown-parameter", text));
+            }
+            _ => {}
+        }
+    }
+    Ok((count, before))
+}
+
+fn history_url(place: &str, count: u32, before: Option<i64>) -> String {
+    let before = before.map(|version| format!("&{BEFORE}={version}")).unwrap_or_default();
+    format!("{place}/_history?_count={count}{before}")
+}
+
+fn history_entry(place: &str, stored: &Stored) -> String {
+    let (kind, id) = (&stored.kind, &stored.id);
+    let status = match (stored.method.as_str(), stored.version) {
+        ("DELETE", _) => "204 No Content",
+        (_, 1) => "201 Created",
+        _ => "200 OK",
+    };
+    let url = if stored.method == "POST" { kind.clone() } else { format!("{kind}/{id}") };
+    let request = json!({ "method": stored.method, "url": url });
+    let response = json!({
+        "status": status,
+        "etag": render::etag(stored.version),
+        "lastModified": instant(stored.updated_ms),
+    });
+    let resource = version_of(stored).map(|version| format!(r#""resource":{},"#, version.text()));
+    let resource = resource.unwrap_or_default();
+    let full_url = serde_json::Value::from(place);
+    format!(r#"{{"fullUrl":{full_url},{resource}"request":{request},"response":{response}}}"#)
+}

@@ -1,0 +1,239 @@
+//! Which FHIR interaction a request is: the one table that the router, the entries of bundles, the scopes
+//! and `Allow` are read from. <https://hl7.org/fhir/R4/http.html>
+
+use axum::http::Method;
+
+use crate::auth::scope::Permission;
+
+/// An interaction that is built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Interaction {
+    Capabilities,
+    /// A transaction or batch: what its entries do is asked of each entry.
+    Bundle,
+    Search {
+        kind: String,
+    },
+    Create {
+        kind: String,
+    },
+    Read {
+        kind: String,
+        id: String,
+    },
+    Vread {
+        kind: String,
+        id: String,
+        version: String,
+    },
+    History {
+        kind: String,
+        id: String,
+    },
+    Update {
+        kind: String,
+        id: String,
+    },
+    Delete {
+        kind: String,
+        id: String,
+    },
+}
+
+/// Why a request is no interaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoInteraction {
+    NotFound,
+    /// Not an R4 resource type.
+    UnknownType(String),
+    /// 405, with what is allowed there.
+    Method {
+        allow: &'static str,
+    },
+    /// R4 knows it, and it is not built.
+    NotSupported {
+        what: &'static str,
+    },
+}
+
+/// What may be done at one place, in the order of `Allow`.
+const AT_BASE: &str = "GET, HEAD, POST";
+const AT_METADATA: &str = "GET, HEAD";
+const AT_TYPE: &str = "GET, HEAD, POST";
+const AT_SEARCH: &str = "GET, HEAD, POST";
+const AT_INSTANCE: &str = "GET, HEAD, PUT, DELETE";
+const AT_HISTORY: &str = "GET, HEAD";
+
+impl Interaction {
+    /// Reads method and path below the base, without a query: `Patient/1/_history`. `is_type` tells R4's
+    /// resource types.
+    ///
+    /// # Errors
+    /// [`NoInteraction`] says why it is none.
+    pub fn parse(method: &Method, path: &str, is_type: impl Fn(&str) -> bool) -> Result<Self, NoInteraction> {
+        let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+        let get = *method == Method::GET || *method == Method::HEAD;
+        let post = *method == Method::POST;
+        if segments.iter().any(|segment| segment.starts_with('$')) {
+            return Err(NoInteraction::NotSupported { what: "operations" });
+        }
+        match segments.as_slice() {
+            [] if post => Ok(Self::Bundle),
+            [] if get => Err(NoInteraction::NotSupported { what: "searches across types" }),
+            [] => Err(NoInteraction::Method { allow: AT_BASE }),
+            ["metadata"] if get => Ok(Self::Capabilities),
+            ["metadata"] => Err(NoInteraction::Method { allow: AT_METADATA }),
+            ["_history"] => Err(NoInteraction::NotSupported { what: "the history of everything" }),
+            ["_search"] => Err(NoInteraction::NotSupported { what: "searches across types" }),
+            [kind, ..] if !is_type(kind) => Err(NoInteraction::UnknownType((*kind).to_owned())),
+            [kind, rest @ ..] => Self::of_type(method, kind, rest),
+        }
+    }
+
+    fn of_type(method: &Method, kind: &str, rest: &[&str]) -> Result<Self, NoInteraction> {
+        let kind = kind.to_owned();
+        let get = *method == Method::GET || *method == Method::HEAD;
+        let post = *method == Method::POST;
+        match rest {
+            [] if get => Ok(Self::Search { kind }),
+            [] if post => Ok(Self::Create { kind }),
+            [] if *method == Method::PUT || *method == Method::DELETE || *method == Method::PATCH => {
+                Err(NoInteraction::NotSupported { what: "conditional update, patch and delete" })
+            }
+            [] => Err(NoInteraction::Method { allow: AT_TYPE }),
+            ["_search"] if get || post => Ok(Self::Search { kind }),
+            ["_search"] => Err(NoInteraction::Method { allow: AT_SEARCH }),
+            ["_history"] => Err(NoInteraction::NotSupported { what: "the history of a type" }),
+            [id] => Self::of_instance(method, kind, (*id).to_owned()),
+            [id, "_history"] if get => Ok(Self::History { kind, id: (*id).to_owned() }),
+            [id, "_history", version] if get => {
+                Ok(Self::Vread { kind, id: (*id).to_owned(), version: (*version).to_owned() })
+            }
+            [_, "_history"] | [_, "_history", _] => Err(NoInteraction::Method { allow: AT_HISTORY }),
+            _ => Err(NoInteraction::NotFound),
+        }
+    }
+
+    fn of_instance(method: &Method, kind: String, id: String) -> Result<Self, NoInteraction> {
+        match *method {
+            Method::GET | Method::HEAD => Ok(Self::Read { kind, id }),
+            Method::PUT => Ok(Self::Update { kind, id }),
+            Method::DELETE => Ok(Self::Delete { kind, id }),
+            Method::PATCH => Err(NoInteraction::NotSupported { what: "patch" }),
+            _ => Err(NoInteraction::Method { allow: AT_INSTANCE }),
+        }
+    }
+
+    /// What a caller must be allowed. `None`: anyone ([`Interaction::Capabilities`]), or asked elsewhere
+    /// (each entry of a bundle).
+    pub fn permission(&self) -> Option<(Permission, &str)> {
+        match self {
+            Self::Capabilities | Self::Bundle => None,
+            Self::Search { kind } => Some((Permission::Search, kind)),
+            Self::Create { kind } => Some((Permission::Create, kind)),
+            Self::Read { kind, .. } | Self::Vread { kind, .. } | Self::History { kind, .. } => {
+                Some((Permission::Read, kind))
+            }
+            Self::Update { kind, .. } => Some((Permission::Update, kind)),
+            Self::Delete { kind, .. } => Some((Permission::Delete, kind)),
+        }
+    }
+
+    /// Whether it needs no token at all.
+    pub fn is_public(&self) -> bool {
+        matches!(self, Self::Capabilities)
+    }
+
+    /// A word for metrics and spans: R4's code of the interaction.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Capabilities => "capabilities",
+            Self::Bundle => "bundle",
+            Self::Search { .. } => "search-type",
+            Self::Create { .. } => "create",
+            Self::Read { .. } => "read",
+            Self::Vread { .. } => "vread",
+            Self::History { .. } => "history-instance",
+            Self::Update { .. } => "update",
+            Self::Delete { .. } => "delete",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(method: Method, path: &str) -> Result<Interaction, NoInteraction> {
+        Interaction::parse(&method, path, |kind| kind == "Patient")
+    }
+
+    fn patient(id: &str) -> (String, String) {
+        ("Patient".to_owned(), id.to_owned())
+    }
+
+    #[test]
+    fn every_interaction_has_its_place() {
+        let (kind, id) = patient("1");
+        assert_eq!(parse(Method::POST, "/"), Ok(Interaction::Bundle));
+        assert_eq!(parse(Method::GET, "metadata"), Ok(Interaction::Capabilities));
+        assert_eq!(parse(Method::GET, "Patient"), Ok(Interaction::Search { kind: kind.clone() }));
+        assert_eq!(parse(Method::POST, "Patient/_search"), Ok(Interaction::Search { kind: kind.clone() }));
+        assert_eq!(parse(Method::GET, "Patient/_search"), Ok(Interaction::Search { kind: kind.clone() }));
+        assert_eq!(parse(Method::POST, "Patient/"), Ok(Interaction::Create { kind: kind.clone() }));
+        assert_eq!(
+            parse(Method::HEAD, "Patient/1"),
+            Ok(Interaction::Read { kind: kind.clone(), id: id.clone() })
+        );
+        assert_eq!(
+            parse(Method::PUT, "Patient/1"),
+            Ok(Interaction::Update { kind: kind.clone(), id: id.clone() })
+        );
+        assert_eq!(
+            parse(Method::GET, "Patient/1/_history/2"),
+            Ok(Interaction::Vread { kind: kind.clone(), id: id.clone(), version: "2".to_owned() })
+        );
+        assert_eq!(parse(Method::GET, "Patient/1/_history"), Ok(Interaction::History { kind, id }));
+    }
+
+    #[test]
+    fn what_is_no_interaction_says_why() {
+        assert_eq!(parse(Method::GET, "Foo/1"), Err(NoInteraction::UnknownType("Foo".to_owned())));
+        assert_eq!(parse(Method::POST, "Patient/1"), Err(NoInteraction::Method { allow: AT_INSTANCE }));
+        assert_eq!(parse(Method::GET, "Patient/1/2"), Err(NoInteraction::NotFound));
+        for (method, path) in [
+            (Method::PATCH, "Patient/1"),
+            (Method::POST, "Patient/$validate"),
+            (Method::PUT, "Patient"),
+            (Method::GET, "Patient/_history"),
+        ] {
+            let answer = parse(method, path);
+            assert!(matches!(answer, Err(NoInteraction::NotSupported { .. })), "{path}: {answer:?}");
+        }
+    }
+
+    /// The property that nothing is without a policy: whatever is an interaction either needs a permission,
+    /// or is asked about elsewhere.
+    #[test]
+    fn nothing_is_without_a_policy() {
+        let methods = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::PATCH];
+        let words = ["", "metadata", "Patient", "_search", "_history", "1", "$x", "Foo"];
+        let mut interactions = 0;
+        for method in &methods {
+            for a in words {
+                for b in words {
+                    for c in words {
+                        let path = format!("{a}/{b}/{c}");
+                        let Ok(found) = Interaction::parse(method, &path, |kind| kind == "Patient") else {
+                            continue;
+                        };
+                        interactions += 1;
+                        let elsewhere = matches!(found, Interaction::Bundle);
+                        assert!(found.permission().is_some() ^ (elsewhere || found.is_public()), "{path}");
+                    }
+                }
+            }
+        }
+        assert!(interactions > 20);
+    }
+}

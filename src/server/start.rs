@@ -1,0 +1,131 @@
+//! From a configuration to a running server, and back.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::app::{App, Tenant};
+use super::shield::Shield;
+use super::supervisor::{Readiness, Supervisor};
+use super::webhook::Workspace;
+use super::{listen, router};
+use crate::config::Config;
+use crate::store::Store;
+use crate::telemetry;
+
+/// More connections than this wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 4096;
+const METRICS_UPKEEP: Duration = Duration::from_secs(10);
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot listen on {address}: {reason}\n  hint: {hint}")]
+    Listen { address: SocketAddr, reason: String, hint: &'static str },
+    #[error("`{name}` is not a time zone")]
+    Zone { name: String },
+}
+
+/// A server that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens: the real port where 0 was asked for.
+    pub address: SocketAddr,
+    /// The address that clients see, without `/fhir`.
+    pub public_url: String,
+    pub readiness: Readiness,
+    stop: CancellationToken,
+    ended: JoinHandle<()>,
+}
+
+impl Running {
+    /// Takes no new requests, lets those under way and the workers finish, and waits for that.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.ended().await;
+    }
+
+    /// Waits until the server has ended, which it does when the token given to [`start`] is cancelled.
+    pub async fn ended(self) {
+        if let Err(error) = self.ended.await {
+            tracing::error!(%error, "the server ended with a defect");
+        }
+    }
+}
+
+/// Listens and serves until `stop`; then drains.
+///
+/// # Errors
+/// [`Error`], told for a person.
+pub async fn start(config: &Config, store: Store, stop: CancellationToken) -> Result<Running, Error> {
+    telemetry::metrics::init();
+    let listener = bind(config.server.listen).await?;
+    let address = listener.local_addr().map_err(|error| cannot_listen(config.server.listen, &error))?;
+    let public_url = config.server.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let supervisor = Supervisor::new(stop.clone());
+    let app = Arc::new(App {
+        store,
+        public_url: public_url.trim_end_matches('/').to_owned(),
+        tenants: tenants(config)?,
+        workspaces: workspaces(config),
+        auth_disabled: config.server.dangerous_disable_auth,
+        body_limit: config.server.body_limit_mb as usize * 1024 * 1024,
+        readiness: supervisor.readiness.clone(),
+        draining: stop.clone(),
+    });
+    supervisor.keep("metrics", keep_metrics);
+    let shield = Shield::new(config.server.concurrency, Duration::from_secs(config.server.request_timeout_s));
+    let router = router(Arc::clone(&app), shield);
+    let drain = Duration::from_secs(config.server.drain_timeout_s);
+    let (readiness, stopped) = (app.readiness.clone(), stop.clone());
+    let ended = tokio::spawn(async move {
+        listen::serve(listener, router, CONNECTIONS_MAX, stopped, drain).await;
+        supervisor.drained(drain).await;
+        app.store.close().await;
+    });
+    Ok(Running { address, public_url, readiness, stop, ended })
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error))
+}
+
+fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Error {
+    let hint = match error.kind() {
+        std::io::ErrorKind::AddrInUse => "another program listens there: stop it, or set server.listen",
+        std::io::ErrorKind::PermissionDenied => "ports below 1024 need rights: listen on 8080",
+        _ => "set server.listen to an address of this machine",
+    };
+    Error::Listen { address, reason: error.kind().to_string(), hint }
+}
+
+fn tenants(config: &Config) -> Result<BTreeMap<String, Tenant>, Error> {
+    let tenants = config.tenant.iter().map(|(name, tenant)| {
+        let zone = jiff::tz::TimeZone::get(&tenant.timezone)
+            .map_err(|_| Error::Zone { name: tenant.timezone.clone() })?;
+        Ok((name.clone(), Tenant { zone }))
+    });
+    tenants.collect()
+}
+
+fn workspaces(config: &Config) -> BTreeMap<String, Workspace> {
+    let workspaces = config.rapidpro.iter().map(|(name, workspace)| {
+        let secret = workspace.webhook_secret.clone();
+        (name.clone(), Workspace { secret, wake: Arc::new(Notify::new()) })
+    });
+    workspaces.collect()
+}
+
+/// Keeps the histograms' memory small.
+async fn keep_metrics(stop: CancellationToken) -> Result<(), std::convert::Infallible> {
+    while stop.run_until_cancelled(tokio::time::sleep(METRICS_UPKEEP)).await.is_some() {
+        telemetry::metrics::upkeep();
+    }
+    Ok(())
+}

@@ -26,6 +26,14 @@ create table mapper_partition (
     primary key (tenant, partition)
 );
 
+-- Processes that map changes: partitions are spread over those that live.
+create table mapper_worker (
+    tenant text not null,
+    owner text not null,
+    until_ms bigint not null,
+    primary key (tenant, owner)
+);
+
 -- The last time that a mapping was applied to a resource: `$.previous` and what `issues` a person may see.
 create table evaluation (
     tenant text not null,

@@ -1,0 +1,272 @@
+//! What evaluations looked up and found, what they wait for, and what is held.
+//!
+//! One evaluation is (mapping, rid). Written only in the transaction that moves the partition's cursor.
+
+use super::db::{Connection, Row, Table, Tx};
+use super::error::Error;
+use crate::args;
+
+/// One row of `evaluation`: the last time that a mapping was applied to a resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvaluationRow {
+    pub mapping: String,
+    pub rid: i64,
+    pub version: i64,
+    pub mapping_version: String,
+    /// `done`, `held` or `unmatched`.
+    pub outcome: String,
+    /// JSON list.
+    pub issues: String,
+    pub at_ms: i64,
+}
+
+/// One row of `lookup_read`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReadRow {
+    /// Hash of the query.
+    pub query_key: String,
+    /// JSON.
+    pub query: String,
+    pub name: String,
+    pub follow: bool,
+    /// JSON list of {kind, id, version}; `[]`: absent.
+    pub sources: String,
+}
+
+/// One row of `held`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldRow {
+    pub mapping: String,
+    pub rid: i64,
+    /// `Type/id`
+    pub source: String,
+    pub version: i64,
+    pub code: String,
+    pub message: String,
+    pub hint: String,
+    /// `file:line:column`
+    pub place: String,
+    pub waits_for: String,
+    pub since_ms: i64,
+}
+
+/// # Errors
+/// The database's.
+pub async fn evaluation(
+    db: &mut Connection,
+    tenant: &str,
+    mapping: &str,
+    rid: i64,
+) -> Result<Option<EvaluationRow>, Error> {
+    let row = db
+        .optional(
+            "select mapping, rid, version, mapping_version, outcome, issues, at_ms from evaluation
+             where tenant = $1 and mapping = $2 and rid = $3",
+            args![tenant, mapping, rid],
+        )
+        .await?;
+    let read = |row: &Row| {
+        Ok(EvaluationRow {
+            mapping: row.text("mapping")?,
+            rid: row.int("rid")?,
+            version: row.int("version")?,
+            mapping_version: row.text("mapping_version")?,
+            outcome: row.text("outcome")?,
+            issues: row.text("issues")?,
+            at_ms: row.int("at_ms")?,
+        })
+    };
+    row.as_ref().map(read).transpose()
+}
+
+/// # Errors
+/// The database's.
+pub async fn write_evaluation(tx: &mut Tx, tenant: &str, row: &EvaluationRow) -> Result<(), Error> {
+    tx.execute(
+        "insert into evaluation (tenant, mapping, rid, version, mapping_version, outcome, issues, at_ms)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)
+         on conflict (tenant, mapping, rid) do update
+         set version = excluded.version, mapping_version = excluded.mapping_version,
+             outcome = excluded.outcome, issues = excluded.issues, at_ms = excluded.at_ms",
+        args![
+            tenant,
+            row.mapping.as_str(),
+            row.rid,
+            row.version,
+            row.mapping_version.as_str(),
+            row.outcome.as_str(),
+            row.issues.as_str(),
+            row.at_ms,
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// What one evaluation looked up, in the order of the queries' hashes.
+///
+/// # Errors
+/// The database's.
+pub async fn reads(
+    db: &mut Connection,
+    tenant: &str,
+    mapping: &str,
+    rid: i64,
+) -> Result<Vec<ReadRow>, Error> {
+    let rows = db
+        .all(
+            "select query_key, query, name, follow, sources from lookup_read
+             where tenant = $1 and mapping = $2 and rid = $3 order by query_key",
+            args![tenant, mapping, rid],
+        )
+        .await?;
+    let read = |row: &Row| {
+        Ok(ReadRow {
+            query_key: row.text("query_key")?,
+            query: row.text("query")?,
+            name: row.text("name")?,
+            follow: row.int("follow")? != 0,
+            sources: row.text("sources")?,
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
+/// Replaces what one evaluation looked up, and what it waits for.
+///
+/// # Errors
+/// The database's.
+pub async fn replace_reads(
+    tx: &mut Tx,
+    tenant: &str,
+    (mapping, rid, partition): (&str, i64, i64),
+    (reads, watched): (&[ReadRow], &[String]),
+) -> Result<(), Error> {
+    tx.execute(
+        "delete from lookup_read where tenant = $1 and mapping = $2 and rid = $3",
+        args![tenant, mapping, rid],
+    )
+    .await?;
+    tx.execute("delete from watch where tenant = $1 and mapping = $2 and rid = $3", args![tenant, mapping, rid])
+        .await?;
+    if !reads.is_empty() {
+        let texts = |of: fn(&ReadRow) -> &str| reads.iter().map(|row| of(row).to_owned()).collect();
+        let rows = Table::new()
+            .texts("query_key", texts(|row| &row.query_key))
+            .texts("query", texts(|row| &row.query))
+            .texts("name", texts(|row| &row.name))
+            .ints("follow", reads.iter().map(|row| i64::from(row.follow)).collect())
+            .texts("sources", texts(|row| &row.sources));
+        tx.execute(
+            "insert into lookup_read (tenant, mapping, rid, query_key, query, name, follow, sources)
+             select $1, $2, $3, p.query_key, p.query, p.name, p.follow, p.sources from table($4) as p where true
+             on conflict (tenant, mapping, rid, query_key) do nothing",
+            args![tenant, mapping, rid, rows],
+        )
+        .await?;
+    }
+    if !watched.is_empty() {
+        tx.execute(
+            "insert into watch (tenant, watched, mapping, rid, partition)
+             select $1, k.value, $2, $3, $4 from table($5) as k where true
+             on conflict (tenant, watched, mapping, rid) do nothing",
+            args![tenant, mapping, rid, partition, watched.to_vec()],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// Notes what an evaluation waits for; `since_ms` stays that of the first time.
+///
+/// # Errors
+/// The database's.
+pub async fn write_held(tx: &mut Tx, tenant: &str, row: &HeldRow) -> Result<(), Error> {
+    tx.execute(
+        "insert into held (tenant, mapping, rid, source, version, code, message, hint, place, waits_for, since_ms)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         on conflict (tenant, mapping, rid) do update
+         set source = excluded.source, version = excluded.version, code = excluded.code,
+             message = excluded.message, hint = excluded.hint, place = excluded.place,
+             waits_for = excluded.waits_for",
+        args![
+            tenant,
+            row.mapping.as_str(),
+            row.rid,
+            row.source.as_str(),
+            row.version,
+            row.code.as_str(),
+            row.message.as_str(),
+            row.hint.as_str(),
+            row.place.as_str(),
+            row.waits_for.as_str(),
+            row.since_ms,
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// The evaluation is no longer held.
+///
+/// # Errors
+/// The database's.
+pub async fn remove_held(tx: &mut Tx, tenant: &str, mapping: &str, rid: i64) -> Result<(), Error> {
+    tx.execute("delete from held where tenant = $1 and mapping = $2 and rid = $3", args![tenant, mapping, rid])
+        .await?;
+    Ok(())
+}
+
+/// What is held, the longest first; of one mapping where it is named.
+///
+/// # Errors
+/// The database's.
+pub async fn held(
+    db: &mut Connection,
+    tenant: &str,
+    mapping: Option<&str>,
+    limit: i64,
+) -> Result<Vec<HeldRow>, Error> {
+    let rows = db
+        .all(
+            "select mapping, rid, source, version, code, message, hint, place, waits_for, since_ms from held
+             where tenant = $1 and ($2 is null or mapping = $2) order by since_ms, mapping, rid limit $3",
+            args![tenant, mapping, limit],
+        )
+        .await?;
+    let read = |row: &Row| {
+        Ok(HeldRow {
+            mapping: row.text("mapping")?,
+            rid: row.int("rid")?,
+            source: row.text("source")?,
+            version: row.int("version")?,
+            code: row.text("code")?,
+            message: row.text("message")?,
+            hint: row.text("hint")?,
+            place: row.text("place")?,
+            waits_for: row.text("waits_for")?,
+            since_ms: row.int("since_ms")?,
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
+/// Links of a resource to remote objects of a kind: (destination's name, remote id).
+///
+/// # Errors
+/// The database's.
+pub async fn links_of(
+    db: &mut Connection,
+    tenant: &str,
+    (kind, id): (&str, &str),
+    remote_kind: &str,
+) -> Result<Vec<(String, String)>, Error> {
+    let rows = db
+        .all(
+            "select destination, remote_id from link
+             where tenant = $1 and kind = $2 and id = $3 and remote_kind = $4 order by destination",
+            args![tenant, kind, id, remote_kind],
+        )
+        .await?;
+    rows.iter().map(|row| Ok((row.text("destination")?, row.text("remote_id")?))).collect()
+}

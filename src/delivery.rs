@@ -19,8 +19,16 @@ pub mod claim;
 pub mod desk;
 /// The far side, as the delivery engine sees it.
 pub mod destination;
+/// One mapping applied to one version.
+pub mod evaluation;
+/// What the mapper asks of a mapping.
+pub mod evaluator;
 /// Names that stay.
 pub mod identity;
+/// Answers look-ups from the store.
+pub mod lookup;
+/// Maps changes.
+pub mod mapper;
 /// What one evaluation wants, recorded.
 pub mod record;
 /// Sends what is due to one destination.
@@ -32,3 +40,5 @@ pub mod signal;
 /// Who has a place, and what goes out.
 pub mod slots;
 mod transaction;
+/// What look-ups wait for.
+pub mod watch;

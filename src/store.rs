@@ -7,6 +7,8 @@ mod body;
 mod cursor;
 /// Pools, transactions and statements for both engines.
 pub mod db;
+/// Changes as the mapper takes them.
+pub mod changes;
 /// Deliveries, their parts and the places they want.
 pub mod deliveries;
 /// What can go wrong, without values.
@@ -25,6 +27,8 @@ mod setting;
 pub mod testing;
 /// Who may call.
 pub mod token;
+/// What evaluations looked up, and what is held.
+pub mod reads;
 /// What is written, and what a write answers.
 pub mod write;
 

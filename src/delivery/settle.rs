@@ -10,6 +10,8 @@ use super::board::{Board, Moment};
 use super::claim::{Batch, Claimed, ClaimedPart, cause, kill, portion, release};
 use super::destination::{Failure, FailureKind, Reason, Sent, Settled, Verdict};
 use super::identity::digest;
+use super::watch;
+use crate::store::changes;
 use crate::store::db::Tx;
 use crate::store::deliveries::sending::{self, AttemptRow, ExchangeRow};
 use crate::store::deliveries::{self, DeliveryRow, PartRow, PartStatus, Place, Status};
@@ -82,6 +84,8 @@ pub async fn settle(
     board.settle_down(Moment { now_ms: settler.now_ms, order_no: highest_order(&board) });
     board.save(tx).await?;
     write_links(tx, settler, &held, sent, &mut outcome).await?;
+    let linked: Vec<String> = outcome.linked.iter().map(|resource| watch::link(resource)).collect();
+    changes::request_watchers(tx, settler.tenant, &linked).await?;
     revive_needers(tx, settler, &board).await?;
     sending::write_attempts(tx, settler.tenant, &attempts, &exchanges(settler, batch, sent)).await?;
     Ok(outcome)

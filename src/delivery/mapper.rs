@@ -1,0 +1,409 @@
+//! Maps changes: each committed change, in the order of its partition, through every mapping that takes it.
+//!
+//! The work of one change is one transaction: the cursor moves (which proves that the partition is still
+//! ours), what was read is remembered, what waits is listed, deliveries are recorded, and whoever waited
+//! for this change is asked for again. A change that cannot be evaluated is held and does not stop its
+//! partition.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::StreamExt;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug, warn};
+
+use super::board::Moment;
+use super::evaluation::{self, Prepared, Subjected, Surrounded};
+use super::evaluator::Evaluator;
+use super::lookup::Surroundings;
+use super::record::{Wish, record};
+use super::signal::{POLL, Signals, now_ms};
+use super::transaction::transaction;
+use super::watch;
+use crate::store::changes::{self, ChangeRow, Holder, Lease, RevisitRow};
+use crate::store::db::{Db, Engine, Tx};
+use crate::store::error::Error;
+use crate::store::read::{self, Stored};
+use crate::store::reads;
+use crate::store::write::Origin;
+
+/// How long partitions are held without renewing.
+const HOLD_MS: i64 = 10_000;
+/// Changes and revisits that one round takes.
+const ROUND_MAX: i64 = 500;
+/// Partitions worked on at once where the database allows it.
+const AT_ONCE: usize = 4;
+
+/// The fence of a partition that another process has taken: none has it.
+const LOST: i64 = -1;
+
+/// A mapping that is loaded, and the commit after which it acts.
+#[derive(Clone)]
+pub struct Loaded {
+    pub evaluator: Arc<dyn Evaluator>,
+    pub active_from: i64,
+}
+
+/// Maps the changes of one tenant. Cheap to clone.
+#[derive(Clone)]
+pub struct Mapper {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    db: Db,
+    owner: String,
+    around: Surroundings,
+    mappings: Vec<Loaded>,
+    signals: Signals,
+    leases: tokio::sync::Mutex<Leases>,
+}
+
+#[derive(Debug, Default)]
+struct Leases {
+    until_ms: i64,
+    held: BTreeMap<i64, Lease>,
+}
+
+impl Mapper {
+    /// Remembers that these mappings are loaded: one that is new acts on changes from now on.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn start(
+        db: Db,
+        owner: &str,
+        around: Surroundings,
+        evaluators: Vec<Arc<dyn Evaluator>>,
+        signals: Signals,
+    ) -> Result<Self, Error> {
+        let mut mappings = Vec::with_capacity(evaluators.len());
+        for evaluator in evaluators {
+            let names = (evaluator.name(), evaluator.version());
+            let active_from =
+                transaction!(db, |tx| changes::activate(tx, &around.tenant, names, now_ms()))?;
+            mappings.push(Loaded { evaluator: evaluator.clone(), active_from });
+        }
+        let owner = owner.to_owned();
+        let leases = tokio::sync::Mutex::default();
+        Ok(Self { inner: Arc::new(Inner { db, owner, around, mappings, signals, leases }) })
+    }
+
+    /// Maps until it is cancelled; then gives its partitions back.
+    pub async fn run(&self, cancel: CancellationToken) {
+        let span = tracing::info_span!("mapper", tenant = %self.inner.around.tenant);
+        self.work(cancel).instrument(span).await;
+    }
+
+    async fn work(&self, cancel: CancellationToken) {
+        let mut listener = self.inner.signals.changes.listen();
+        while !cancel.is_cancelled() {
+            match self.round().await {
+                Ok(0) => {}
+                Ok(_) => continue,
+                Err(error) => {
+                    warn!(code = error.code(), "changes could not be mapped now; trying again");
+                    self.inner.leases.lock().await.until_ms = 0;
+                    tokio::time::sleep(POLL).await;
+                }
+            }
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = listener.heard() => {}
+                () = tokio::time::sleep(POLL) => {}
+            }
+        }
+        let (tenant, owner) = (&self.inner.around.tenant, &self.inner.owner);
+        let released = transaction!(self.inner.db, |tx| changes::release_partitions(tx, tenant, owner));
+        if let Err(error) = released {
+            warn!(code = error.code(), "partitions were not given back; their leases run out by themselves");
+        }
+    }
+
+    /// Takes what waits, once. Gives how many changes and revisits were worked on.
+    ///
+    /// # Errors
+    /// The database's. What was not worked on stays.
+    pub async fn round(&self) -> Result<usize, Error> {
+        let mut leases = self.inner.leases.lock().await;
+        self.hold(&mut leases).await?;
+        let (mapped, moved) = self.map_changes(&leases).await?;
+        for lease in moved {
+            if lease.fence == LOST {
+                leases.held.remove(&lease.partition);
+                leases.until_ms = 0;
+            } else {
+                leases.held.insert(lease.partition, lease);
+            }
+        }
+        let revisited = self.revisit(&leases).await?;
+        if mapped + revisited > 0 {
+            debug!(changes = mapped, revisits = revisited, "mapped");
+        }
+        Ok(mapped + revisited)
+    }
+
+    /// Takes or renews partitions when half of their lease is over.
+    async fn hold(&self, leases: &mut Leases) -> Result<(), Error> {
+        let now = now_ms();
+        if leases.until_ms - now > HOLD_MS / 2 {
+            return Ok(());
+        }
+        let (tenant, owner) = (self.inner.around.tenant.as_str(), self.inner.owner.as_str());
+        let holder = Holder { tenant, owner, now_ms: now, until_ms: now + HOLD_MS };
+        let held = transaction!(self.inner.db, |tx| changes::take_partitions(tx, holder))?;
+        leases.held = held.into_iter().map(|lease| (lease.partition, lease)).collect();
+        leases.until_ms = now + HOLD_MS;
+        Ok(())
+    }
+
+    fn at_once(&self) -> usize {
+        match self.inner.db.engine() {
+            Engine::Sqlite => 1,
+            Engine::Postgres => AT_ONCE,
+        }
+    }
+
+    async fn map_changes(&self, leases: &Leases) -> Result<(usize, Vec<Lease>), Error> {
+        let held: Vec<Lease> = leases.held.values().cloned().collect();
+        let pending = {
+            let mut db = self.inner.db.read().await?;
+            changes::pending(&mut db, &self.inner.around.tenant, &held, ROUND_MAX).await?
+        };
+        let amount = pending.len();
+        let mut by_partition: BTreeMap<i64, Vec<ChangeRow>> = BTreeMap::new();
+        for change in pending {
+            by_partition.entry(change.partition).or_default().push(change);
+        }
+        let work = by_partition.into_iter().filter_map(|(partition, rows)| {
+            let lease = leases.held.get(&partition)?.clone();
+            Some(self.map_partition(lease, rows))
+        });
+        let done: Vec<Result<Lease, Error>> =
+            futures::stream::iter(work).buffer_unordered(self.at_once()).collect().await;
+        let moved = done.into_iter().collect::<Result<Vec<_>, _>>()?;
+        Ok((amount, moved))
+    }
+
+    /// The changes of one partition, in order. Changes that concern nobody only move the cursor, together.
+    async fn map_partition(&self, mut lease: Lease, rows: Vec<ChangeRow>) -> Result<Lease, Error> {
+        let mut passed = lease.position;
+        for row in rows {
+            let mapped = self.prepare(&row).await?;
+            if mapped.is_nothing() {
+                passed = row.position;
+                continue;
+            }
+            let result = transaction!(self.inner.db, |tx| self.write(tx, &lease, &row, &mapped));
+            if !result? {
+                return Ok(lost(lease));
+            }
+            lease.position = row.position;
+            passed = row.position;
+            self.inner.signals.deliveries.give();
+        }
+        if passed > lease.position {
+            let holder = (self.inner.around.tenant.as_str(), self.inner.owner.as_str());
+            if !transaction!(self.inner.db, |tx| changes::advance(tx, holder, &lease, passed))? {
+                return Ok(lost(lease));
+            }
+            lease.position = passed;
+        }
+        Ok(lease)
+    }
+
+    /// Reads and evaluates, before the transaction.
+    async fn prepare(&self, row: &ChangeRow) -> Result<Mapped, Error> {
+        let tenant = self.inner.around.tenant.as_str();
+        let mut db = self.inner.db.read().await?;
+        let Some(stored) = read::versions(&mut db, tenant, &[(row.rid, row.version)]).await?.pop() else {
+            return Ok(Mapped::default());
+        };
+        let indexed = changes::indexed(&mut db, tenant, row.rid).await?;
+        let mut watched = watch::of_change(&stored.kind, &stored.id, &indexed);
+        if !changes::is_watched(&mut db, tenant, &watched).await? {
+            // Whoever begins to wait from now on evaluates once more after it has said so.
+            watched.clear();
+        }
+        let mut prepared = Vec::new();
+        for loaded in self.inner.mappings.iter().filter(|loaded| concerns(loaded, &stored, row.position)) {
+            let surrounded = Surrounded { around: &self.inner.around, evaluator: loaded.evaluator.as_ref() };
+            let one = evaluation::prepare(&mut db, &surrounded, &stored).await?;
+            prepared.extend(one.map(|prepared| (loaded.clone(), prepared)));
+        }
+        Ok(Mapped { stored: Some(stored), prepared, watched })
+    }
+
+    /// Everything that one change causes. False: the partition is no longer ours.
+    async fn write(&self, tx: &mut Tx, lease: &Lease, row: &ChangeRow, mapped: &Mapped) -> Result<bool, Error> {
+        let tenant = self.inner.around.tenant.as_str();
+        let holder = (tenant, self.inner.owner.as_str());
+        if !changes::advance(tx, holder, lease, row.position).await? {
+            return Ok(false);
+        }
+        let Some(stored) = &mapped.stored else { return Ok(true) };
+        for (loaded, prepared) in &mapped.prepared {
+            let written = Written { partition: row.partition, order_no: row.position, confirm: true };
+            self.write_evaluation(tx, (loaded, stored), prepared, written).await?;
+        }
+        if !mapped.watched.is_empty() {
+            changes::request_watchers(tx, tenant, &mapped.watched).await?;
+        }
+        Ok(true)
+    }
+
+    /// One evaluation: what it read, what it waits for, what it wants.
+    async fn write_evaluation(
+        &self,
+        tx: &mut Tx,
+        (loaded, stored): (&Loaded, &Stored),
+        prepared: &Prepared,
+        written: Written,
+    ) -> Result<(), Error> {
+        let tenant = self.inner.around.tenant.as_str();
+        let mapping = loaded.evaluator.name();
+        let now = now_ms();
+        let source = format!("{}/{}", stored.kind, stored.id);
+        let key = (mapping, stored.rid, written.partition);
+        reads::replace_reads(tx, tenant, key, (&prepared.reads, &prepared.watched)).await?;
+        if written.confirm && !prepared.watched.is_empty() {
+            changes::request_revisit(tx, tenant, (written.partition, mapping, stored.rid)).await?;
+        }
+        let subjected = Subjected { mapping, source: &source, stored, now_ms: now };
+        reads::write_evaluation(tx, tenant, &prepared.row(&subjected, loaded.evaluator.version())).await?;
+        if let Some(held) = prepared.held(&subjected) {
+            // What it wanted before stays wanted until it can be evaluated.
+            return reads::write_held(tx, tenant, &held).await;
+        }
+        reads::remove_held(tx, tenant, mapping, stored.rid).await?;
+        let wish = Wish {
+            tenant,
+            mapping,
+            mapping_version: loaded.evaluator.version(),
+            rid: stored.rid,
+            source: &source,
+            source_version: stored.version,
+            outputs: &prepared.outputs,
+            moment: Moment { now_ms: now, order_no: written.order_no },
+        };
+        record(tx, &wish).await?;
+        Ok(())
+    }
+
+    /// Evaluations that are asked for again.
+    async fn revisit(&self, leases: &Leases) -> Result<usize, Error> {
+        let names: Vec<String> =
+            self.inner.mappings.iter().map(|loaded| loaded.evaluator.name().to_owned()).collect();
+        let partitions: Vec<i64> = leases.held.keys().copied().collect();
+        let rows = {
+            let mut db = self.inner.db.read().await?;
+            changes::revisits(&mut db, &self.inner.around.tenant, (partitions, names), ROUND_MAX).await?
+        };
+        let amount = rows.len();
+        let mut by_partition: BTreeMap<i64, Vec<RevisitRow>> = BTreeMap::new();
+        for row in rows {
+            by_partition.entry(row.partition).or_default().push(row);
+        }
+        let work = by_partition.into_iter().filter_map(|(partition, rows)| {
+            let lease = leases.held.get(&partition)?;
+            Some(self.revisit_partition(lease, rows))
+        });
+        let done: Vec<Result<(), Error>> =
+            futures::stream::iter(work).buffer_unordered(self.at_once()).collect().await;
+        done.into_iter().collect::<Result<Vec<()>, _>>()?;
+        Ok(amount)
+    }
+
+    async fn revisit_partition(&self, lease: &Lease, rows: Vec<RevisitRow>) -> Result<(), Error> {
+        for row in rows {
+            let loaded = self.inner.mappings.iter().find(|loaded| loaded.evaluator.name() == row.mapping);
+            let Some(loaded) = loaded else { continue };
+            self.revisit_one(lease, &row, loaded).await?;
+        }
+        Ok(())
+    }
+
+    /// Evaluates once more. Where everything was read as before, nothing is written but that it was done.
+    async fn revisit_one(&self, lease: &Lease, row: &RevisitRow, loaded: &Loaded) -> Result<(), Error> {
+        let tenant = self.inner.around.tenant.as_str();
+        let mut again = None;
+        let mut commit = 0;
+        {
+            let mut db = self.inner.db.read().await?;
+            let before = reads::evaluation(&mut db, tenant, &row.mapping, row.rid).await?;
+            if let Some(before) = before.filter(|before| before.outcome != "unmatched") {
+                commit = changes::commit_no(&mut db, tenant).await?;
+                let stored = read::versions(&mut db, tenant, &[(row.rid, before.version)]).await?.pop();
+                if let Some(stored) = stored {
+                    let evaluator = loaded.evaluator.as_ref();
+                    let surrounded = Surrounded { around: &self.inner.around, evaluator };
+                    let prepared = evaluation::prepare(&mut db, &surrounded, &stored).await?;
+                    let known = reads::reads(&mut db, tenant, &row.mapping, row.rid).await?;
+                    again = prepared
+                        .filter(|prepared| prepared.differs(&known, &before))
+                        .map(|prepared| (stored, prepared));
+                }
+            }
+        }
+        let order_no = (commit << 16) | 0xffff;
+        let work = transaction!(self.inner.db, |tx| async {
+            if !changes::holds(tx, (tenant, &self.inner.owner), lease).await? {
+                return Ok(false);
+            }
+            changes::finish_revisit(tx, tenant, row).await?;
+            if let Some((stored, prepared)) = &again {
+                let written = Written { partition: row.partition, order_no, confirm: true };
+                self.write_evaluation(tx, (loaded, stored), prepared, written).await?;
+            }
+            Ok::<bool, Error>(true)
+        });
+        if work? && again.is_some() {
+            self.inner.signals.deliveries.give();
+        }
+        Ok(())
+    }
+}
+
+/// Where an evaluation is written.
+#[derive(Debug, Clone, Copy)]
+struct Written {
+    partition: i64,
+    order_no: i64,
+    /// Evaluate once more after the commit, where something may have appeared meanwhile.
+    confirm: bool,
+}
+
+/// What one change causes.
+#[derive(Default)]
+struct Mapped {
+    stored: Option<Stored>,
+    prepared: Vec<(Loaded, Prepared)>,
+    /// Keys of the change that somebody waits for.
+    watched: Vec<String>,
+}
+
+impl Mapped {
+    fn is_nothing(&self) -> bool {
+        self.prepared.is_empty() && self.watched.is_empty()
+    }
+}
+
+/// A partition that another process took: nothing more is done with it until it is taken anew.
+fn lost(lease: Lease) -> Lease {
+    warn!(partition = lease.partition, "a partition was taken over by another process");
+    Lease { fence: LOST, ..lease }
+}
+
+/// Whether a mapping takes a change at all. None acts on what it wrote itself.
+fn concerns(loaded: &Loaded, stored: &Stored, position: i64) -> bool {
+    let own = matches!(&stored.origin, Origin::Mapping(name) if name == loaded.evaluator.name());
+    !own && (position >> 16) > loaded.active_from && loaded.evaluator.takes(&stored.kind)
+}
+
+/// For tests and tools: names of mappings that are loaded, with their activation.
+impl Mapper {
+    pub fn mappings(&self) -> BTreeSet<(String, i64)> {
+        let of = |loaded: &Loaded| (loaded.evaluator.name().to_owned(), loaded.active_from);
+        self.inner.mappings.iter().map(of).collect()
+    }
+}

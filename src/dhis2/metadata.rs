@@ -14,5 +14,7 @@ pub mod mirror;
 pub mod model;
 /// Reads it from the instance.
 pub mod pull;
+/// Keeps documents in the store.
+pub mod stored;
 
 pub use model::Metadata;

@@ -1,0 +1,8 @@
+//! The DHIS2 destination against a scripted DHIS2 that gives recorded answers, for both importers.
+
+/// A scripted DHIS2.
+mod fake;
+/// Metadata pulled, stored, replaced.
+mod mirror;
+/// Batches and what becomes of their parts.
+mod sending;

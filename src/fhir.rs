@@ -5,6 +5,8 @@
 
 /// What a transaction or batch asks for.
 pub mod bundle;
+/// The CapabilityStatement.
+pub mod capability;
 /// FHIR's dates as ranges of time.
 pub mod dates;
 /// The element table of R4.

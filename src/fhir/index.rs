@@ -79,8 +79,8 @@ fn values(search_type: SearchType, found: Found<'_>, zone: &TimeZone) -> Vec<Ind
 fn uris(found: Found<'_>) -> Vec<IndexValue> {
     let Some(uri) = found.value.as_str() else { return Vec::new() };
     let bare = reference::split_canonical(uri).0;
-    let bare = (found.kind == "canonical" && bare != uri).then(|| IndexValue::Uri(text::bounded(bare)));
-    std::iter::once(IndexValue::Uri(text::bounded(uri))).chain(bare).collect()
+    let bare = (found.kind == "canonical" && bare != uri).then(|| IndexValue::Uri(bare.to_owned()));
+    std::iter::once(IndexValue::Uri(uri.to_owned())).chain(bare).collect()
 }
 
 /// A search parameter of one resource type, as a number: the first eight bytes of the SHA-256 of
@@ -109,7 +109,7 @@ pub struct IndexRow {
     pub value: IndexValue,
 }
 
-/// A value, by search type. Strings are at most 400 characters long.
+/// A value, by search type. Texts have at most [`MAX_TEXT`] characters; codes, ids and urls are whole.
 #[derive(Debug, Clone, PartialEq)]
 pub enum IndexValue {
     /// `system` is empty where the token has none. `text` is the normalised display or text, for `:text`.

@@ -3,6 +3,7 @@
 //! For conditional references to what the same transaction writes, and as a second opinion in tests of the
 //! store. **Never** looks at the resource itself, only at its rows, so that both agree on what is indexed.
 
+use crate::fhir::index::text::bounded;
 use crate::fhir::index::{IndexRow, IndexValue, Part};
 use crate::fhir::query::{Filter, Match, Parameter, PartMatch, Prefix, Query, SortBy};
 
@@ -65,10 +66,12 @@ fn fits(wanted: &Match, value: &IndexValue) -> bool {
         (Match::Token { system, code }, IndexValue::Token { system: s, code: c, .. }) => {
             asked(system.as_ref(), s) && asked(code.as_ref(), c)
         }
-        (Match::TokenText(wanted), IndexValue::Token { text, .. }) => text.starts_with(wanted),
+        (Match::TokenText(wanted), IndexValue::Token { text, .. }) => {
+            !text.is_empty() && text.starts_with(wanted)
+        }
         (Match::TextStarts(wanted), IndexValue::Text { normal, .. }) => normal.starts_with(wanted),
         (Match::TextContains(wanted), IndexValue::Text { normal, .. }) => normal.contains(wanted),
-        (Match::TextExact(wanted), IndexValue::Text { exact, .. }) => exact == wanted,
+        (Match::TextExact(wanted), IndexValue::Text { exact, .. }) => *exact == bounded(wanted),
         (Match::Date { prefix, low, high }, IndexValue::Date { low: l, high: h }) => {
             date(*prefix, (*low, *high), (*l, *h))
         }

@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::IndexValue;
 use super::extract::Found;
-use super::text::bounded;
 
 const CURRENCY: &str = "urn:iso:std:iso:4217";
 
@@ -104,7 +103,7 @@ fn sampled(value: &Value) -> Option<(f64, f64)> {
 
 fn with_unit(range: Option<(f64, f64)>, unit: &Value) -> Vec<IndexValue> {
     let Some((low, high)) = range else { return Vec::new() };
-    let text = |key: &str| bounded(unit.get(key).and_then(Value::as_str).unwrap_or_default());
+    let text = |key: &str| unit.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (system, code, shown) = (text("system"), text("code"), text("unit"));
     let mut out = Vec::new();
     if !shown.is_empty() && shown != code {

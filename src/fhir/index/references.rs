@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use super::IndexValue;
 use super::extract::Found;
-use super::text::bounded;
 use crate::fhir::reference::{self, Literal};
 
 pub fn values(found: Found<'_>) -> Vec<IndexValue> {
@@ -28,8 +27,8 @@ pub fn values(found: Found<'_>) -> Vec<IndexValue> {
 
 fn local(kind: &str, id: &str) -> IndexValue {
     IndexValue::Reference {
-        kind: bounded(kind),
-        id: bounded(id),
+        kind: kind.to_owned(),
+        id: id.to_owned(),
         url: String::new(),
         identifier: String::new(),
     }
@@ -39,7 +38,7 @@ fn remote(url: &str) -> IndexValue {
     IndexValue::Reference {
         kind: String::new(),
         id: String::new(),
-        url: bounded(url),
+        url: url.to_owned(),
         identifier: String::new(),
     }
 }
@@ -75,6 +74,6 @@ fn logical(value: &Value) -> Option<IndexValue> {
     if value.is_empty() {
         return None;
     }
-    let identifier = bounded(&format!("{system}|{value}"));
+    let identifier = format!("{system}|{value}");
     Some(IndexValue::Reference { kind: String::new(), id: String::new(), url: String::new(), identifier })
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::IndexValue;
 use super::extract::Found;
-use super::text::{bounded, normal};
+use super::text::normal;
 
 pub fn values(found: Found<'_>) -> Vec<IndexValue> {
     let value = found.value;
@@ -43,12 +43,12 @@ fn token(value: &Value, code_key: &str, text: &str) -> Option<IndexValue> {
     if code.is_empty() && text.is_empty() && system.is_empty() {
         return None;
     }
-    Some(IndexValue::Token { system: bounded(system), code: bounded(code), text: normal(text) })
+    Some(IndexValue::Token { system: system.to_owned(), code: code.to_owned(), text: normal(text) })
 }
 
 fn primitive(value: &Value) -> Option<IndexValue> {
     let code = match value {
-        Value::String(text) => bounded(text),
+        Value::String(text) => text.clone(),
         Value::Bool(flag) => flag.to_string(),
         _ => return None,
     };

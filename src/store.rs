@@ -4,11 +4,11 @@
 //! never speaks HTTP. Migrations for both engines are under `migrations/`.
 
 mod body;
+/// Changes as the mapper takes them.
+pub mod changes;
 mod cursor;
 /// Pools, transactions and statements for both engines.
 pub mod db;
-/// Changes as the mapper takes them.
-pub mod changes;
 /// Deliveries, their parts and the places they want.
 pub mod deliveries;
 /// What can go wrong, without values.
@@ -19,6 +19,8 @@ pub mod link;
 mod migration;
 /// Current and earlier versions.
 pub mod read;
+/// What evaluations looked up, and what is held.
+pub mod reads;
 /// Searches.
 pub mod search;
 mod setting;
@@ -27,8 +29,6 @@ mod setting;
 pub mod testing;
 /// Who may call.
 pub mod token;
-/// What evaluations looked up, and what is held.
-pub mod reads;
 /// What is written, and what a write answers.
 pub mod write;
 

@@ -154,12 +154,7 @@ pub async fn prepare(
     Ok((before.is_some() || prepared.outcome != Outcome::Unmatched).then_some(prepared))
 }
 
-async fn previous(
-    db: &mut Connection,
-    tenant: &str,
-    rid: i64,
-    version: i64,
-) -> Result<Option<Value>, Error> {
+async fn previous(db: &mut Connection, tenant: &str, rid: i64, version: i64) -> Result<Option<Value>, Error> {
     let stored = read::versions(db, tenant, &[(rid, version)]).await?.pop();
     Ok(stored.as_ref().and_then(value_of))
 }

@@ -156,7 +156,9 @@ async fn by_reference(
         return by_search(db, around, &format!("{kind}?{query}"), 1).await;
     }
     let Some((system, value)) = logical(reference) else {
-        return Ok(Looked::refused("this reference names neither a resource of this server nor an identifier"));
+        return Ok(Looked::refused(
+            "this reference names neither a resource of this server nor an identifier",
+        ));
     };
     let kinds = match reference.get("type").and_then(Value::as_str) {
         Some(kind) => vec![kind.to_owned()],
@@ -166,9 +168,7 @@ async fn by_reference(
     for kind in kinds {
         let token = Match::Token { system: Some(system.clone()), code: Some(value.clone()) };
         let parameter = ParameterKey::new(&kind, "identifier");
-        matches.extend(
-            stored_search::find(db, &around.tenant, &kind, (parameter, vec![token]), 2).await?,
-        );
+        matches.extend(stored_search::find(db, &around.tenant, &kind, (parameter, vec![token]), 2).await?);
     }
     Ok(found(&matches, vec![watch::identifier(&system, &value)]))
 }
@@ -239,8 +239,7 @@ async fn by_search(
     let watched = watch::search(&parsed.query);
     let limit = if many > 1 { many } else { 2 };
     let matches = stored_search::matches(db, &around.tenant, &parsed.query, limit).await?;
-    let wanted: Vec<(String, String)> =
-        matches.into_iter().map(|(kind, id, _)| (kind, id)).collect();
+    let wanted: Vec<(String, String)> = matches.into_iter().map(|(kind, id, _)| (kind, id)).collect();
     let mut stored = read::many(db, &around.tenant, &wanted).await?;
     if many <= 1 {
         return Ok(found(&stored, watched));
@@ -268,9 +267,7 @@ async fn contact(db: &mut Connection, around: &Surroundings, reference: &Value) 
     let mut watched = Vec::new();
     let uuid = logical(reference).filter(|(system, _)| system.ends_with("/contact")).map(|(_, value)| value);
     if let Some(uuid) = uuid {
-        wanted.extend(
-            around.workspaces.iter().map(|name| (CONTACT.to_owned(), format!("{name}/{uuid}"))),
-        );
+        wanted.extend(around.workspaces.iter().map(|name| (CONTACT.to_owned(), format!("{name}/{uuid}"))));
     } else if let Some(text) = reference.get("reference").unwrap_or(reference).as_str()
         && let Some((kind, id)) = literal(around, text)
     {

@@ -80,8 +80,7 @@ impl Mapper {
         let mut mappings = Vec::with_capacity(evaluators.len());
         for evaluator in evaluators {
             let names = (evaluator.name(), evaluator.version());
-            let active_from =
-                transaction!(db, |tx| changes::activate(tx, &around.tenant, names, now_ms()))?;
+            let active_from = transaction!(db, |tx| changes::activate(tx, &around.tenant, names, now_ms()))?;
             mappings.push(Loaded { evaluator: evaluator.clone(), active_from });
         }
         let owner = owner.to_owned();
@@ -235,7 +234,13 @@ impl Mapper {
     }
 
     /// Everything that one change causes. False: the partition is no longer ours.
-    async fn write(&self, tx: &mut Tx, lease: &Lease, row: &ChangeRow, mapped: &Mapped) -> Result<bool, Error> {
+    async fn write(
+        &self,
+        tx: &mut Tx,
+        lease: &Lease,
+        row: &ChangeRow,
+        mapped: &Mapped,
+    ) -> Result<bool, Error> {
         let tenant = self.inner.around.tenant.as_str();
         let holder = (tenant, self.inner.owner.as_str());
         if !changes::advance(tx, holder, lease, row.position).await? {

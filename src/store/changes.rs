@@ -61,8 +61,10 @@ pub async fn take_partitions(tx: &mut Tx, holder: Holder<'_>) -> Result<Vec<Leas
         args![tenant, owner, until_ms],
     )
     .await?;
-    tx.execute("delete from mapper_worker where tenant = $1 and until_ms <= $2", args![tenant, now_ms]).await?;
-    let living = tx.one("select count(*) as living from mapper_worker where tenant = $1", args![tenant]).await?;
+    tx.execute("delete from mapper_worker where tenant = $1 and until_ms <= $2", args![tenant, now_ms])
+        .await?;
+    let living =
+        tx.one("select count(*) as living from mapper_worker where tenant = $1", args![tenant]).await?;
     let living = living.int("living")?.max(1);
     let share = (PARTITIONS + living - 1) / living;
     make_partitions(tx, tenant).await?;
@@ -88,7 +90,8 @@ pub async fn take_partitions(tx: &mut Tx, holder: Holder<'_>) -> Result<Vec<Leas
 }
 
 async fn make_partitions(tx: &mut Tx, tenant: &str) -> Result<(), Error> {
-    let made = tx.one("select count(*) as made from mapper_partition where tenant = $1", args![tenant]).await?;
+    let made =
+        tx.one("select count(*) as made from mapper_partition where tenant = $1", args![tenant]).await?;
     if made.int("made")? == PARTITIONS {
         return Ok(());
     }
@@ -330,13 +333,17 @@ pub struct Indexed {
 /// The database's.
 pub async fn indexed(db: &mut Connection, tenant: &str, rid: i64) -> Result<Indexed, Error> {
     let tokens = db
-        .all("select parameter, system, code from index_token where tenant = $1 and rid = $2", args![tenant, rid])
+        .all(
+            "select parameter, system, code from index_token where tenant = $1 and rid = $2",
+            args![tenant, rid],
+        )
         .await?;
     let references = db
         .all("select parameter, id from index_reference where tenant = $1 and rid = $2", args![tenant, rid])
         .await?;
-    let uris =
-        db.all("select parameter, uri from index_uri where tenant = $1 and rid = $2", args![tenant, rid]).await?;
+    let uris = db
+        .all("select parameter, uri from index_uri where tenant = $1 and rid = $2", args![tenant, rid])
+        .await?;
     Ok(Indexed {
         tokens: tokens
             .iter()

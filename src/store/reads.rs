@@ -147,8 +147,11 @@ pub async fn replace_reads(
         args![tenant, mapping, rid],
     )
     .await?;
-    tx.execute("delete from watch where tenant = $1 and mapping = $2 and rid = $3", args![tenant, mapping, rid])
-        .await?;
+    tx.execute(
+        "delete from watch where tenant = $1 and mapping = $2 and rid = $3",
+        args![tenant, mapping, rid],
+    )
+    .await?;
     if !reads.is_empty() {
         let texts = |of: fn(&ReadRow) -> &str| reads.iter().map(|row| of(row).to_owned()).collect();
         let rows = Table::new()
@@ -212,8 +215,11 @@ pub async fn write_held(tx: &mut Tx, tenant: &str, row: &HeldRow) -> Result<(), 
 /// # Errors
 /// The database's.
 pub async fn remove_held(tx: &mut Tx, tenant: &str, mapping: &str, rid: i64) -> Result<(), Error> {
-    tx.execute("delete from held where tenant = $1 and mapping = $2 and rid = $3", args![tenant, mapping, rid])
-        .await?;
+    tx.execute(
+        "delete from held where tenant = $1 and mapping = $2 and rid = $3",
+        args![tenant, mapping, rid],
+    )
+    .await?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! and on PostgreSQL.
 
 mod config_refusals;
+mod delivery;
 mod dhis2;
 mod fhir_resources;
 mod r4_examples;

@@ -5,7 +5,7 @@
 //! [`target::Target`], which the system's own room implements.
 //!
 //! [`program::load`] compiles a file or says everything that is wrong with it; [`evaluate::evaluate`]
-//! applies it to one change.
+//! applies it to one change; [`explain`] and [`testing`] are for its author.
 
 /// What is wrong in a file, with its place.
 pub mod diagnostic;
@@ -13,16 +13,24 @@ pub mod diagnostic;
 pub mod document;
 /// A program applied to a change.
 pub mod evaluate;
+/// The trace for people.
+pub mod explain;
 /// VALUE and COND, compiled.
 pub mod expression;
 /// Look-ups that an evaluation asks its caller for.
 pub mod lookup;
 /// What an evaluation produces.
 pub mod output;
+/// What several mappings must not do together.
+pub mod overlap;
 /// JSONPath.
 pub mod path;
+#[cfg(test)]
+mod probe;
 /// Files, compiled.
 pub mod program;
+/// The JSON Schema of mapping files.
+pub mod schema;
 /// YAML with positions.
 pub mod source;
 /// What each step does to a value.
@@ -31,5 +39,7 @@ pub mod steps;
 pub mod table;
 /// What a system's room tells the engine about a target.
 pub mod target;
+/// Authors' own tests.
+pub mod testing;
 /// Where each value came from.
 pub mod trace;

@@ -160,3 +160,6 @@ impl Program {
         Evaluation::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,8 @@ mod reader;
 
 mod values;
 
+pub(super) use values::VALUE_KEYS;
+
 /// Most look-ups in `with`.
 pub const MAX_LOOKUPS: usize = 8;
 /// Most entries in `to`.
@@ -214,6 +216,11 @@ fn version(text: &str, tables: &Tables) -> String {
         hash.update(table.as_bytes());
     }
     hex::encode(hash.finalize().get(..8).unwrap_or_default())
+}
+
+/// An entry's fields as constants, null where they are computed.
+pub(super) fn literals(fields: &[NamedField]) -> Value {
+    fields::literals(fields, fields::Computed::Null)
 }
 
 impl Program {

@@ -348,7 +348,7 @@ mod tests {
         assert_eq!(code_of("a: [1"), "yaml-syntax");
         assert_eq!(code_of(""), "file-empty");
         assert_eq!(code_of("a: 1\n---\nb: 1\n"), "yaml-several");
-        assert_eq!(code_of(&"[".repeat(60)), "yaml-too-deep");
+        assert_eq!(code_of(&format!("{}{}", "[".repeat(60), "]".repeat(60))), "yaml-too-deep");
         assert_eq!(code_of(&"x".repeat(MAX_BYTES + 1)), "file-too-large");
     }
 }

@@ -95,6 +95,13 @@ pub trait Target: Send + Sync {
     /// What is wrong with an entry whatever the data (a period type that does not exist): told at load
     /// time with the field's path, e.g. `period.type`. `literals` holds the fields written as constants.
     fn check(&self, literals: &Value) -> Vec<Complaint>;
+    /// The places on the far side that an entry owns whatever the data, so that two mappings which own
+    /// the same are refused. `literals` is as for [`Target::check`], but a field whose value is computed
+    /// is null.
+    fn owns(&self, literals: &Value) -> Vec<Owned> {
+        let _ = literals;
+        Vec::new()
+    }
     /// Turns evaluated fields into an output. An issue of severity `Error` beside an output means that a
     /// part of it was left out.
     ///
@@ -112,6 +119,15 @@ pub struct Complaint {
     pub field: String,
     pub message: String,
     pub hint: Option<String>,
+}
+
+/// A place on the far side that one mapping alone may fill.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owned {
+    /// Unique within a destination: data set, data element, combos.
+    pub place: String,
+    /// Path of the field that names it: `values[2]`.
+    pub field: String,
 }
 
 /// The targets that mapping files may use.

@@ -117,7 +117,7 @@ fn objects(reader: &mut Reader<'_>, key: &Key, node: &Node, shape: &Shape) -> Op
 
 /// What the target says of the constants in its fields.
 pub(super) fn complaints(reader: &mut Reader<'_>, body: &Node, target: &dyn Target, fields: &[NamedField]) {
-    for complaint in target.check(&literals(fields)) {
+    for complaint in target.check(&literals(fields, Computed::LeftOut)) {
         let (place, offending) = locate(body, &complaint.field);
         let mut told =
             Diagnostic::new("bad-field", place, format!("`{}`: {}", complaint.field, complaint.message));
@@ -127,18 +127,31 @@ pub(super) fn complaints(reader: &mut Reader<'_>, body: &Node, target: &dyn Targ
     }
 }
 
+/// What stands for a value that is computed.
+#[derive(Clone, Copy)]
+pub(super) enum Computed {
+    LeftOut,
+    Null,
+}
+
 /// The fields that are written as constants; positions in lists are kept with null.
-pub(super) fn literals(fields: &[NamedField]) -> Value {
+pub(super) fn literals(fields: &[NamedField], computed: Computed) -> Value {
     let mut map = Map::new();
     for field in fields {
-        if let Some(value) = literal(&field.content) {
-            map.insert(field.name.clone(), value);
+        match (literal(&field.content, computed), computed) {
+            (Some(value), _) => {
+                map.insert(field.name.clone(), value);
+            }
+            (None, Computed::Null) => {
+                map.insert(field.name.clone(), Value::Null);
+            }
+            (None, Computed::LeftOut) => {}
         }
     }
     Value::Object(map)
 }
 
-fn literal(content: &FieldContent) -> Option<Value> {
+fn literal(content: &FieldContent, computed: Computed) -> Option<Value> {
     match content {
         FieldContent::Value(value) | FieldContent::Values(value) => constant(value),
         FieldContent::List(list) => {
@@ -149,9 +162,11 @@ fn literal(content: &FieldContent) -> Option<Value> {
             Some(Value::Object(known.collect()))
         }
         FieldContent::Literal(value) => Some(value.clone()),
-        FieldContent::Object(object) | FieldContent::Together(object) => Some(literals(&object.fields)),
+        FieldContent::Object(object) | FieldContent::Together(object) => {
+            Some(literals(&object.fields, computed))
+        }
         FieldContent::Objects(objects) => {
-            Some(Value::Array(objects.iter().map(|object| literals(&object.fields)).collect()))
+            Some(Value::Array(objects.iter().map(|object| literals(&object.fields, computed)).collect()))
         }
     }
 }

@@ -1,6 +1,8 @@
 //! `with`: look-ups in order, each seeing the ones before.
 
 use super::reader::{RESERVED, Reader};
+use crate::fhir::parameters;
+
 use super::{Climb, Lookup, LookupKind, MAX_LOOKUPS, conditions, values};
 use crate::mapping::diagnostic::Diagnostic;
 use crate::mapping::expression::{Escape, Piece, Template};
@@ -120,7 +122,7 @@ fn search(reader: &mut Reader<'_>, node: &Node) -> Option<Template> {
     };
     let known = crate::fhir::elements::table().kinds();
     match head {
-        Some(kind) if known.contains(&kind) => Some(template),
+        Some(kind) if known.contains(&kind) => parameters(reader, kind, text, node).then_some(template),
         Some(kind) => {
             let told =
                 Diagnostic::new("unknown-resource", node.place, format!("`{kind}` is not a type of FHIR R4"));
@@ -136,6 +138,24 @@ fn search(reader: &mut Reader<'_>, node: &Node) -> Option<Template> {
             None
         }
     }
+}
+
+/// Whether every parameter of the search is one of its type.
+fn parameters(reader: &mut Reader<'_>, kind: &str, text: &str, node: &Node) -> bool {
+    let given = text.split_once('?').map(|(_, given)| given).unwrap_or_default();
+    let mut known = true;
+    for name in given.split('&').filter_map(|pair| pair.split('=').next()) {
+        // A modifier (`:exact`) and a chain (`.name`) are judged when the search is made.
+        let name = name.split([':', '.']).next().unwrap_or_default();
+        if name.starts_with('_') || parameters::find(kind, name).is_some() {
+            continue;
+        }
+        let message = format!("`{name}` is not a search parameter of {kind}");
+        let told = Diagnostic::new("unknown-parameter", node.place, message).offending(name);
+        reader.tell(told.meant(parameters::of(kind).iter().map(|parameter| parameter.code)));
+        known = false;
+    }
+    known
 }
 
 /// `Some(None)` where one match is wanted.

@@ -14,7 +14,7 @@ pub(super) use steps::duration;
 
 pub(super) const SOURCES: [&str; 7] = ["path", "const", "list", "template", "link", "pseudonym", "age"];
 /// Every key of a VALUE: sources, then steps in their order.
-pub(super) const VALUE_KEYS: [&str; 32] = [
+pub(in crate::mapping) const VALUE_KEYS: [&str; 32] = [
     "path",
     "const",
     "list",

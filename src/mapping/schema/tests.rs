@@ -1,0 +1,146 @@
+use super::*;
+use crate::mapping::probe;
+use crate::mapping::source;
+
+/// As much of JSON Schema as the schema uses.
+fn check(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
+    if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+        let target =
+            root.pointer(reference.trim_start_matches('#')).ok_or_else(|| format!("dangling {reference}"))?;
+        check(root, target, value)?;
+    }
+    for (word, rule) in schema.as_object().ok_or("a schema is an object")? {
+        let holds = match word.as_str() {
+            "type" => {
+                let kinds: Vec<&Value> =
+                    rule.as_array().map_or_else(|| vec![rule], |all| all.iter().collect());
+                kinds.iter().any(|kind| is_type(kind.as_str().unwrap(), value))
+            }
+            "enum" => rule.as_array().unwrap().contains(value),
+            "const" => rule == value,
+            "pattern" => value
+                .as_str()
+                .is_none_or(|text| regex::Regex::new(rule.as_str().unwrap()).unwrap().is_match(text)),
+            "required" => {
+                let object = value.as_object();
+                object.is_none_or(|object| {
+                    rule.as_array().unwrap().iter().all(|key| object.contains_key(key.as_str().unwrap()))
+                })
+            }
+            "anyOf" => rule.as_array().unwrap().iter().any(|one| check(root, one, value).is_ok()),
+            "oneOf" => {
+                rule.as_array().unwrap().iter().filter(|one| check(root, one, value).is_ok()).count() == 1
+            }
+            "items" => {
+                for item in value.as_array().into_iter().flatten() {
+                    check(root, rule, item)?;
+                }
+                true
+            }
+            "properties" | "additionalProperties" => {
+                members(root, schema, value)?;
+                true
+            }
+            "minItems" => value.as_array().is_none_or(|all| all.len() as u64 >= rule.as_u64().unwrap()),
+            "maxItems" => value.as_array().is_none_or(|all| all.len() as u64 <= rule.as_u64().unwrap()),
+            "minProperties" => value.as_object().is_none_or(|all| all.len() as u64 >= rule.as_u64().unwrap()),
+            "maxProperties" => value.as_object().is_none_or(|all| all.len() as u64 <= rule.as_u64().unwrap()),
+            "minimum" => value.as_i64().is_none_or(|number| number >= rule.as_i64().unwrap()),
+            "maximum" => value.as_i64().is_none_or(|number| number <= rule.as_i64().unwrap()),
+            "propertyNames" => {
+                for key in value.as_object().into_iter().flat_map(|object| object.keys()) {
+                    check(root, rule, &json!(key))?;
+                }
+                true
+            }
+            "description" | "title" | "$schema" | "$id" | "$defs" | "$ref" => true,
+            other => return Err(format!("the schema uses `{other}`, which this check does not know")),
+        };
+        if !holds {
+            return Err(format!("{word}: {rule} does not hold of {value}"));
+        }
+    }
+    Ok(())
+}
+
+fn members(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
+    let known = schema.get("properties").and_then(Value::as_object);
+    for (key, member) in value.as_object().into_iter().flatten() {
+        match (known.and_then(|known| known.get(key)), schema.get("additionalProperties")) {
+            (Some(rule), _) => check(root, rule, member)?,
+            (None, Some(Value::Bool(false))) => return Err(format!("unknown key {key}")),
+            (None, Some(rule)) if rule.is_object() => check(root, rule, member)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn is_type(kind: &str, value: &Value) -> bool {
+    match kind {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "null" => value.is_null(),
+        "integer" => value.as_i64().is_some(),
+        _ => value.is_number(),
+    }
+}
+
+fn judge(registry: &Registry, text: &str) -> Result<(), String> {
+    let schema = schema(registry);
+    check(&schema, &schema, &source::parse(text).unwrap().to_json())
+}
+
+#[test]
+fn the_schema_takes_what_the_loader_takes() {
+    let text = "
+mapping: everything
+description: Every key once
+from: { resource: QuestionnaireResponse, flow: f, status: [completed], where: { none: [$.resource.x] } }
+with:
+  a: { reference: $.resource.subject, up: partOf, until: { path: $.item.id, is: x }, follow: true }
+  b: { search: 'Patient?identifier={$.answers.card}', many: 10 }
+  c: { contact: $.resource.source }
+  d: { orgUnit: { path: $.c.fields.u, type: text }, by: code }
+to:
+  - probe.state:
+      id: one
+      destination: d1
+      when: [$.a, { any: [true, { path: $.answers.n, above: 3 }] }]
+      each: $.b
+      key: $.item.id
+      withdraw: delete
+      writeBack: true
+      value: { age: { from: $.a.birthDate, at: $.resource.authored }, bands: { 0: a, 5: b }, required: true }
+      list: [$.answers.x, { const: [1, 2] }]
+      map: { k: { path: [$.a.x, $.c.y], map: { 1: 2 }, otherwise: 3 } }
+      word: anything
+      flag: true
+      period: { type: Monthly, at: $.resource.authored, shift: -1 }
+      cells: [{ when: $.a, element: e, combo: { options: [a, b] }, value: { lookup: { table: facilities.csv, key: code, take: uid }, path: $.a.x } }]
+  - probe.state: { id: two, needs: [one], value: { path: $.a.d, type: date, format: '%Y', plus: P6W, write: '%d' } }
+  - probe.act: { reason: r, after: { at: $.a.d, plus: P1D, hours: '08:00-18:00' }, consent: $.a.ok, value: 1 }
+";
+    probe::load(text).unwrap_or_else(|told| panic!("{}", told[0]));
+    judge(&probe::registry(), text).unwrap();
+}
+
+#[test]
+fn the_schema_refuses_what_the_loader_refuses() {
+    let head = "mapping: m\nfrom: { resource: Basic }\n";
+    for text in [
+        format!("{head}to: [{{ probe.state: {{ vaule: 1 }} }}]"),
+        format!("{head}to: [{{ probe.state: {{ period: {{ type: Yearly }} }} }}]"),
+        format!("{head}to: [{{ probe.none: {{ value: 1 }} }}]"),
+        format!("{head}to: []"),
+        format!("{head}to: [{{ probe.state: {{ value: {{ path: $.resource.a, tpye: text }} }} }}]"),
+        format!("{head}to: [{{ probe.state: {{ flag: 'yes' }} }}]"),
+        "mapping: m\nfrom: { resource: Nothing }\nto: [{ probe.state: { value: 1 } }]".to_owned(),
+        "mapping: M\nfrom: { resource: Basic }\nto: [{ probe.state: { value: 1 } }]".to_owned(),
+    ] {
+        assert!(judge(&probe::registry(), &text).is_err(), "the schema takes {text}");
+        assert!(probe::load(&text).is_err() || text.ends_with("to: []"), "the loader takes {text}");
+    }
+}

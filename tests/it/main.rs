@@ -10,3 +10,4 @@ mod rapidpro_contact;
 mod rapidpro_reading;
 mod rooms;
 mod server;
+mod sandbox_shapes;

@@ -476,7 +476,6 @@ fn atomic(summary: &Summary, total: usize) -> Summary {
         status: Status::Error,
         rejected: (0..total).collect(),
         conflicts: vec![Conflict { indexes: Some(all), ..conflict }],
-        complete: Some("false".to_owned()),
         ..Summary::default()
     }
 }

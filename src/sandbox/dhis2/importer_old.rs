@@ -262,7 +262,8 @@ fn strict(
     if on("strictPeriods") && !sets().any(|own| own.period_type == period.kind) {
         let objects = vec![("period", key.period.clone()), ("dataElement", id.clone())];
         let text = format!("Period type of period: `{}` not valid for data element: `{id}`", key.period);
-        return Err(conflict("E7632", "period", objects, text));
+        // The only one of these that names no property.
+        return Err(Box::new(Conflict { property: None, ..*conflict("E7632", "period", objects, text) }));
     }
     if let (true, Some(data_set)) = (on("strictDataElements"), &set.data_set)
         && !sets().any(|own| own.id == *data_set)

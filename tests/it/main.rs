@@ -9,5 +9,5 @@ mod r4_examples;
 mod rapidpro_contact;
 mod rapidpro_reading;
 mod rooms;
-mod server;
 mod sandbox_shapes;
+mod server;

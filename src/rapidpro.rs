@@ -11,6 +11,10 @@ pub mod client;
 pub mod contact;
 /// Flow definitions, read for what their results mean.
 pub mod flow;
+/// What came from RapidPro, as documents and resources to be written.
+pub mod mirror;
+/// Polls a workspace into the store.
+pub mod poll;
 /// A run and its flow become a typed QuestionnaireResponse.
 pub mod run;
 /// URNs: `tel:+…` in E.164, and what each scheme may hold.

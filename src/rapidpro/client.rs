@@ -348,3 +348,26 @@ fn http(name: &str, settings: &config::RapidPro, base: &Url) -> Result<reqwest::
     }
     builder.build().map_err(wrong("url"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_the_query_of_the_next_page_counts() {
+        let answer = json!({"next": "http://internal:8000/api/v2/runs.json?cursor=bz0xJnA9&reverse=true",
+            "previous": null, "results": [1]});
+        let page = page_of(&answer).unwrap();
+        assert_eq!(page.next.as_deref(), Some("cursor=bz0xJnA9&reverse=true"));
+        assert_eq!(page_of(&json!({"next": null, "results": []})).unwrap().next, None);
+        assert_eq!(page_of(&json!([])).unwrap_err().code, "rapidpro-answer-unreadable");
+    }
+
+    #[test]
+    fn times_and_plus_signs_survive_a_query() {
+        let time: jiff::Timestamp = "2026-11-20T23:42:24+02:00".parse().unwrap();
+        assert_eq!(utc(time), "2026-11-20T21:42:24.000000Z");
+        assert_eq!(encode(&[("urn", "tel:+250788")]), "urn=tel%3A%2B250788");
+    }
+}

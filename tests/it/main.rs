@@ -7,6 +7,7 @@ mod dhis2;
 mod fhir_resources;
 mod r4_examples;
 mod rapidpro_contact;
+mod rapidpro_poll;
 mod rapidpro_reading;
 mod rooms;
 mod sandbox_shapes;

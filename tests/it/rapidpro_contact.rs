@@ -29,6 +29,12 @@ impl Links for Linked {
     async fn linked(&self, contact: &str) -> Result<Vec<String>, String> {
         Ok(self.0.lock().unwrap().get(contact).cloned().unwrap_or_default())
     }
+
+    async fn contact(&self, resource: &str) -> Result<Option<String>, String> {
+        let links = self.0.lock().unwrap();
+        let mut found = links.iter().filter(|(_, resources)| resources.iter().any(|known| known == resource));
+        Ok(found.next().map(|(contact, _)| contact.clone()))
+    }
 }
 
 struct Scene {
@@ -301,6 +307,18 @@ async fn a_role_and_its_practitioner_share_a_contact() {
     let (verdicts, _) = scene.deliver(&outgoing(&role, None, None)).await;
     assert!(accepted(&verdicts), "{verdicts:?}");
     assert_eq!(scene.contact()["groups"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_contact_is_found_by_the_link_of_another_resource() {
+    let scene = Scene::new().await;
+    scene.deliver(&outgoing(&output("Practitioner/1", &worker()), None, None)).await;
+    let find = json!({"$link": {"resource": "Practitioner/1"}});
+    let answered = output("QuestionnaireResponse/1", &json!({"find": find, "fields": {"village": "Kigali"}}));
+    assert_eq!(answered.lane, "contact/Practitioner/1");
+    let (verdicts, _) = scene.deliver(&outgoing(&answered, None, None)).await;
+    assert!(accepted(&verdicts), "{verdicts:?}");
+    assert_eq!(scene.contact()["fields"]["village"], "Kigali");
 }
 
 #[tokio::test]

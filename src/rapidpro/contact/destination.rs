@@ -17,6 +17,9 @@ use crate::delivery::destination::{
 };
 use crate::rapidpro::client::Client;
 use crate::rapidpro::client::fault::{self, Fault, Kind};
+use crate::rapidpro::mirror::CONTACT;
+use crate::store::Store;
+use crate::store::link::Link;
 
 /// How long a wrong token is waited for before it is tried once more: a restarting RapidPro may refuse
 /// right ones.
@@ -31,6 +34,39 @@ pub trait Links: Send + Sync {
     /// # Errors
     /// The store's failure, in words for a log.
     async fn linked(&self, contact: &str) -> Result<Vec<String>, String>;
+
+    /// The contact that a resource (`Type/id`) is linked to.
+    ///
+    /// # Errors
+    /// The store's failure, in words for a log.
+    async fn contact(&self, resource: &str) -> Result<Option<String>, String>;
+}
+
+/// The links that the store holds.
+#[derive(Debug, Clone)]
+pub struct StoredLinks {
+    pub store: Store,
+    pub tenant: String,
+    /// The workspace's name in the configuration.
+    pub workspace: String,
+}
+
+#[async_trait]
+impl Links for StoredLinks {
+    async fn linked(&self, contact: &str) -> Result<Vec<String>, String> {
+        let remotes = [contact.to_owned()];
+        let found = self.store.links_to(&self.tenant, (&self.workspace, CONTACT), &remotes).await;
+        let resource = |link: Link| format!("{}/{}", link.kind, link.id);
+        found.map(|links| links.into_iter().map(resource).collect()).map_err(|error| error.to_string())
+    }
+
+    async fn contact(&self, resource: &str) -> Result<Option<String>, String> {
+        let Some((kind, id)) = resource.split_once('/') else { return Ok(None) };
+        let resources = [(kind.to_owned(), id.to_owned())];
+        let found = self.store.links_of(&self.tenant, &self.workspace, &resources).await;
+        let contact = |link: Link| (link.remote_kind == CONTACT).then_some(link.remote_id);
+        found.map(|links| links.into_iter().find_map(contact)).map_err(|error| error.to_string())
+    }
 }
 
 /// Who owns which contact: the links in the store, and those that this process is about to cause.
@@ -57,6 +93,14 @@ impl Owners {
         let Some(link) = link else { return Ok(others.into_iter().next()) };
         let kind = |reference: &str| reference.split('/').next().unwrap_or_default().to_owned();
         Ok(others.into_iter().find(|other| other != link && kind(other) == kind(link)))
+    }
+
+    /// The contact that a resource is linked to.
+    pub async fn contact(&self, resource: &str) -> Result<Option<String>, Fault> {
+        self.links.contact(resource).await.map_err(|error| {
+            tracing::warn!(error, "the links of a resource could not be read");
+            fault::silent("store-unavailable", "the link of the resource could not be read", false)
+        })
     }
 
     pub fn claim(&self, contact: &str, link: Option<&str>) {

@@ -103,12 +103,20 @@ impl Upsert<'_> {
                 None => Err(gone()),
             };
         }
-        for (key, value) in candidates(&outgoing.body) {
+        let mut candidates = candidates(&outgoing.body);
+        if let Some(resource) = outgoing.body.pointer("/find/$link/resource").and_then(Value::as_str)
+            && let Some(contact) = self.owners.contact(resource).await?
+        {
+            candidates.insert(0, ("uuid", contact));
+        }
+        for (key, value) in candidates {
             let Some(shown) = self.shown(&[(key, &value)]).await? else { continue };
-            return Ok(match self.owners.foreign(&shown.uuid, outgoing.link.as_deref()).await? {
-                Some(other) => Found::Foreign(shared(&other)),
-                None => Found::Shown(shown),
-            });
+            // What has no link of its own (an answered flow) changes whose contact it is.
+            let other = match &outgoing.link {
+                Some(link) => self.owners.foreign(&shown.uuid, Some(link)).await?,
+                None => None,
+            };
+            return Ok(other.map_or(Found::Shown(shown), |other| Found::Foreign(shared(&other))));
         }
         Ok(Found::Nobody)
     }

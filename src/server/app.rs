@@ -1,9 +1,11 @@
 //! What every handler shares.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use tokio_util::sync::CancellationToken;
 
+use super::fhir::capabilities::Statement;
 use super::supervisor::Readiness;
 use super::webhook::Workspace;
 use crate::store::Store;
@@ -27,6 +29,8 @@ pub struct App {
 pub struct Tenant {
     /// Dates without a zone are in it.
     pub zone: jiff::tz::TimeZone,
+    /// Its CapabilityStatement, made at the first request.
+    pub statement: OnceLock<Statement>,
 }
 
 impl App {
@@ -36,10 +40,5 @@ impl App {
             "default" => format!("{}/fhir", self.public_url),
             name => format!("{}/tenants/{name}/fhir", self.public_url),
         }
-    }
-
-    /// The names of all tenants.
-    pub fn tenant_names(&self) -> BTreeSet<&str> {
-        self.tenants.keys().map(String::as_str).collect()
     }
 }

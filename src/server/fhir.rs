@@ -3,10 +3,16 @@
 //! One path for every resource type: a request is parsed ([`call::Call`]), authorised by what its
 //! [`Interaction`] needs, and handed to the file of that interaction.
 
+/// Transactions and batches.
+mod bundle;
 /// A request, read.
 mod call;
+/// What this server can do.
+pub mod capabilities;
 /// What belongs to the matches of a page.
 mod include;
+/// Bundles and interactions as the store writes them.
+mod plan;
 /// From a checked resource to what the store writes.
 mod put;
 /// Read, vread, history.
@@ -43,14 +49,16 @@ pub async fn below(State(app): State<Arc<App>>, Path(segments): Path<Segments>, 
 /// The one table from interactions to their handlers.
 async fn dispatch(call: Call, interaction: Interaction) -> Result<Answer, Stop> {
     match interaction {
-        Interaction::Capabilities => Err(Stop::NoInteraction(super::interaction::NoInteraction::NotFound)),
-        Interaction::Bundle => Err(Stop::NoInteraction(super::interaction::NoInteraction::NotFound)),
+        Interaction::Capabilities => Ok(capabilities::answer(&call)),
+        Interaction::Bundle => bundle::process(&call).await,
         Interaction::Search { kind } => search::search(&call, &kind).await,
         Interaction::Create { kind } => write::create(&call, &kind).await,
         Interaction::Read { kind, id } => read::read(&call, &kind, &id).await,
         Interaction::Vread { kind, id, version } => read::vread(&call, &kind, &id, &version).await,
         Interaction::History { kind, id } => read::history(&call, &kind, &id).await,
         Interaction::Update { kind, id } => write::update(&call, &kind, &id).await,
+        Interaction::UpdateMatch { kind } => write::update_match(&call, &kind).await,
+        Interaction::DeleteMatch { kind } => write::delete_match(&call, &kind).await,
         Interaction::Delete { kind, id } => write::delete(&call, &kind, &id).await,
     }
 }

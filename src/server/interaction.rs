@@ -4,6 +4,7 @@
 use axum::http::Method;
 
 use crate::auth::scope::Permission;
+use crate::fhir::capability::{Interaction as OnType, SystemInteraction};
 
 /// An interaction that is built.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,9 +35,17 @@ pub enum Interaction {
         kind: String,
         id: String,
     },
+    /// `PUT Type?query`
+    UpdateMatch {
+        kind: String,
+    },
     Delete {
         kind: String,
         id: String,
+    },
+    /// `DELETE Type?query`
+    DeleteMatch {
+        kind: String,
     },
 }
 
@@ -56,10 +65,23 @@ pub enum NoInteraction {
     },
 }
 
+/// What is built on each type, for the CapabilityStatement.
+pub const ON_TYPES: [OnType; 7] = [
+    OnType::Read,
+    OnType::Vread,
+    OnType::Update,
+    OnType::Delete,
+    OnType::HistoryInstance,
+    OnType::Create,
+    OnType::SearchType,
+];
+/// What is built on the whole server.
+pub const ON_SYSTEM: [SystemInteraction; 2] = [SystemInteraction::Transaction, SystemInteraction::Batch];
+
 /// What may be done at one place, in the order of `Allow`.
 const AT_BASE: &str = "GET, HEAD, POST";
 const AT_METADATA: &str = "GET, HEAD";
-const AT_TYPE: &str = "GET, HEAD, POST";
+const AT_TYPE: &str = "GET, HEAD, POST, PUT, DELETE";
 const AT_SEARCH: &str = "GET, HEAD, POST";
 const AT_INSTANCE: &str = "GET, HEAD, PUT, DELETE";
 const AT_HISTORY: &str = "GET, HEAD";
@@ -97,9 +119,9 @@ impl Interaction {
         match rest {
             [] if get => Ok(Self::Search { kind }),
             [] if post => Ok(Self::Create { kind }),
-            [] if *method == Method::PUT || *method == Method::DELETE || *method == Method::PATCH => {
-                Err(NoInteraction::NotSupported { what: "conditional update, patch and delete" })
-            }
+            [] if *method == Method::PUT => Ok(Self::UpdateMatch { kind }),
+            [] if *method == Method::DELETE => Ok(Self::DeleteMatch { kind }),
+            [] if *method == Method::PATCH => Err(NoInteraction::NotSupported { what: "patch" }),
             [] => Err(NoInteraction::Method { allow: AT_TYPE }),
             ["_search"] if get || post => Ok(Self::Search { kind }),
             ["_search"] => Err(NoInteraction::Method { allow: AT_SEARCH }),
@@ -134,8 +156,8 @@ impl Interaction {
             Self::Read { kind, .. } | Self::Vread { kind, .. } | Self::History { kind, .. } => {
                 Some((Permission::Read, kind))
             }
-            Self::Update { kind, .. } => Some((Permission::Update, kind)),
-            Self::Delete { kind, .. } => Some((Permission::Delete, kind)),
+            Self::Update { kind, .. } | Self::UpdateMatch { kind } => Some((Permission::Update, kind)),
+            Self::Delete { kind, .. } | Self::DeleteMatch { kind } => Some((Permission::Delete, kind)),
         }
     }
 
@@ -155,7 +177,9 @@ impl Interaction {
             Self::Vread { .. } => "vread",
             Self::History { .. } => "history-instance",
             Self::Update { .. } => "update",
+            Self::UpdateMatch { .. } => "conditional-update",
             Self::Delete { .. } => "delete",
+            Self::DeleteMatch { .. } => "conditional-delete",
         }
     }
 }
@@ -204,7 +228,6 @@ mod tests {
         for (method, path) in [
             (Method::PATCH, "Patient/1"),
             (Method::POST, "Patient/$validate"),
-            (Method::PUT, "Patient"),
             (Method::GET, "Patient/_history"),
         ] {
             let answer = parse(method, path);

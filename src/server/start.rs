@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -109,7 +109,7 @@ fn tenants(config: &Config) -> Result<BTreeMap<String, Tenant>, Error> {
     let tenants = config.tenant.iter().map(|(name, tenant)| {
         let zone = jiff::tz::TimeZone::get(&tenant.timezone)
             .map_err(|_| Error::Zone { name: tenant.timezone.clone() })?;
-        Ok((name.clone(), Tenant { zone }))
+        Ok((name.clone(), Tenant { zone, statement: OnceLock::new() }))
     });
     tenants.collect()
 }

@@ -30,14 +30,15 @@ pub enum Layout {
 /// What a client asks of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wishes {
-    pub returns: Return,
+    /// `None`: not said. Then a single write is answered with the resource, a bundle's entries without.
+    pub prefers: Option<Return>,
     pub handling: Handling,
     pub layout: Layout,
 }
 
 impl Default for Wishes {
     fn default() -> Self {
-        Self { returns: Return::Representation, handling: Handling::Lenient, layout: Layout::Compact }
+        Self { prefers: None, handling: Handling::Lenient, layout: Layout::Compact }
     }
 }
 
@@ -52,9 +53,9 @@ impl Wishes {
         for value in headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok()) {
             for preference in value.split([',', ';']).map(str::trim) {
                 match preference {
-                    "return=minimal" => wishes.returns = Return::Minimal,
-                    "return=representation" => wishes.returns = Return::Representation,
-                    "return=OperationOutcome" => wishes.returns = Return::OperationOutcome,
+                    "return=minimal" => wishes.prefers = Some(Return::Minimal),
+                    "return=representation" => wishes.prefers = Some(Return::Representation),
+                    "return=OperationOutcome" => wishes.prefers = Some(Return::OperationOutcome),
                     "handling=strict" => wishes.handling = Handling::Strict,
                     "handling=lenient" => wishes.handling = Handling::Lenient,
                     // RFC 7240: a preference that is not understood is ignored.
@@ -185,7 +186,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("prefer", HeaderValue::from_static("respond-async, return=minimal; handling=strict"));
         let wishes = Wishes::parse(&headers, &[("_pretty".into(), "true".into())]).unwrap();
-        assert_eq!((wishes.returns, wishes.handling), (Return::Minimal, Handling::Strict));
+        assert_eq!((wishes.prefers, wishes.handling), (Some(Return::Minimal), Handling::Strict));
         assert_eq!(wishes.layout, Layout::Pretty);
     }
 }

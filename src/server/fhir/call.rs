@@ -18,6 +18,7 @@ use super::{Segments, dispatch};
 use crate::auth::{Denied, Principal};
 use crate::fhir::elements;
 use crate::fhir::outcome::{IssueType, Outcome};
+use crate::fhir::search::{self, Context};
 use crate::store::{self, write::Refusal};
 
 /// More parameters than this in one query or form are refused.
@@ -44,6 +45,16 @@ pub struct Call {
 pub enum Stop {
     Outcome(Box<Outcome>),
     NoInteraction(NoInteraction),
+}
+
+impl Stop {
+    /// As an OperationOutcome, e.g. of one entry of a batch.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Self::Outcome(outcome) => *outcome,
+            Self::NoInteraction(reason) => answer::outcome_of_no_interaction(&reason),
+        }
+    }
 }
 
 impl From<Outcome> for Stop {
@@ -144,7 +155,10 @@ pub fn parameters(query: &[u8]) -> Result<Vec<(String, String)>, Outcome> {
 impl Call {
     /// The zone of dates that have none.
     pub fn zone(&self) -> jiff::tz::TimeZone {
-        self.app.tenants.get(&self.tenant).map_or(jiff::tz::TimeZone::UTC, |Tenant { zone }| zone.clone())
+        self.app
+            .tenants
+            .get(&self.tenant)
+            .map_or(jiff::tz::TimeZone::UTC, |tenant: &Tenant| tenant.zone.clone())
     }
 
     /// The body, which must be JSON.
@@ -154,6 +168,19 @@ impl Call {
     pub fn json(&self) -> Result<&Bytes, Outcome> {
         wishes::readable(&self.headers)?;
         Ok(&self.body)
+    }
+
+    /// What searches and conditions are read against.
+    pub fn context<'a>(&'a self, zone: &'a jiff::tz::TimeZone) -> Context<'a> {
+        let handling = if self.is_strict() { search::Handling::Strict } else { search::Handling::Lenient };
+        Context { base: &self.base, zone, now: jiff::Timestamp::now(), handling }
+    }
+
+    /// The parameters of a conditional update or delete, without those that shape the answer.
+    pub fn condition(&self) -> String {
+        let shaping = ["_format", "_pretty"];
+        let pairs = self.query.iter().filter(|(name, _)| !shaping.contains(&name.as_str()));
+        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
     }
 
     pub fn is_strict(&self) -> bool {

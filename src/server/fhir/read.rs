@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::super::answer::{self, Answer};
 use super::call::{Call, Stop};
-use super::put::version_in;
 use super::render::{self, Version};
+use crate::fhir::bundle;
 use crate::fhir::outcome::{IssueType, Outcome};
 use crate::fhir::resource::instant;
 use crate::store::read::Stored;
@@ -19,22 +19,38 @@ const BEFORE: &str = "_before";
 
 /// `GET Type/id`
 pub async fn read(call: &Call, kind: &str, id: &str) -> Result<Answer, Stop> {
-    let found = call.app.store.read(&call.tenant, kind, id).await?;
-    let stored = found.ok_or_else(|| not_found(kind, id))?;
+    let stored = current(call, kind, id).await?;
     if is_known(call, &stored) {
         return Ok(not_modified(&stored));
     }
-    Ok(current(call, &stored))
+    Ok(rendered(call, &stored))
+}
+
+/// The current version, which may be a deletion.
+///
+/// # Errors
+/// 404
+pub async fn current(call: &Call, kind: &str, id: &str) -> Result<Stored, Stop> {
+    let found = call.app.store.read(&call.tenant, kind, id).await?;
+    Ok(found.ok_or_else(|| not_found(kind, id))?)
+}
+
+/// One version, which may be a deletion.
+///
+/// # Errors
+/// 404
+pub async fn earlier(call: &Call, kind: &str, id: &str, version: &str) -> Result<Stored, Stop> {
+    let number: i64 = version.parse().map_err(|_| not_found(kind, id))?;
+    let found = call.app.store.vread(&call.tenant, (kind, id), number).await?;
+    Ok(found.ok_or_else(|| not_found(kind, id))?)
 }
 
 /// `GET Type/id/_history/version`
 pub async fn vread(call: &Call, kind: &str, id: &str, version: &str) -> Result<Answer, Stop> {
-    let number: i64 = version.parse().map_err(|_| not_found(kind, id))?;
-    let found = call.app.store.vread(&call.tenant, (kind, id), number).await?;
-    Ok(current(call, &found.ok_or_else(|| not_found(kind, id))?))
+    Ok(rendered(call, &earlier(call, kind, id, version).await?))
 }
 
-fn current(call: &Call, stored: &Stored) -> Answer {
+fn rendered(call: &Call, stored: &Stored) -> Answer {
     match version_of(stored) {
         Some(version) => render::version(call, &version),
         None => render::gone(&stored.kind, &stored.id, stored.version),
@@ -44,7 +60,6 @@ fn current(call: &Call, stored: &Stored) -> Answer {
 /// `None` for a deletion.
 pub fn version_of(stored: &Stored) -> Option<Version<'_>> {
     Some(Version {
-        kind: &stored.kind,
         id: &stored.id,
         version: stored.version,
         updated_ms: stored.updated_ms,
@@ -63,7 +78,9 @@ fn is_known(call: &Call, stored: &Stored) -> bool {
         return false;
     }
     if let Some(tags) = call.header("if-none-match") {
-        return tags.split(',').any(|tag| tag.trim() == "*" || version_in(tag) == Some(stored.version));
+        return tags
+            .split(',')
+            .any(|tag| tag.trim() == "*" || bundle::version(tag).ok() == Some(stored.version));
     }
     let since = call.header("if-modified-since");
     let since = since.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
@@ -79,7 +96,17 @@ fn not_modified(stored: &Stored) -> Answer {
 
 /// `GET Type/id/_history`: newest first, deletions included.
 pub async fn history(call: &Call, kind: &str, id: &str) -> Result<Answer, Stop> {
-    let (count, before) = history_page(call)?;
+    let bundle = history_bundle(call, (kind, id), &call.query).await?;
+    Ok(answer::json(StatusCode::OK, render::laid_out(bundle, call.wishes.layout)))
+}
+
+/// The history as text; also for a GET in a batch.
+pub async fn history_bundle(
+    call: &Call,
+    (kind, id): (&str, &str),
+    query: &[(String, String)],
+) -> Result<String, Stop> {
+    let (count, before) = history_page(call, query)?;
     let found = call.app.store.history(&call.tenant, (kind, id), before, count).await?;
     if found.total == 0 {
         return Err(not_found(kind, id).into());
@@ -93,18 +120,17 @@ pub async fn history(call: &Call, kind: &str, id: &str) -> Result<Answer, Stop> 
     if let (true, Some(last)) = (found.more, found.versions.last()) {
         links.push(json!({ "relation": "next", "url": history_url(&place, count, Some(last.version)) }));
     }
-    let bundle = format!(
+    Ok(format!(
         r#"{{"resourceType":"Bundle","type":"history","total":{},"link":{},"entry":[{}]}}"#,
         found.total,
         serde_json::Value::Array(links),
         entries.join(",")
-    );
-    Ok(answer::json(StatusCode::OK, render::laid_out(bundle, call.wishes.layout)))
+    ))
 }
 
-fn history_page(call: &Call) -> Result<(u32, Option<i64>), Outcome> {
+fn history_page(call: &Call, query: &[(String, String)]) -> Result<(u32, Option<i64>), Outcome> {
     let (mut count, mut before) = (HISTORY_COUNT, None);
-    for (name, value) in &call.query {
+    for (name, value) in query {
         let bad = || {
             let text = format!("{}: a whole number", answer::plain(name));
             Outcome::error(IssueType::Value, "bad-number", text)

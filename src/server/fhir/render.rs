@@ -11,7 +11,6 @@ use crate::store::write::{Effect, Written};
 
 /// One version of one resource.
 pub struct Version<'a> {
-    pub kind: &'a str,
     pub id: &'a str,
     pub version: i64,
     /// Milliseconds since 1970 UTC.
@@ -49,11 +48,15 @@ pub fn version(call: &Call, version: &Version<'_>) -> Answer {
 /// `Prefer: return=…` asks for.
 pub fn written(call: &Call, written: &Written, stored: &str) -> Answer {
     let status = if written.effect == Effect::Created { StatusCode::CREATED } else { StatusCode::OK };
-    let mut answer = match call.wishes.returns {
-        Return::Minimal => answer::json(status, ""),
+    let mut answer = match call.wishes.prefers.unwrap_or(Return::Representation) {
+        Return::Minimal => {
+            let mut answer = Answer::default();
+            *answer.status_mut() = status;
+            answer
+        }
         Return::Representation => {
-            let Written { kind, id, version, updated_ms, .. } = written;
-            let version = Version { kind, id, version: *version, updated_ms: *updated_ms, stored };
+            let Written { id, version, updated_ms, .. } = written;
+            let version = Version { id, version: *version, updated_ms: *updated_ms, stored };
             answer::json(status, laid_out(version.text(), call.wishes.layout))
         }
         Return::OperationOutcome => {
@@ -95,12 +98,16 @@ pub fn laid_out(text: String, layout: Layout) -> String {
 
 /// 410 for a resource that was deleted, with the version that says so.
 pub fn gone(kind: &str, id: &str, version: i64) -> Answer {
-    let text = format!("{kind}/{id} was deleted");
-    let outcome = Outcome::error(IssueType::Deleted, "deleted", text).status(410);
-    let outcome = outcome.hint("its history tells earlier versions");
-    let mut answer = answer::refusal(&outcome);
+    let mut answer = answer::refusal(&gone_outcome(kind, id));
     set(answer.headers_mut(), header::ETAG, &etag(version));
     answer
+}
+
+/// The same inside a bundle.
+pub fn gone_outcome(kind: &str, id: &str) -> Outcome {
+    let text = format!("{kind}/{id} was deleted");
+    let outcome = Outcome::error(IssueType::Deleted, "deleted", text).status(410);
+    outcome.hint("its history tells earlier versions")
 }
 
 pub fn version_headers(headers: &mut HeaderMap, version: i64, updated_ms: i64) {

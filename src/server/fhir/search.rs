@@ -9,7 +9,7 @@ use super::super::answer::{self, Answer};
 use super::call::{Call, Stop, parameters};
 use super::{include, read, render};
 use crate::fhir::outcome::{Issue, IssueType, Outcome, Severity};
-use crate::fhir::search::{self, Context, Handling, PAGE, Search, Summary};
+use crate::fhir::search::{self, PAGE, Search, Summary};
 use crate::store::search::{COUNT_MAX, Found, Page, Total, TotalWanted};
 
 /// Entries of a page where the client does not say.
@@ -39,9 +39,7 @@ fn form(call: &Call) -> Result<Vec<(String, String)>, Outcome> {
 /// The searchset as text; also for a GET in a batch.
 pub async fn bundle(call: &Call, kind: &str, pairs: &[(String, String)]) -> Result<String, Stop> {
     let zone = call.zone();
-    let handling = if call.is_strict() { Handling::Strict } else { Handling::Lenient };
-    let context = Context { base: &call.base, zone: &zone, now: jiff::Timestamp::now(), handling };
-    let search = search::parse(kind, pairs, &context)?;
+    let search = search::parse(kind, pairs, &call.context(&zone))?;
     let page = page_of(&search);
     let found = call.app.store.search(&call.tenant, &search.query, &page).await?;
     let included = include::of(call, &search, &found.entries).await?;

@@ -1,53 +1,25 @@
-//! Create, update and delete.
-
-use std::sync::{Arc, Mutex, PoisonError};
+//! Create, update and delete, each also under a condition.
 
 use axum::http::{Response, StatusCode, header};
 
 use super::super::answer::{self, Answer};
-use super::super::wishes::Return;
-use super::call::{Call, Stop, parameters};
-use super::put::{Writer, check_id, precondition};
+use super::call::{Call, Stop};
+use super::plan::{self, Done};
 use super::{read, render};
-use crate::auth::scope::Permission;
+use crate::fhir::bundle::{self, Condition, Effect, Operation};
+use crate::fhir::elements;
 use crate::fhir::outcome::{IssueType, Outcome};
-use crate::fhir::query::Query;
 use crate::fhir::resource::Resource;
-use crate::fhir::search::{self, Context, Handling};
-use crate::store::write::{Fixed, Matches, Plan, Precondition, Put, Question, Refusal, Written};
+use crate::store::write::Refusal;
 
 /// `POST Type`, also with `If-None-Exist`.
 pub async fn create(call: &Call, kind: &str) -> Result<Answer, Stop> {
-    let resource = body_of(call, kind)?;
-    let condition = match call.header("if-none-exist") {
-        Some(text) => Some(condition(call, kind, text)?),
-        None => None,
-    };
-    let id = uuid::Uuid::now_v7().to_string();
-    let put = Writer::of(call).put(&resource, &id, Precondition::Absent);
-    let stored = put.body.clone().unwrap_or_default();
-    let existing = Arc::default();
-    let plan = Single { put, condition, existing: Arc::clone(&existing) };
-    let written = call.app.store.write(&call.tenant, Box::new(plan)).await?;
-    let matched = existing.lock().unwrap_or_else(PoisonError::into_inner).take();
-    match (written.first(), matched) {
-        (Some(written), _) => Ok(render::written(call, written, &stored)),
-        (None, Some((kind, id))) => exists_already(call, &kind, &id).await,
-        (None, None) => Err(answer::of_refusal(Refusal::Store).into()),
-    }
-}
-
-/// `If-None-Exist` matched one: 200 with where it is. <https://hl7.org/fhir/R4/http.html#ccreate>
-async fn exists_already(call: &Call, kind: &str, id: &str) -> Result<Answer, Stop> {
-    let mut answer = read::read(call, kind, id).await?;
-    if let Some(stored) = call.app.store.read(&call.tenant, kind, id).await? {
-        let location = format!("{}/{kind}/{id}/_history/{}", call.base, stored.version);
-        render::set(answer.headers_mut(), header::LOCATION, &location);
-    }
-    if call.wishes.returns == Return::Minimal {
-        *answer.body_mut() = axum::body::Body::empty();
-    }
-    Ok(answer)
+    let if_none_exist = call.header("if-none-exist").map(|text| {
+        // `Patient?identifier=x`, `?identifier=x` and `identifier=x` are the same.
+        text.split_once('?').map_or(text, |(_, query)| query).to_owned()
+    });
+    let operation = Operation::Create { resource: body_of(call, kind)?, id: new_id(), if_none_exist };
+    one(call, operation).await
 }
 
 /// `PUT Type/id`: a new version, or a resource whose id the client chose.
@@ -55,32 +27,95 @@ pub async fn update(call: &Call, kind: &str, id: &str) -> Result<Answer, Stop> {
     check_id(id)?;
     let resource = body_of(call, kind)?;
     same_id(&resource, id)?;
-    let precondition = precondition(call.header("if-match"))?;
-    let put = Writer::of(call).put(&resource, id, precondition);
-    let stored = put.body.clone().unwrap_or_default();
-    let written = write_one(call, put).await?;
-    Ok(render::written(call, &written, &stored))
+    one(call, Operation::Update { resource, id: id.to_owned(), condition: condition(call)? }).await
+}
+
+/// `PUT Type?query`: updates the one match, or creates where nothing matches.
+pub async fn update_match(call: &Call, kind: &str) -> Result<Answer, Stop> {
+    let resource = body_of(call, kind)?;
+    let id = resource.id().map_or_else(new_id, str::to_owned);
+    let operation =
+        Operation::UpdateMatch { resource, id, query: call.condition(), condition: condition(call)? };
+    one(call, operation).await
 }
 
 /// `DELETE Type/id`: 204 also where there is nothing (any more).
 pub async fn delete(call: &Call, kind: &str, id: &str) -> Result<Answer, Stop> {
-    let precondition = precondition(call.header("if-match"))?;
-    let mut answer = Response::new(axum::body::Body::empty());
-    *answer.status_mut() = StatusCode::NO_CONTENT;
     if check_id(id).is_err() {
-        return Ok(answer);
+        return Ok(empty(StatusCode::NO_CONTENT));
     }
-    let written = write_one(call, Writer::of(call).delete(kind, id, precondition)).await?;
-    if written.version > 0 {
-        render::set(answer.headers_mut(), header::ETAG, &render::etag(written.version));
+    let (kind, condition) = (known(kind)?, condition(call)?);
+    one(call, Operation::Delete { kind, id: id.to_owned(), condition }).await
+}
+
+/// `DELETE Type?query`: at most one.
+pub async fn delete_match(call: &Call, kind: &str) -> Result<Answer, Stop> {
+    one(call, Operation::DeleteMatch { kind: known(kind)?, query: call.condition() }).await
+}
+
+/// Does one interaction as a plan of one entry.
+async fn one(call: &Call, operation: Operation) -> Result<Answer, Stop> {
+    let zone = call.zone();
+    let plan = bundle::single(operation, &call.context(&zone))?;
+    let done = plan::write(call, plan).await?.into_iter().next();
+    let Some(done) = done else { return Err(answer::of_refusal(Refusal::Store).into()) };
+    answer_to(call, &done).await
+}
+
+async fn answer_to(call: &Call, done: &Done) -> Result<Answer, Stop> {
+    match (&done.action.effect, &done.written) {
+        (Effect::Put { .. }, Some(written)) => {
+            Ok(render::written(call, written, done.stored.as_deref().unwrap_or_default()))
+        }
+        (Effect::Exists { kind, id, .. }, _) => exists_already(call, kind, id).await,
+        (Effect::Delete { .. } | Effect::Nothing, written) => {
+            let mut answer = empty(StatusCode::NO_CONTENT);
+            if let Some(written) = written.as_ref().filter(|written| written.version > 0) {
+                render::set(answer.headers_mut(), header::ETAG, &render::etag(written.version));
+            }
+            Ok(answer)
+        }
+        _ => Err(answer::of_refusal(Refusal::Store).into()),
     }
+}
+
+/// `If-None-Exist` matched one: 200 with where it is. <https://hl7.org/fhir/R4/http.html#ccreate>
+async fn exists_already(call: &Call, kind: &str, id: &str) -> Result<Answer, Stop> {
+    let stored = call.app.store.read(&call.tenant, kind, id).await?;
+    let Some(stored) = stored else { return Err(answer::of_refusal(Refusal::Store).into()) };
+    let mut answer = match read::version_of(&stored) {
+        Some(version) => render::version(call, &version),
+        None => render::gone(kind, id, stored.version),
+    };
+    let location = format!("{}/{kind}/{id}/_history/{}", call.base, stored.version);
+    render::set(answer.headers_mut(), header::LOCATION, &location);
     Ok(answer)
 }
 
-async fn write_one(call: &Call, put: Put) -> Result<Written, Stop> {
-    let plan = Fixed { puts: vec![put], ..Fixed::default() };
-    let written = call.app.store.write(&call.tenant, Box::new(plan)).await?;
-    written.into_iter().next().ok_or_else(|| answer::of_refusal(Refusal::Store).into())
+fn empty(status: StatusCode) -> Answer {
+    let mut answer = Response::new(axum::body::Body::empty());
+    *answer.status_mut() = status;
+    answer
+}
+
+/// Time-ordered, so that new rows go to the end of every index.
+pub fn new_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+fn known(kind: &str) -> Result<&'static str, Outcome> {
+    let unknown = || Outcome::error(IssueType::NotFound, "unknown-type", "R4 has no such resource type");
+    elements::table().kind(kind).ok_or_else(unknown)
+}
+
+fn condition(call: &Call) -> Result<Condition, Outcome> {
+    if let Some(etag) = call.header("if-match") {
+        return bundle::version(etag).map(Condition::Version);
+    }
+    match call.header("if-none-match") {
+        Some(text) if text.trim() == "*" => Ok(Condition::Absent),
+        _ => Ok(Condition::None),
+    }
 }
 
 fn body_of(call: &Call, kind: &str) -> Result<Resource, Outcome> {
@@ -89,72 +124,27 @@ fn body_of(call: &Call, kind: &str) -> Result<Resource, Outcome> {
         return Ok(resource);
     }
     let text = format!("the body is a {}, not a {kind}", resource.kind());
-    Err(Outcome::error(IssueType::Invalid, "wrong-type", text)
-        .at(format!("{}.resourceType", resource.kind())))
+    let place = format!("{}.resourceType", resource.kind());
+    Err(Outcome::error(IssueType::Invalid, "type-mismatch", text).at(place))
 }
 
 /// <https://hl7.org/fhir/R4/http.html#update>: the id in the body must be there and be that of the path.
 fn same_id(resource: &Resource, id: &str) -> Result<(), Outcome> {
     let place = format!("{}.id", resource.kind());
-    match resource.id() {
-        Some(own) if own == id => Ok(()),
-        Some(_) => {
-            Err(Outcome::error(IssueType::Invalid, "id-mismatch", "the body's id is not the path's")
-                .at(place))
-        }
-        None => {
-            Err(Outcome::error(IssueType::Required, "id-missing", "an update needs the id in its body")
-                .at(place))
-        }
-    }
+    let (kind, code, text) = match resource.id() {
+        Some(own) if own == id => return Ok(()),
+        Some(_) => (IssueType::Value, "id-mismatch", "the resource's id is not the one in the url"),
+        None => (IssueType::Required, "id-missing", "a resource that is PUT has the id of the url"),
+    };
+    Err(Outcome::error(kind, code, text).at(place))
 }
 
-/// The search of `If-None-Exist`; whoever asks it must be allowed to search.
-pub fn condition(call: &Call, kind: &str, text: &str) -> Result<Query, Stop> {
-    call.principal.require(Permission::Search, kind)?;
-    let pairs = parameters(text.trim_start_matches('?').as_bytes())?;
-    let zone = call.zone();
-    let (base, now) = (call.base.as_str(), jiff::Timestamp::now());
-    // An unknown parameter would match everything: strict, whatever is preferred.
-    let context = Context { base, zone: &zone, now, handling: Handling::Strict };
-    let query = search::parse(kind, &pairs, &context)?.query;
-    if query.filters.is_empty() {
-        let text = "a condition that selects nothing in particular";
-        return Err(Outcome::error(IssueType::Invalid, "empty-condition", text).into());
+/// R4's `id`: up to 64 of A-Z, a-z, 0-9, `-` and `.`.
+fn check_id(id: &str) -> Result<(), Outcome> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    if (1..=64).contains(&id.len()) && id.chars().all(fits) {
+        return Ok(());
     }
-    Ok(query)
-}
-
-/// One put, perhaps only if nothing matches.
-struct Single {
-    put: Put,
-    condition: Option<Query>,
-    /// What matched, told to the handler; set again if the group is run again.
-    existing: Arc<Mutex<Option<(String, String)>>>,
-}
-
-impl Plan for Single {
-    fn questions(&self) -> Vec<Question> {
-        self.condition.iter().map(|query| Question { query: query.clone(), limit: 2 }).collect()
-    }
-
-    fn puts(&self, answers: &[Matches]) -> Result<Vec<Put>, Refusal> {
-        let mut existing = self.existing.lock().unwrap_or_else(PoisonError::into_inner);
-        *existing = None;
-        match answers.first().map(Vec::as_slice) {
-            None | Some([]) => Ok(vec![self.put.clone()]),
-            Some([(kind, id, _)]) => {
-                *existing = Some((kind.clone(), id.clone()));
-                Ok(Vec::new())
-            }
-            Some(_) => Err(Refusal::Plan(Box::new(
-                Outcome::error(
-                    IssueType::MultipleMatches,
-                    "several-matches",
-                    "If-None-Exist matches several",
-                )
-                .status(412),
-            ))),
-        }
-    }
+    Err(Outcome::error(IssueType::Value, "bad-id", "the id in the url is not an R4 id")
+        .hint("1 to 64 of A-Z, a-z, 0-9, - and ."))
 }

@@ -1,0 +1,214 @@
+//! Transactions (all or nothing) and batches (each entry for itself).
+//! <https://hl7.org/fhir/R4/http.html#transaction>
+
+use axum::http::{Method, StatusCode};
+use futures::StreamExt;
+use serde_json::{Value, json};
+
+use super::super::answer::{self, Answer};
+use super::super::interaction::Interaction;
+use super::super::wishes::Return;
+use super::call::{Call, Stop, is_type, parameters};
+use super::plan::{self, Done};
+use super::render::{self, Version};
+use super::write::new_id;
+use super::{read, search};
+use crate::fhir::bundle::{self, Effect, Mode, Plan};
+use crate::fhir::outcome::{IssueType, Outcome};
+use crate::fhir::resource::instant;
+use crate::store::write::{self, Written};
+
+/// Entries of one batch that are worked at once: their writes travel in common groups.
+const BATCH_AT_ONCE: usize = 32;
+
+/// `POST [base]`
+pub async fn process(call: &Call) -> Result<Answer, Stop> {
+    let bundle: Value = serde_json::from_slice(call.json()?).map_err(|error| {
+        let text = format!("the body is not JSON: line {}, column {}", error.line(), error.column());
+        Outcome::error(IssueType::Invalid, "not-json", text)
+    })?;
+    let zone = call.zone();
+    let context = call.context(&zone);
+    let (kind, entries) = match bundle::mode(&bundle)? {
+        Mode::Transaction => {
+            let plan = bundle::transaction(bundle, &context, &mut new_id)?;
+            ("transaction-response", transaction(call, plan).await?)
+        }
+        Mode::Batch => {
+            let plans = bundle::batch(bundle, &context, &mut new_id)?;
+            let answers = plans.into_iter().map(|plan| entry(call, plan));
+            let answers = futures::stream::iter(answers).buffered(BATCH_AT_ONCE).collect().await;
+            ("batch-response", answers)
+        }
+    };
+    // R4 has no empty arrays.
+    let entries: String =
+        if entries.is_empty() { String::new() } else { format!(r#","entry":[{}]"#, entries.join(",")) };
+    let text = format!(r#"{{"resourceType":"Bundle","type":"{kind}"{entries}}}"#);
+    Ok(answer::json(StatusCode::OK, render::laid_out(text, call.wishes.layout)))
+}
+
+/// The answers in the order of the Bundle.
+async fn transaction(call: &Call, plan: Plan) -> Result<Vec<String>, Stop> {
+    for entry in plan.entries() {
+        if let bundle::Operation::Read { url, .. } = &entry.operation {
+            readable(call, url).map_err(|stop| within(stop, &entry.path))?;
+        }
+    }
+    let mut done = plan::write(call, plan).await?;
+    done.sort_by_key(|done| done.action.index);
+    let mut answers = Vec::with_capacity(done.len());
+    for done in &done {
+        answers.push(answer_to(call, done).await);
+    }
+    Ok(answers)
+}
+
+/// One entry of a batch.
+async fn entry(call: &Call, plan: Result<Plan, Outcome>) -> String {
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(outcome) => return refused(&outcome),
+    };
+    match plan::write(call, plan).await {
+        Ok(done) => match done.first() {
+            Some(done) => answer_to(call, done).await,
+            None => refused(&answer::of_refusal(write::Refusal::Store)),
+        },
+        Err(stop) => refused(&stop.outcome()),
+    }
+}
+
+async fn answer_to(call: &Call, done: &Done) -> String {
+    match (&done.action.effect, &done.written) {
+        (Effect::Put { .. }, Some(written)) => put(call, written, done.stored.as_deref().unwrap_or_default()),
+        (Effect::Exists { kind, id, version }, _) => {
+            let location = format!("{}/{kind}/{id}/_history/{version}", call.base);
+            let response =
+                json!({ "status": "200 OK", "location": location, "etag": render::etag(*version) });
+            format!(r#"{{"fullUrl":{},"response":{response}}}"#, full_url(call, kind, id))
+        }
+        (Effect::Delete { .. } | Effect::Nothing, written) => {
+            let mut response = json!({ "status": "204 No Content" });
+            if let Some(written) = written.as_ref().filter(|written| written.version > 0) {
+                response["etag"] = render::etag(written.version).into();
+                response["lastModified"] = instant(written.updated_ms).into();
+            }
+            json!({ "response": response }).to_string()
+        }
+        (Effect::Read { url, head, if_none_match, .. }, _) => {
+            match get(call, url, if_none_match.as_deref()).await {
+                Ok(answer) => answer.entry(*head),
+                Err(stop) => refused(&stop.outcome()),
+            }
+        }
+        (Effect::Put { .. }, None) => refused(&answer::of_refusal(write::Refusal::Store)),
+    }
+}
+
+fn put(call: &Call, written: &Written, stored: &str) -> String {
+    let Written { kind, id, version, updated_ms, effect } = written;
+    let mut response = json!({
+        "status": if *effect == write::Effect::Created { "201 Created" } else { "200 OK" },
+        "location": render::location(&call.base, written),
+        "etag": render::etag(*version),
+        "lastModified": instant(*updated_ms),
+    });
+    // The answers to hundreds of writes are long enough: bodies only where they are asked for.
+    let resource = match call.wishes.prefers {
+        Some(Return::Representation) => {
+            let version = Version { id, version: *version, updated_ms: *updated_ms, stored };
+            format!(r#""resource":{},"#, version.text())
+        }
+        Some(Return::OperationOutcome) => {
+            response["outcome"] = Outcome::information("written", render::effect_text(*effect)).to_value();
+            String::new()
+        }
+        _ => String::new(),
+    };
+    format!(r#"{{"fullUrl":{},{resource}"response":{response}}}"#, full_url(call, kind, id))
+}
+
+fn full_url(call: &Call, kind: &str, id: &str) -> Value {
+    Value::from(format!("{}/{kind}/{id}", call.base))
+}
+
+fn refused(outcome: &Outcome) -> String {
+    let status = StatusCode::from_u16(outcome.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or_default());
+    json!({ "response": { "status": status, "outcome": outcome.to_value() } }).to_string()
+}
+
+/// What a GET inside a bundle gave.
+struct Got {
+    body: String,
+    etag: Option<(i64, i64)>,
+    not_modified: bool,
+}
+
+impl Got {
+    fn entry(&self, head: bool) -> String {
+        let mut response = json!({ "status": if self.not_modified { "304 Not Modified" } else { "200 OK" } });
+        if let Some((version, updated_ms)) = self.etag {
+            response["etag"] = render::etag(version).into();
+            response["lastModified"] = instant(updated_ms).into();
+        }
+        if head || self.not_modified {
+            return json!({ "response": response }).to_string();
+        }
+        format!(r#"{{"resource":{},"response":{response}}}"#, self.body)
+    }
+}
+
+/// The interaction of a GET, if the caller may do it.
+fn readable<'a>(call: &Call, url: &'a str) -> Result<(Interaction, &'a str), Stop> {
+    let relative = url.strip_prefix(&call.base).unwrap_or(url);
+    let (path, query) = relative.split_once('?').unwrap_or((relative, ""));
+    let interaction = Interaction::parse(&Method::GET, path, is_type).map_err(Stop::NoInteraction)?;
+    if let Some((permission, kind)) = interaction.permission() {
+        call.principal.require(permission, kind)?;
+    }
+    Ok((interaction, query))
+}
+
+async fn get(call: &Call, url: &str, if_none_match: Option<&str>) -> Result<Got, Stop> {
+    let (interaction, query) = readable(call, url)?;
+    match interaction {
+        Interaction::Search { kind } => {
+            let body = search::bundle(call, &kind, &parameters(query.as_bytes())?).await?;
+            Ok(Got { body, etag: None, not_modified: false })
+        }
+        Interaction::Read { kind, id } => {
+            let stored = read::current(call, &kind, &id).await?;
+            let known = if_none_match.and_then(|tag| bundle::version(tag).ok());
+            got(&stored, known)
+        }
+        Interaction::Vread { kind, id, version } => {
+            got(&read::earlier(call, &kind, &id, &version).await?, None)
+        }
+        Interaction::History { kind, id } => {
+            let body = read::history_bundle(call, (&kind, &id), &parameters(query.as_bytes())?).await?;
+            Ok(Got { body, etag: None, not_modified: false })
+        }
+        _ => {
+            let text = "this cannot be read inside a bundle";
+            Err(Outcome::error(IssueType::NotSupported, "not-supported", text).into())
+        }
+    }
+}
+
+fn got(stored: &crate::store::read::Stored, known: Option<i64>) -> Result<Got, Stop> {
+    match read::version_of(stored) {
+        Some(version) => Ok(Got {
+            body: version.text(),
+            etag: Some((stored.version, stored.updated_ms)),
+            not_modified: known == Some(stored.version),
+        }),
+        None => Err(render::gone_outcome(&stored.kind, &stored.id).into()),
+    }
+}
+
+/// Seen from the Bundle.
+fn within(stop: Stop, path: &str) -> Stop {
+    Stop::from(stop.outcome().at(format!("{path}.request.url")))
+}

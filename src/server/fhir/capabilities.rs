@@ -1,0 +1,55 @@
+//! `GET metadata`: what this server can do, from the tables that the router and the searches use.
+
+use axum::http::{Response, StatusCode, header};
+use sha2::{Digest, Sha256};
+
+use super::super::answer::{self, Answer};
+use super::super::interaction;
+use super::call::Call;
+use super::render;
+use crate::fhir::capability::{self, Conditional, Description, Support};
+
+/// When what this server can do last changed.
+const CHANGED: &str = "2026-11-21";
+const FORMATS: [&str; 2] = ["json", "application/fhir+json"];
+
+/// A statement and its tag, made once.
+pub struct Statement {
+    text: String,
+    etag: String,
+}
+
+pub fn answer(call: &Call) -> Answer {
+    let Some(tenant) = call.app.tenants.get(&call.tenant) else { return Answer::default() };
+    let statement = tenant.statement.get_or_init(|| statement(&call.base));
+    let mut answer = if call.header("if-none-match") == Some(statement.etag.as_str()) {
+        let mut answer = Response::new(axum::body::Body::empty());
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+        answer
+    } else {
+        answer::json(StatusCode::OK, render::laid_out(statement.text.clone(), call.wishes.layout))
+    };
+    render::set(answer.headers_mut(), header::ETAG, &statement.etag);
+    answer
+}
+
+fn statement(base: &str) -> Statement {
+    let conditional = Conditional {
+        create: Support::Built,
+        update: Support::Built,
+        delete: Support::Built,
+        read: Support::Built,
+    };
+    let description = Description {
+        base,
+        version: env!("CARGO_PKG_VERSION"),
+        date: CHANGED,
+        interactions: &interaction::ON_TYPES,
+        system: &interaction::ON_SYSTEM,
+        conditional,
+        formats: &FORMATS,
+    };
+    let text = capability::statement(&description).to_string();
+    let digest = hex::encode(&Sha256::digest(text.as_bytes())[..8]);
+    Statement { text, etag: format!("W/\"{digest}\"") }
+}

@@ -1,0 +1,133 @@
+//! A bundle's plan (or one interaction's) as the store writes it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::call::{Call, Stop};
+use super::put::Writer;
+use crate::auth::Denied;
+use crate::auth::scope::Permission;
+use crate::fhir::bundle::{self, Action, Effect, Operation};
+use crate::store::write::{self, Matches, Precondition, Put, Question, Refusal, Written};
+
+/// What became of one action.
+pub struct Done {
+    pub action: Action,
+    /// For a put or a delete.
+    pub written: Option<Written>,
+    /// As stored, for a put.
+    pub stored: Option<String>,
+}
+
+/// Writes a plan, whole or not at all, and tells what became of each action, in the order of R4's rules.
+///
+/// # Errors
+/// 403 where the caller may not do all of it; else why nothing was written.
+pub async fn write(call: &Call, plan: bundle::Plan) -> Result<Vec<Done>, Stop> {
+    allowed(call, &plan)?;
+    let settled = Arc::default();
+    let plan = WritePlan::new(plan, Writer::of(call), Arc::clone(&settled))?;
+    let written = call.app.store.write(&call.tenant, Box::new(plan)).await?;
+    let actions: Vec<(Action, Option<String>)> =
+        std::mem::take(&mut *settled.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut written = written.into_iter();
+    let done = actions.into_iter().map(|(action, stored)| {
+        let written = if is_write(&action.effect) { written.next() } else { None };
+        Done { action, written, stored }
+    });
+    Ok(done.collect())
+}
+
+fn is_write(effect: &Effect) -> bool {
+    matches!(effect, Effect::Put { .. } | Effect::Delete { .. })
+}
+
+/// Every entry's own permission, and that to search for each condition and conditional reference.
+fn allowed(call: &Call, plan: &bundle::Plan) -> Result<(), Denied> {
+    for entry in plan.entries() {
+        let (permission, kind) = match &entry.operation {
+            Operation::Create { resource, .. } => (Permission::Create, resource.kind()),
+            Operation::Update { resource, .. } | Operation::UpdateMatch { resource, .. } => {
+                (Permission::Update, resource.kind())
+            }
+            Operation::Delete { kind, .. } | Operation::DeleteMatch { kind, .. } => {
+                (Permission::Delete, *kind)
+            }
+            // Asked when it is read, by the router's own rule.
+            Operation::Read { .. } => continue,
+        };
+        call.principal.require(permission, kind)?;
+    }
+    plan.questions()
+        .iter()
+        .try_for_each(|question| call.principal.require(Permission::Search, &question.query.kind))
+}
+
+type Settled = Vec<(Action, Option<String>)>;
+
+/// The plan that runs inside the write group.
+struct WritePlan {
+    plan: bundle::Plan,
+    writer: Writer,
+    /// Worked out before the group is locked, where the plan asks nothing.
+    ready: Option<(Settled, Vec<Put>)>,
+    /// Told to the handler; set again if the group is run again.
+    settled: Arc<Mutex<Settled>>,
+}
+
+impl WritePlan {
+    fn new(plan: bundle::Plan, writer: Writer, settled: Arc<Mutex<Settled>>) -> Result<Self, Stop> {
+        let mut made = Self { plan, writer, ready: None, settled };
+        if made.plan.questions().is_empty() {
+            made.ready = Some(made.settle(&[])?);
+        }
+        Ok(made)
+    }
+
+    fn settle(&self, answers: &[Matches]) -> Result<(Settled, Vec<Put>), Refusal> {
+        let actions = self.plan.settle(answers).map_err(|outcome| Refusal::Plan(Box::new(outcome)))?;
+        let mut puts = Vec::new();
+        let mut settled = Vec::with_capacity(actions.len());
+        for action in actions {
+            let put = self.put(&action.effect);
+            settled.push((action, put.as_ref().and_then(|put| put.body.clone())));
+            puts.extend(put);
+        }
+        Ok((settled, puts))
+    }
+
+    fn put(&self, effect: &Effect) -> Option<Put> {
+        match effect {
+            Effect::Put { resource, id, condition, .. } => {
+                Some(self.writer.put(resource, id, precondition(*condition)))
+            }
+            Effect::Delete { kind, id, condition } => {
+                Some(self.writer.delete(kind, id, precondition(*condition)))
+            }
+            Effect::Exists { .. } | Effect::Nothing | Effect::Read { .. } => None,
+        }
+    }
+}
+
+fn precondition(condition: bundle::Condition) -> Precondition {
+    match condition {
+        bundle::Condition::None => Precondition::None,
+        bundle::Condition::Version(version) => Precondition::Version(version),
+        bundle::Condition::Absent => Precondition::Absent,
+    }
+}
+
+impl write::Plan for WritePlan {
+    fn questions(&self) -> Vec<Question> {
+        let questions = self.plan.questions().iter();
+        questions.map(|asked| Question { query: asked.query.clone(), limit: asked.limit }).collect()
+    }
+
+    fn puts(&self, answers: &[Matches]) -> Result<Vec<Put>, Refusal> {
+        let (settled, puts) = match &self.ready {
+            Some(ready) => ready.clone(),
+            None => self.settle(answers)?,
+        };
+        *self.settled.lock().unwrap_or_else(PoisonError::into_inner) = settled;
+        Ok(puts)
+    }
+}

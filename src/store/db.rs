@@ -32,6 +32,8 @@
 
 mod argument;
 mod connection;
+#[cfg(test)]
+pub mod plans;
 mod row;
 mod statement;
 

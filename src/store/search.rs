@@ -14,7 +14,7 @@ use token::Position;
 
 use super::db::{Connection, Engine, Row, Table};
 use super::error::Error;
-use super::read::{COLUMNS, Stored, current, stored};
+use super::read::{Stored, current, stored};
 use super::write::Matches;
 use super::{Store, setting};
 use crate::args;
@@ -25,6 +25,9 @@ use crate::fhir::query::{Filter, Match, Parameter, Query};
 pub const TOTAL_EXACT_MAX: i64 = 10_000;
 /// The largest page.
 pub const COUNT_MAX: u32 = 1000;
+
+/// The columns of [`stored`] that the statement of a page takes from `version v`; `page` has the others.
+const PAGE_COLUMNS: &str = "v.version, v.codec, v.body, v.origin, v.method";
 
 /// Which part of the matches is wanted.
 #[derive(Debug, Clone, Default)]
@@ -259,7 +262,7 @@ fn page_statement(
     (from, limit): (Option<&Position>, i64),
 ) -> Result<(Sql, Order), Error> {
     let mut sql = Sql::new(engine, tenant);
-    sql.push("select ").push(COLUMNS).push(", r.* from (select f.* from (");
+    sql.push("select ").push(PAGE_COLUMNS).push(", page.* from (select f.* from (");
     sql.push("select r.rid, r.kind, r.id, r.version as current_version, r.updated_ms");
     let order = Order::select(&mut sql, &query.sort);
     matching(&mut sql, query);
@@ -273,8 +276,9 @@ fn page_statement(
     }
     order.order_by(&mut sql, "f");
     sql.push(" limit ").bind(limit);
-    sql.push(") r join version v on v.tenant = $1 and v.rid = r.rid and v.version = r.current_version");
-    order.order_by(&mut sql, "r");
+    sql.push(") page join version v on v.tenant = $1");
+    sql.push(" and v.rid = page.rid and v.version = page.current_version");
+    order.order_by(&mut sql, "page");
     Ok((sql, order))
 }
 

@@ -70,6 +70,13 @@ impl Connection {
         }
     }
 
+    /// The statement as this engine understands it.
+    fn text(&self, sql: Cow<'static, str>, arguments: &[Argument]) -> Cow<'static, str> {
+        #[cfg(test)]
+        super::plans::note(&sql, arguments);
+        expand(sql, arguments, self.engine())
+    }
+
     /// Runs a statement; gives the number of rows that it changed.
     ///
     /// # Errors
@@ -79,7 +86,7 @@ impl Connection {
         sql: impl Into<Cow<'static, str>>,
         arguments: Vec<Argument>,
     ) -> Result<u64, Error> {
-        let sql = expand(sql.into(), &arguments, self.engine());
+        let sql = self.text(sql.into(), &arguments);
         Ok(on_either!(&mut self.0, arguments, |connection, bound| {
             sqlx::query_with(AssertSqlSafe(sql), bound).execute(connection).await?.rows_affected()
         }))
@@ -94,7 +101,7 @@ impl Connection {
         sql: impl Into<Cow<'static, str>>,
         arguments: Vec<Argument>,
     ) -> Result<Vec<Row>, Error> {
-        let sql = expand(sql.into(), &arguments, self.engine());
+        let sql = self.text(sql.into(), &arguments);
         Ok(on_either!(&mut self.0, arguments, |connection, bound| {
             sqlx::query_with(AssertSqlSafe(sql), bound)
                 .fetch_all(connection)
@@ -114,7 +121,7 @@ impl Connection {
         sql: impl Into<Cow<'static, str>>,
         arguments: Vec<Argument>,
     ) -> Result<Option<Row>, Error> {
-        let sql = expand(sql.into(), &arguments, self.engine());
+        let sql = self.text(sql.into(), &arguments);
         Ok(on_either!(&mut self.0, arguments, |connection, bound| {
             sqlx::query_with(AssertSqlSafe(sql), bound).fetch_optional(connection).await?.map(Row::from)
         }))

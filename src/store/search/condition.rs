@@ -64,54 +64,54 @@ fn truth(truth: bool) -> &'static str {
     if truth { "true" } else { "false" }
 }
 
-/// Alternatives on one parameter; they may fall into several tables (a reference may be a uri too).
+/// Alternatives on one parameter, by the table that they are looked for in. Mostly there is one table.
 fn indexed(sql: &mut Sql, filter: &Filter, parameter: ParameterKey) {
+    let (missing, values): (Vec<&Match>, Vec<&Match>) =
+        filter.any.iter().partition(|value| matches!(value, Match::Missing { .. }));
     let mut groups: Vec<(&'static str, Vec<&Match>)> = Vec::new();
-    for value in &filter.any {
+    for value in values {
         let table = table_of(value);
         match groups.iter_mut().find(|(name, _)| *name == table) {
             Some((_, values)) => values.push(value),
             None => groups.push((table, vec![value])),
         }
     }
-    let not = filter.not;
-    if not {
-        // None of them: the negation of each, all together.
-        sql.push("(true");
+    if filter.not {
+        sql.push("not (");
+        sql.any_of(&missing, &|sql, value| self::missing(sql, parameter, value));
         for group in &groups {
-            sql.push(" and not ");
-            one_table(sql, parameter, group, Form::Exists);
+            sql.push(" or exists (select 1 from ");
+            lookup(sql, parameter, group);
+            sql.push(" and x.rid = r.rid)");
         }
         sql.push(")");
     } else {
-        sql.any_of(&groups, &|sql, group| one_table(sql, parameter, group, Form::In));
+        alternatives(sql, parameter, &missing, &groups);
     }
 }
 
-/// `in` lets the index lead; `exists` asks of a resource that was found otherwise.
-#[derive(Clone, Copy, PartialEq)]
-enum Form {
-    In,
-    Exists,
-}
-
-fn one_table(sql: &mut Sql, parameter: ParameterKey, (table, values): &(&str, Vec<&Match>), form: Form) {
-    if table.is_empty() {
-        sql.any_of(values, &|sql, value| missing(sql, parameter, value));
+/// `:missing` has no values beside it in any request; if it had, either would do.
+fn alternatives(sql: &mut Sql, parameter: ParameterKey, missing: &[&Match], groups: &[(&str, Vec<&Match>)]) {
+    if groups.is_empty() {
+        sql.any_of(missing, &|sql, value| self::missing(sql, parameter, value));
         return;
     }
-    let head = match form {
-        Form::In => "r.rid in (select x.rid from ",
-        Form::Exists => "exists (select 1 from ",
-    };
-    sql.push(head).push(table).push(" x where x.tenant = $1");
-    sql.compare(" and x.parameter =", parameter.0);
-    if form == Form::Exists {
-        sql.push(" and x.rid = r.rid");
+    sql.push("(r.rid in (");
+    for (index, group) in groups.iter().enumerate() {
+        sql.push(if index == 0 { "" } else { " union all " }).push("select x.rid from ");
+        lookup(sql, parameter, group);
     }
-    sql.push(" and ");
-    sql.any_of(values, &|sql, value| one_value(sql, value));
     sql.push(")");
+    if !missing.is_empty() {
+        sql.push(" or ").any_of(missing, &|sql, value| self::missing(sql, parameter, value));
+    }
+    sql.push(")");
+}
+
+/// `TABLE x where …` with every alternative of a table.
+fn lookup(sql: &mut Sql, parameter: ParameterKey, (table, values): &(&str, Vec<&Match>)) {
+    sql.push(table).push(" x where x.tenant = $1").compare(" and x.parameter =", parameter.0).push(" and ");
+    sql.any_of(values, &|sql, value| one_value(sql, value));
 }
 
 /// `:missing`: whether there is no row at all.
@@ -147,7 +147,7 @@ pub(super) fn table_by(by: SortBy) -> Option<&'static str> {
     }
 }
 
-/// The table that holds what this value is compared with; empty for `:missing`.
+/// The table that holds what this value is compared with.
 fn table_of(value: &Match) -> &'static str {
     match value {
         Match::Token { .. } | Match::TokenText(_) => "index_token",
@@ -158,7 +158,8 @@ fn table_of(value: &Match) -> &'static str {
         Match::Reference { .. } | Match::ReferenceUrl(_) | Match::ReferenceIdentifier(_) => "index_reference",
         Match::Uri(_) => "index_uri",
         Match::Composite { .. } => "index_composite",
-        Match::Id(_) | Match::Missing { .. } => "",
+        // An id is no indexed value: it is compared with nothing, in whatever table.
+        Match::Id(_) | Match::Missing { .. } => "index_token",
     }
 }
 

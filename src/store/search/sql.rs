@@ -36,7 +36,7 @@ impl Sql {
 
     /// Writes alternatives as a balanced tree: SQLite refuses expressions nested more than 1,000 deep,
     /// and a plain chain of `or` is nested as deep as it is long.
-    pub(super) fn any_of<T>(&mut self, of: &[T], one: &dyn Fn(&mut Self, &T)) {
+    pub(super) fn any_of<T>(&mut self, of: &[T], one: &dyn Fn(&mut Self, &T)) -> &mut Self {
         match of {
             [] => {
                 self.push("false");
@@ -55,5 +55,6 @@ impl Sql {
                 self.push(")");
             }
         }
+        self
     }
 }

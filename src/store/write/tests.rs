@@ -263,3 +263,41 @@ fn origins_come_back() {
         assert_eq!(Origin::parse(&origin.text()), Some(origin));
     }
 }
+
+#[tokio::test]
+async fn no_write_or_read_reads_a_whole_table() {
+    each_store(|store| async move {
+        let puts = (0..300).map(|n| put(&format!("p{n}"), Some("{}"))).collect();
+        write(&store, puts).await.unwrap();
+        crate::store::db::plans::analyze(store.db()).await;
+        let faults = crate::store::db::plans::full_scans(store.db(), async {
+            // The writer is a task of its own; here its group runs in this one.
+            let mut again =
+                Fixed { puts: vec![put("p1", Some("[]")), put("new", Some("{}"))], ..Fixed::default() };
+            again.cursors.insert("runs".to_owned(), "5".to_owned());
+            let mut asks = IfNoneExist { code: "x".into(), id: "x".into() };
+            let mut plans: Vec<&mut dyn Plan> = vec![&mut again, &mut asks];
+            let answers = group::run(store.db(), T, &mut plans).await.unwrap();
+            assert!(answers.iter().all(Result::is_ok));
+            store.read(T, "Patient", "p1").await.unwrap().unwrap();
+            store.vread(T, ("Patient", "p1"), 1).await.unwrap().unwrap();
+            store.history(T, ("Patient", "p1"), None, 5).await.unwrap();
+            let read = store.many(T, &[("Patient".into(), "p2".into())]).await.unwrap();
+            let mut connection = store.db().read().await.unwrap();
+            let rid = read[0].rid;
+            assert_eq!(crate::store::read::current(&mut connection, T, &[rid]).await.unwrap(), read);
+            assert_eq!(crate::store::read::versions(&mut connection, T, &[(rid, 1)]).await.unwrap(), read);
+            drop(connection);
+            store.cursor(T, "runs").await.unwrap().unwrap();
+            store.links_of(T, "d", &[("Patient".into(), "p2".into())]).await.unwrap();
+            store.links_to(T, ("d", "rapidpro.contact"), &["c".into()]).await.unwrap();
+            store.put_links(T, &[]).await.unwrap();
+            store.token(T, "hash").await.unwrap();
+            store.token_used(T, "hash").await.unwrap();
+            store.revoke_token(T, "name").await.unwrap();
+        })
+        .await;
+        assert!(faults.is_empty(), "{} full scans:\n{}", faults.len(), faults.join("\n\n"));
+    })
+    .await;
+}

@@ -29,6 +29,8 @@ pub mod identity;
 pub mod lookup;
 /// Maps changes.
 pub mod mapper;
+/// Mapping files' programs as evaluators.
+pub mod programs;
 /// What one evaluation wants, recorded.
 pub mod record;
 /// Sends what is due to one destination.

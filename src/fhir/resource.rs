@@ -8,6 +8,8 @@
 //!
 //! **Never** holds anything that is not an R4 resource: [`Resource::parse`] is the only way in.
 
+mod unique;
+
 use serde_json::{Map, Value};
 
 use crate::fhir::elements::table;
@@ -26,17 +28,8 @@ impl Resource {
     ///
     /// # Errors
     /// An [`Outcome`] with up to [`structure::MAX_ISSUES`] issues, each with its FHIRPath.
-    pub fn parse(json: &[u8]) -> Result<Self, Outcome> {
-        let body = serde_json::from_slice(json).map_err(|error| {
-            let at = format!(
-                "the body is not JSON: {} at line {}, column {}",
-                category(&error),
-                error.line(),
-                error.column()
-            );
-            Outcome::error(IssueType::Invalid, "not-json", at)
-        })?;
-        Self::from_value(body)
+    pub fn parse(text: &[u8]) -> Result<Self, Outcome> {
+        Self::from_value(json(text)?)
     }
 
     /// Checks JSON that is parsed already.
@@ -84,6 +77,25 @@ impl Resource {
     pub fn strip(&self) -> String {
         strip(&self.body)
     }
+}
+
+/// Reads JSON text, in which no object may have a member twice.
+///
+/// # Errors
+/// 400, with line and column, or with the FHIRPath of the doubled member.
+pub fn json(text: &[u8]) -> Result<Value, Outcome> {
+    let body: Value = serde_json::from_slice(text).map_err(|error| {
+        let place = format!("line {}, column {}", error.line(), error.column());
+        let message = format!("the body is not JSON: {} at {place}", category(&error));
+        Outcome::error(IssueType::Invalid, "not-json", message)
+    })?;
+    if let Some(place) = unique::doubled(text) {
+        let kind = body.get("resourceType").and_then(Value::as_str).and_then(|kind| table().kind(kind));
+        let message = "a JSON object has each member once";
+        let place = format!("{}.{place}", kind.unwrap_or("Resource"));
+        return Err(Outcome::error(IssueType::Structure, "doubled-member", message).at(place));
+    }
+    Ok(body)
 }
 
 /// fhirbolt's model, the last check. A Bundle's resources are read one by one, as the model is slow on
@@ -228,6 +240,8 @@ mod tests {
     #[test]
     fn what_is_not_json_or_not_r4_is_refused() {
         assert_eq!(Resource::parse(b"{").unwrap_err().issues[0].code, "not-json");
+        let doubled = br#"{"resourceType":"Patient","name":[{"family":"a","family":"b"}]}"#;
+        assert_eq!(Resource::parse(doubled).unwrap_err().issues[0].expression, ["Patient.name[0].family"]);
         let outcome = Resource::from_value(json!({"resourceType": "Patient", "nmae": 1})).unwrap_err();
         assert_eq!(outcome.status, 400);
         assert_eq!(outcome.issues[0].expression, ["Patient.nmae"]);

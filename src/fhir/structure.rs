@@ -8,6 +8,7 @@
 mod contained;
 /// The formats of R4's primitive types.
 pub mod primitive;
+mod sibling;
 
 use serde_json::{Map, Value};
 
@@ -301,63 +302,6 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// `_field`: id and extensions of a primitive.
-    fn sibling(&mut self, node: &'static Node, base: &'a str, name: &'a str, object: &'a Map<String, Value>) {
-        let (Some(key), Some(value)) = (node.keys.get(base), object.get(name)) else { return };
-        let many = node.elements.get(key.element).is_some_and(|element| element.many);
-        if !matches!(key.content, Content::Primitive(_)) {
-            return self.unknown(node, name);
-        }
-        self.path.push(Step::Name(base));
-        match value {
-            Value::Array(items) if many => {
-                let values = object.get(base).and_then(Value::as_array);
-                if values.is_some_and(|values| values.len() != items.len()) {
-                    self.fault(
-                        IssueType::Structure,
-                        "unequal-arrays",
-                        "a field and its _field have equally many items",
-                    );
-                }
-                for (index, item) in items.iter().enumerate() {
-                    let valued =
-                        values.and_then(|values| values.get(index)).is_some_and(|value| !value.is_null());
-                    if !(item.is_null() && valued) {
-                        self.inside(Step::Index(index), |walk| walk.sibling_item(item, valued));
-                    }
-                }
-            }
-            Value::Object(_) if !many => self.sibling_item(value, object.contains_key(base)),
-            _ => self.fault(
-                IssueType::Structure,
-                "bad-sibling",
-                "_field is an object, or an array where the field is one",
-            ),
-        }
-        self.path.pop();
-    }
-
-    fn sibling_item(&mut self, value: &'a Value, valued: bool) {
-        let (Some(object), Some(node)) = (value.as_object(), table().node("Element")) else {
-            return self.fault(
-                IssueType::Structure,
-                "bad-sibling",
-                "_field holds objects with id and extension",
-            );
-        };
-        for (name, value) in object {
-            match node.keys.get(name.as_str()) {
-                Some(key) => {
-                    self.inside(Step::Name(name), |walk| walk.member(node, key, name, value, object))
-                }
-                None => self.unknown(node, name),
-            }
-        }
-        if object.is_empty() || (!valued && !object.contains_key("extension")) {
-            self.fault(IssueType::Invariant, "ele-1", "an element has a value or children");
-        }
-    }
-
     /// `ext-1`: a value or extensions, not both.
     fn extension(&mut self, object: &'a Map<String, Value>) {
         let valued = object.keys().any(|key| key.starts_with("value") || key.starts_with("_value"));
@@ -373,83 +317,4 @@ fn element_name(element: &Element) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn check_text(resource: Value) -> Vec<String> {
-        check(&resource)
-            .iter()
-            .map(|issue| format!("{} {}", issue.code, issue.expression.first().map_or("", |e| e.as_str())))
-            .collect()
-    }
-
-    #[test]
-    fn a_good_patient_passes() {
-        let patient = json!({
-            "resourceType": "Patient", "id": "p1",
-            "text": {"status": "generated", "div": "<div xmlns=\"http://www.w3.org/1999/xhtml\">x</div>"},
-            "contained": [{"resourceType": "Organization", "id": "o", "name": "O"}],
-            "extension": [{"url": "http://example.org/w", "valueDecimal": 3.250}],
-            "name": [{"family": "A", "given": ["B", null], "_given": [null, {"extension": [{"url": "u", "valueCode": "x"}]}]}],
-            "birthDate": "1970-03", "_birthDate": {"id": "x"},
-            "deceasedBoolean": false,
-            "managingOrganization": {"reference": "#o"}
-        });
-        assert_eq!(check_text(patient), Vec::<String>::new());
-    }
-
-    #[test]
-    fn structural_faults_have_code_and_place() {
-        let cases = [
-            (json!({"resourceType": "Pateint"}), "unknown-type "),
-            (json!({"resourceType": "Patient", "nmae": []}), "unknown-element Patient.nmae"),
-            (json!({"resourceType": "Patient", "name": []}), "empty-array Patient.name"),
-            (json!({"resourceType": "Patient", "name": {"family": "x"}}), "array-expected Patient.name"),
-            (json!({"resourceType": "Patient", "birthDate": ["1970"]}), "not-repeatable Patient.birthDate"),
-            (json!({"resourceType": "Patient", "birthDate": "1970-13"}), "bad-value Patient.birthDate"),
-            (json!({"resourceType": "Patient", "gender": "femal"}), "unknown-code Patient.gender"),
-            (json!({"resourceType": "Patient", "active": null}), "null-value Patient.active"),
-            (json!({"resourceType": "Patient", "name": [{}]}), "ele-1 Patient.name[0]"),
-            (json!({"resourceType": "Patient", "name": ["x"]}), "object-expected Patient.name[0]"),
-            (
-                json!({"resourceType": "Patient", "deceasedBoolean": true, "deceasedDateTime": "2020"}),
-                "several-choices Patient.deceased",
-            ),
-            (
-                json!({"resourceType": "Patient", "link": [{"type": "refer"}]}),
-                "required-element Patient.link[0].other",
-            ),
-            (json!({"resourceType": "Patient", "extension": [{"url": "u"}]}), "ext-1 Patient.extension[0]"),
-            (json!({"resourceType": "Patient", "_name": [{"id": "x"}]}), "unknown-element Patient._name"),
-            (json!({"resourceType": "Patient", "_active": {}}), "ele-1 Patient.active"),
-            (
-                json!({"resourceType": "Patient", "name": [{"given": ["a", "b"], "_given": [{"id": "1"}]}]}),
-                "unequal-arrays Patient.name[0].given",
-            ),
-            (
-                json!({"resourceType": "Patient", "contained": [{"resourceType": "Organization", "id": "o", "name": "O"}]}),
-                "dom-3 Patient.contained[0]",
-            ),
-        ];
-        for (resource, expected) in cases {
-            assert_eq!(check_text(resource.clone()), [expected], "{resource}");
-        }
-    }
-
-    #[test]
-    fn a_misspelt_element_gets_a_suggestion() {
-        let issues = check(&json!({"resourceType": "Patient", "birthdate": "1970"}));
-        assert_eq!(issues[0].hint.as_deref(), Some("did you mean birthDate?"));
-    }
-
-    #[test]
-    fn depth_is_bounded() {
-        let mut item = json!({"linkId": "x"});
-        for _ in 0..100 {
-            item = json!({"linkId": "x", "item": [item]});
-        }
-        let deep = json!({"resourceType": "QuestionnaireResponse", "status": "completed", "item": [item]});
-        assert!(check(&deep).iter().any(|issue| issue.code == "too-deep"));
-    }
-}
+mod tests;

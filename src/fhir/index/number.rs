@@ -31,12 +31,11 @@ fn half_of_last_digit(text: &str) -> Option<Decimal> {
     };
     let fraction = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len());
     let power = exponent.checked_sub(i32::try_from(fraction).ok()?)?;
-    let half = Decimal::new(5, 1);
-    match u32::try_from(power.unsigned_abs()) {
-        Ok(scale) if power < 0 => Decimal::try_new(5, scale.checked_add(1)?).ok(),
-        Ok(zeros) => half.checked_mul(Decimal::from(10i64.checked_pow(zeros)?)),
-        Err(_) => None,
+    let digits = power.unsigned_abs();
+    if power < 0 {
+        return Decimal::try_new(5, digits.checked_add(1)?).ok();
     }
+    Decimal::new(5, 1).checked_mul(Decimal::from(10i64.checked_pow(digits)?))
 }
 
 fn float(value: Option<&Value>) -> Option<f64> {

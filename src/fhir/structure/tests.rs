@@ -1,0 +1,132 @@
+use super::*;
+use serde_json::json;
+
+fn check_text(resource: Value) -> Vec<String> {
+    check(&resource)
+        .iter()
+        .map(|issue| format!("{} {}", issue.code, issue.expression.first().map_or("", |e| e.as_str())))
+        .collect()
+}
+
+#[test]
+fn a_good_patient_passes() {
+    let patient = json!({
+        "resourceType": "Patient", "id": "p1",
+        "text": {"status": "generated", "div": "<div xmlns=\"http://www.w3.org/1999/xhtml\">x</div>"},
+        "contained": [{"resourceType": "Organization", "id": "o", "name": "O"}],
+        "extension": [{"url": "http://example.org/w", "valueDecimal": 3.250}],
+        "name": [{"family": "A", "given": ["B", null], "_given": [null, {"extension": [{"url": "u", "valueCode": "x"}]}]}],
+        "birthDate": "1970-03", "_birthDate": {"id": "x"},
+        "deceasedBoolean": false,
+        "managingOrganization": {"reference": "#o"}
+    });
+    assert_eq!(check_text(patient), Vec::<String>::new());
+}
+
+#[test]
+fn structural_faults_have_code_and_place() {
+    let cases = [
+        (json!({"resourceType": "Pateint"}), "unknown-type "),
+        (json!({"resourceType": "Patient", "nmae": []}), "unknown-element Patient.nmae"),
+        (json!({"resourceType": "Patient", "name": []}), "empty-array Patient.name"),
+        (json!({"resourceType": "Patient", "name": {"family": "x"}}), "array-expected Patient.name"),
+        (json!({"resourceType": "Patient", "birthDate": ["1970"]}), "not-repeatable Patient.birthDate"),
+        (json!({"resourceType": "Patient", "birthDate": "1970-13"}), "bad-value Patient.birthDate"),
+        (json!({"resourceType": "Patient", "gender": "femal"}), "unknown-code Patient.gender"),
+        (json!({"resourceType": "Patient", "active": null}), "null-value Patient.active"),
+        (json!({"resourceType": "Patient", "name": [{}]}), "ele-1 Patient.name[0]"),
+        (json!({"resourceType": "Patient", "name": ["x"]}), "object-expected Patient.name[0]"),
+        (
+            json!({"resourceType": "Patient", "deceasedBoolean": true, "deceasedDateTime": "2020"}),
+            "several-choices Patient.deceased",
+        ),
+        (
+            json!({"resourceType": "Patient", "link": [{"type": "refer"}]}),
+            "required-element Patient.link[0].other",
+        ),
+        (json!({"resourceType": "Patient", "extension": [{"url": "u"}]}), "ext-1 Patient.extension[0]"),
+        (json!({"resourceType": "Patient", "_name": [{"id": "x"}]}), "unknown-element Patient._name"),
+        (json!({"resourceType": "Patient", "_active": {}}), "ele-1 Patient.active"),
+        (
+            json!({"resourceType": "Patient", "name": [{"given": ["a", "b"], "_given": [{"id": "1"}]}]}),
+            "unequal-arrays Patient.name[0].given",
+        ),
+        (
+            json!({"resourceType": "Patient", "contained": [{"resourceType": "Organization", "id": "o", "name": "O"}]}),
+            "dom-3 Patient.contained[0]",
+        ),
+    ];
+    for (resource, expected) in cases {
+        assert_eq!(check_text(resource.clone()), [expected], "{resource}");
+    }
+}
+
+#[test]
+fn a_misspelt_element_gets_a_suggestion() {
+    let issues = check(&json!({"resourceType": "Patient", "birthdate": "1970"}));
+    assert_eq!(issues[0].hint.as_deref(), Some("did you mean birthDate?"));
+}
+
+#[test]
+fn depth_is_bounded() {
+    let mut item = json!({"linkId": "x"});
+    for _ in 0..100 {
+        item = json!({"linkId": "x", "item": [item]});
+    }
+    let deep = json!({"resourceType": "QuestionnaireResponse", "status": "completed", "item": [item]});
+    assert!(check(&deep).iter().any(|issue| issue.code == "too-deep"));
+}
+
+mod random {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn json_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            "[A-Za-z0-9:/|#._-]{0,12}".prop_map(Value::from),
+            "\\PC{0,4}".prop_map(Value::from),
+            Just(json!("2024-02-29T10:00:00Z")),
+            Just(json!("Patient/1")),
+        ];
+        let name = prop_oneof![
+            Just("name".to_owned()),
+            Just("extension".to_owned()),
+            Just("contained".to_owned()),
+            Just("valueReference".to_owned()),
+            Just("reference".to_owned()),
+            Just("_birthDate".to_owned()),
+            Just("telecom".to_owned()),
+            Just("subject".to_owned()),
+            Just("text".to_owned()),
+            Just("div".to_owned()),
+            "[a-z_]{0,6}",
+        ];
+        leaf.prop_recursive(5, 40, 5, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::vec((name.clone(), inner), 0..5)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics_whatever_comes(kind in "Patient|Observation|Bundle|Questionnaire|x", body in json_value()) {
+            let mut body = body;
+            if let Some(object) = body.as_object_mut() {
+                object.insert("resourceType".into(), kind.clone().into());
+            }
+            let _ = crate::fhir::resource::Resource::parse(body.to_string().as_bytes());
+            crate::fhir::index::rows(&kind, &body, &jiff::tz::TimeZone::UTC);
+            crate::fhir::subject::subject(&kind, "x", &body);
+            crate::fhir::subject::event_time(&body, &jiff::tz::TimeZone::UTC);
+            crate::fhir::reference::rewrite::conditional(&body);
+            let map = [("Patient/1".to_owned(), "Patient/2".to_owned())].into_iter().collect();
+            crate::fhir::reference::rewrite::replace(&mut body, &map);
+        }
+    }
+}

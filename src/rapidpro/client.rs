@@ -25,7 +25,8 @@ use fault::{Effect, Fault};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Without a byte for that long the answer is given up. RapidPro's own workers are killed after 30 s.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(120);
+/// Shorter than half a lease, so that a request begun in its first half ends within it.
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(55);
 /// After decompression. A page of 250 runs without paths has about 2 MB.
 const RESPONSE_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 /// What of an answer is kept for `deliveries show`.

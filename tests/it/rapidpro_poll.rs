@@ -15,6 +15,7 @@ use mjumbe::sandbox::http::Server;
 use mjumbe::sandbox::rapidpro::definition::{MONTHLY_REPORT, monthly_report};
 use mjumbe::sandbox::rapidpro::{Options, RapidPro, Reply};
 use mjumbe::store::Store;
+use mjumbe::store::link::Link;
 use mjumbe::store::read::Stored;
 use mjumbe::store::testing::each_store;
 use serde_json::{Value, json};
@@ -258,6 +259,39 @@ async fn a_deleted_contact_leaves_the_mirror_and_a_message_alone_writes_no_versi
         poller.poll().await.unwrap();
         assert!(scene.stored(CONTACT, &id).await.unwrap().deleted());
         assert_eq!(poller.poll().await.unwrap().written, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn runs_come_in_while_contacts_are_throttled() {
+    each_store(|store| async move {
+        let scene = Scene::new(store, |_| ()).await;
+        let run = scene.answer(WHOLE).await;
+        let throttled = Effect::Answer { status: 429, body: None, retry_after: None };
+        scene.far.fault(Fault::new(throttled).on("GET", "/api/v2/contacts.json"));
+        assert!(scene.poller().poll().await.is_err());
+        assert_eq!(scene.response(&run).await["status"], "completed");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_response_refers_to_the_resource_linked_to_its_contact() {
+    each_store(|store| async move {
+        let scene = Scene::new(store, |_| ()).await;
+        let link = |kind: &str| Link {
+            destination: "north".to_owned(),
+            kind: kind.to_owned(),
+            id: "1".to_owned(),
+            remote_kind: CONTACT.to_owned(),
+            remote_id: scene.contact.clone(),
+            updated_ms: 0,
+        };
+        scene.store.put_links(TENANT, &[link("Practitioner"), link("PractitionerRole")]).await.unwrap();
+        let run = scene.answer(WHOLE).await;
+        scene.poller().poll().await.unwrap();
+        assert_eq!(scene.response(&run).await["source"]["reference"], "Practitioner/1");
     })
     .await;
 }

@@ -74,14 +74,24 @@ impl Poller {
         shutdown: &CancellationToken,
     ) -> Result<Round, PollError> {
         let mut round = Round::default();
+        let mut mirrors = Ok(());
         if extent == Extent::Whole {
-            round.flows = self.poll_flows().await?;
-            // Contacts first, so that a run's contact is there when the run is mapped.
-            self.read_list(List::Contacts, &mut round, shutdown).await?;
-            self.read_list(List::DeletedContacts, &mut round, shutdown).await?;
+            // Contacts first, so that a run's contact is there when the run is mapped. RapidPro counts
+            // requests for contacts apart: when those are used up, runs still come in.
+            mirrors = self.read_mirrors(&mut round, shutdown).await;
         }
         self.read_list(List::Runs, &mut round, shutdown).await?;
-        Ok(round)
+        mirrors.map(|()| round)
+    }
+
+    async fn read_mirrors(
+        &mut self,
+        round: &mut Round,
+        shutdown: &CancellationToken,
+    ) -> Result<(), PollError> {
+        round.flows = self.poll_flows().await?;
+        self.read_list(List::Contacts, round, shutdown).await?;
+        self.read_list(List::DeletedContacts, round, shutdown).await
     }
 
     async fn read_list(
@@ -253,10 +263,17 @@ impl Poller {
     ) -> Result<(), PollError> {
         let wanted = contacts_of(runs);
         let stored = self.stored(mirror::CONTACT, &wanted).await?;
-        if wanted.iter().any(|uuid| !stored.contains_key(uuid)) {
-            Box::pin(self.read_list(List::Contacts, round, shutdown)).await?;
+        if wanted.iter().all(|uuid| stored.contains_key(uuid)) {
+            return Ok(());
         }
-        Ok(())
+        match Box::pin(self.read_list(List::Contacts, round, shutdown)).await {
+            // The run comes in without its contact; a mapping that needs it waits for it.
+            Err(PollError::RapidPro(fault)) => {
+                tracing::warn!(code = fault.code, "a run came in before its contact: {fault}");
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// Contact → the resource that a response may name as its source.

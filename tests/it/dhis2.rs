@@ -4,5 +4,7 @@
 mod fake;
 /// Metadata pulled, stored, replaced.
 mod mirror;
+/// Both generations of the simulated DHIS2.
+mod sandbox;
 /// Batches and what becomes of their parts.
 mod sending;

@@ -118,13 +118,15 @@ impl Sending<'_> {
                 }
             }
         }
+        let mut next = Vec::new();
         if !unknown.is_empty() {
             match self.missing(&unknown).await {
-                Some(missing) => again.extend(missing),
+                Some(missing) if chunk.items.len() == 1 => again.extend(missing),
+                // Before 2.39.2 and 2.40.1 conflicts carry no index: who is alone is named.
+                Some(missing) => next.extend(apart(&missing)),
                 None => self.later(&unknown, &row.reason()),
             }
         }
-        let mut next = Vec::new();
         if spoiled.len() == chunk.items.len() {
             next.extend(self.halves(spoiled, &row.reason()));
         } else if !spoiled.is_empty() {
@@ -190,8 +192,7 @@ impl Sending<'_> {
             self.decide(*alone, Verdict::Refused(reason.clone()));
             return Vec::new();
         }
-        let (left, right) = items.split_at(items.len() / 2);
-        [left, right].map(|half| Chunk { items: half.to_vec(), repeats: 0 }).into()
+        apart(&items)
     }
 
     /// Which of these DHIS2 does not hold as they were sent; the others are accepted.
@@ -263,6 +264,13 @@ impl Sending<'_> {
         };
         self.items.iter().enumerate().filter(|(_, item)| open(item)).map(|(at, _)| at).collect()
     }
+}
+
+/// In two requests; one that is alone in one.
+fn apart(items: &[usize]) -> Vec<Chunk> {
+    let (left, right) = items.split_at(items.len() / 2);
+    let chunk = |half: &[usize]| Chunk { items: half.to_vec(), repeats: 0 };
+    [left, right].into_iter().filter(|half| !half.is_empty()).map(chunk).collect()
 }
 
 /// A cheap request that needs credentials and the database.

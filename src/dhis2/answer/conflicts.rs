@@ -193,6 +193,7 @@ pub static CONFLICTS: &[Row] = &[
     refused("E8024", About::Combo, COMBO, &["2.43/dvs-021-coc-unknown"]),
     refused("E8030", About::Period, PERIOD_CLOSED, &["2.43/dvs-203-clerk-mixed-periods"]),
     refused("E8031", About::UnitAndPeriod, UNIT_CLOSED, &["2.43/dvs-282-ou-not-open-yet"]),
+    refused("E8033", About::Period, APPROVED, &[]),
     refused("E8104", About::Element, ELEMENT, &["2.43/dvs-020-de-malformed"]),
     refused("E8106", About::Unit, UNIT, &["2.43/dvs-018-ou-malformed"]),
     refused("E8108", About::Combo, COMBO, &[]),

@@ -63,6 +63,23 @@ async fn a_refused_row_finds_its_report_and_cell() {
     assert_eq!(world.verdicts(&two()).await, [vec!["accepted"], vec!["dhis2-value-type"]]);
 }
 
+/// 2.38 gives neither indexes nor rejectedIndexes.
+#[tokio::test]
+async fn a_conflict_without_an_index_is_found_by_reading_back_and_halving() {
+    let world = world("2.38.7").await;
+    let refused = || {
+        let conflicts = json!([{ "object": "value", "value": "not numeric", "errorCode": "E7619" }]);
+        summary("WARNING", [1, 0, 1], conflicts, Value::Null)
+    };
+    let mut there = held(UNIT, "1");
+    there["dataValues"].as_array_mut().unwrap().clear();
+    world.fake.answer(IMPORT, 409, refused());
+    world.fake.answer(READ, 200, there);
+    world.fake.answer(IMPORT, 200, stored());
+    world.fake.answer(IMPORT, 409, refused());
+    assert_eq!(world.verdicts(&two()).await, [vec!["accepted"], vec!["dhis2-value-type"]]);
+}
+
 #[tokio::test]
 async fn a_group_that_one_unit_spoils_goes_again_without_it() {
     let world = world("2.43.1").await;

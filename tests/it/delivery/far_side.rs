@@ -1,6 +1,6 @@
 //! A destination that keeps what it holds and every effect that it had, and fails as it is told.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -50,6 +50,10 @@ pub struct Truth {
     pub probes_fail: bool,
     pub probes: usize,
     pub unclear_seen: usize,
+    /// Places where an attempt ended without a proof: only these may be sent without a difference.
+    pub doubted: BTreeSet<String>,
+    /// What went wrong with the order or without a difference.
+    pub faults: Vec<String>,
     pub limits: Limits,
 }
 
@@ -66,6 +70,8 @@ impl Default for Truth {
             probes_fail: false,
             probes: 0,
             unclear_seen: 0,
+            doubted: BTreeSet::new(),
+            faults: Vec::new(),
             limits: Limits {
                 batch_deliveries: 10,
                 batch_parts: 50,
@@ -126,6 +132,25 @@ impl Truth {
         };
     }
 
+    /// Nothing is sent without a difference or a doubt, and no lane is twice in a batch.
+    fn inspect(&mut self, batch: &[Outgoing]) {
+        let mut lanes = BTreeSet::new();
+        for one in batch {
+            if !lanes.insert(&one.lane) {
+                self.faults.push(format!("{} twice in a batch", one.lane));
+            }
+            for part in &one.parts {
+                if part.wanted == part.sent && !self.doubted.contains(&part.slot) {
+                    self.faults.push(format!("{} was sent without a difference", part.slot));
+                }
+            }
+        }
+    }
+
+    pub fn doubt(&mut self, batch: &[Outgoing]) {
+        self.doubted.extend(batch.iter().flat_map(|one| &one.parts).map(|part| part.slot.clone()));
+    }
+
     fn refuses(&self, wanted: Option<&Value>) -> bool {
         wanted.is_some_and(|wanted| Some(value_of(wanted)) == self.refuses)
     }
@@ -133,6 +158,7 @@ impl Truth {
     fn receive(&mut self, batch: &[Outgoing]) -> Sent {
         self.batches.push(batch.iter().map(|one| one.lane.clone()).collect());
         self.unclear_seen += batch.iter().filter(|one| one.unclear).count();
+        self.inspect(batch);
         let all = || batch.iter().flat_map(|one| one.parts.iter().map(move |part| (one, part)));
         let poisoned =
             all().any(|(_, part)| part.wanted.as_ref().map(value_of).is_some_and(|v| Some(v) == self.poison));
@@ -170,7 +196,14 @@ impl Truth {
                 .push(Settled { parts, remote: one.link.as_ref().map(|link| format!("remote-of-{link}")) });
         }
         match trouble {
-            Some(Trouble::FailAfter | Trouble::FailHalfway) => failure(FailureKind::Unavailable, true),
+            Some(Trouble::FailAfter | Trouble::FailHalfway) => {
+                self.doubt(batch);
+                failure(FailureKind::Unavailable, true)
+            }
+            Some(Trouble::Later) => {
+                self.doubt(batch);
+                Sent { result: Ok(settled), exchanges: exchange() }
+            }
             _ => Sent { result: Ok(settled), exchanges: exchange() },
         }
     }

@@ -32,6 +32,8 @@ pub mod supervisor;
 mod webhook;
 /// What a client asks of an answer.
 mod wishes;
+/// Mapper, senders, pollers, metadata.
+mod workers;
 
 use std::sync::Arc;
 

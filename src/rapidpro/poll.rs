@@ -68,7 +68,7 @@ impl PollError {
 }
 
 /// Wakes a poller. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Hints {
     woken: Arc<Notify>,
 }
@@ -104,6 +104,13 @@ impl Poller {
             zone: settings.zone.clone(),
         };
         Self { client, store, settings, workspace, flows: Flows::default(), woken: Arc::new(Notify::new()) }
+    }
+
+    /// Is woken by these hints, also where an earlier poller was before.
+    #[must_use]
+    pub fn woken_by(mut self, hints: &Hints) -> Self {
+        self.woken = hints.woken.clone();
+        self
     }
 
     /// For the webhook handler.

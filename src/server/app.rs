@@ -8,11 +8,14 @@ use tokio_util::sync::CancellationToken;
 use super::fhir::capabilities::Statement;
 use super::supervisor::Readiness;
 use super::webhook::Workspace;
+use crate::delivery::signal::Signals;
 use crate::store::Store;
 
 /// What every handler shares; built once, before the first request.
 pub struct App {
     pub store: Store,
+    /// Wakes the mapper after a write.
+    pub signals: Signals,
     /// The address that clients see, without `/fhir` and without a slash at its end.
     pub public_url: String,
     pub tenants: BTreeMap<String, Tenant>,
@@ -36,9 +39,14 @@ pub struct Tenant {
 impl App {
     /// `https://fhir.example.org/fhir`, or `…/tenants/NAME/fhir`.
     pub fn base(&self, tenant: &str) -> String {
-        match tenant {
-            "default" => format!("{}/fhir", self.public_url),
-            name => format!("{}/tenants/{name}/fhir", self.public_url),
-        }
+        base(&self.public_url, tenant)
+    }
+}
+
+/// The same before there is an [`App`].
+pub fn base(public_url: &str, tenant: &str) -> String {
+    match tenant {
+        "default" => format!("{public_url}/fhir"),
+        name => format!("{public_url}/tenants/{name}/fhir"),
     }
 }

@@ -6,16 +6,19 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::app::{App, Tenant};
+use super::app::{self, App, Tenant};
 use super::shield::Shield;
 use super::supervisor::{Readiness, Supervisor};
 use super::webhook::Workspace;
+use super::workers::Crew;
 use super::{listen, router};
 use crate::config::Config;
+use crate::delivery::signal::Signals;
+use crate::mapping::diagnostic::Diagnostic;
+use crate::rapidpro::poll::Hints;
 use crate::store::Store;
 use crate::telemetry;
 
@@ -30,6 +33,18 @@ pub enum Error {
     Listen { address: SocketAddr, reason: String, hint: &'static str },
     #[error("`{name}` is not a time zone")]
     Zone { name: String },
+    #[error(transparent)]
+    Folder(#[from] super::mappings::Error),
+    #[error("{} mistakes in mapping files [mappings]\n{}\n  hint: mjumbe check", diagnostics.len(), join(diagnostics))]
+    Mappings { diagnostics: Vec<Diagnostic> },
+    #[error("{reason}")]
+    Destination { reason: String },
+    #[error("{} [{}]\n  hint: {}", .0, .0.code(), .0.hint())]
+    Store(#[from] crate::store::Error),
+}
+
+fn join(diagnostics: &[Diagnostic]) -> String {
+    diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n")
 }
 
 /// A server that runs.
@@ -69,11 +84,16 @@ pub async fn start(config: &Config, store: Store, stop: CancellationToken) -> Re
     let address = listener.local_addr().map_err(|error| cannot_listen(config.server.listen, &error))?;
     let public_url = config.server.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
     let supervisor = Supervisor::new(stop.clone());
+    let signals = Signals::default();
+    let tenants = tenants(config)?;
+    let public_url = public_url.trim_end_matches('/').to_owned();
+    let hints = workers(config, (&store, &signals), (&tenants, &public_url), &supervisor).await?;
     let app = Arc::new(App {
         store,
-        public_url: public_url.trim_end_matches('/').to_owned(),
-        tenants: tenants(config)?,
-        workspaces: workspaces(config),
+        signals,
+        public_url: public_url.clone(),
+        tenants,
+        workspaces: workspaces(config, hints),
         auth_disabled: config.server.dangerous_disable_auth,
         body_limit: config.server.body_limit_mb as usize * 1024 * 1024,
         readiness: supervisor.readiness.clone(),
@@ -114,10 +134,27 @@ fn tenants(config: &Config) -> Result<BTreeMap<String, Tenant>, Error> {
     tenants.collect()
 }
 
-fn workspaces(config: &Config) -> BTreeMap<String, Workspace> {
-    let workspaces = config.rapidpro.iter().map(|(name, workspace)| {
-        let secret = workspace.webhook_secret.clone();
-        (name.clone(), Workspace { secret, wake: Arc::new(Notify::new()) })
+/// Starts the workers of every tenant; gives what wakes the pollers.
+async fn workers(
+    config: &Config,
+    (store, signals): (&Store, &Signals),
+    (tenants, public_url): (&BTreeMap<String, Tenant>, &str),
+    supervisor: &Supervisor,
+) -> Result<BTreeMap<String, Hints>, Error> {
+    let mut hints = BTreeMap::new();
+    for (tenant, settings) in tenants {
+        let base = app::base(public_url, tenant);
+        let zone = settings.zone.clone();
+        let crew = Crew { config, store, signals, tenant, zone, base };
+        hints.extend(crew.start(supervisor).await?);
+    }
+    Ok(hints)
+}
+
+fn workspaces(config: &Config, hints: BTreeMap<String, Hints>) -> BTreeMap<String, Workspace> {
+    let workspaces = hints.into_iter().map(|(name, hints)| {
+        let secret = config.rapidpro.get(&name).and_then(|settings| settings.webhook_secret.clone());
+        (name, Workspace { secret, hints })
     });
     workspaces.collect()
 }

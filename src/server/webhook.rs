@@ -10,12 +10,12 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
-use tokio::sync::Notify;
 
 use super::app::App;
 use super::{answer, body};
 use crate::auth::{Denied, token};
 use crate::fhir::outcome::{IssueType, Outcome};
+use crate::rapidpro::poll::Hints;
 use crate::rapidpro::webhook;
 
 /// A webhook's body is a few kilobytes; RapidPro cuts long texts itself.
@@ -25,8 +25,8 @@ const BODY_MAX: usize = 1024 * 1024;
 pub struct Workspace {
     /// Without one, nobody may call.
     pub secret: Option<SecretString>,
-    /// The workspace's poller waits for it.
-    pub wake: Arc<Notify>,
+    /// Wakes the workspace's poller.
+    pub hints: Hints,
 }
 
 /// Answers 202 once the poller is woken.
@@ -44,10 +44,8 @@ async fn accept(app: &App, name: &str, request: Request) -> Result<(), Outcome> 
     let hint = webhook::read(&bytes).map_err(|error| {
         Outcome::error(IssueType::Invalid, error.code(), error.to_string()).hint(error.hint())
     })?;
-    let run = hint.run.map(|run| run.to_string());
-    tracing::info!(destination = name, run, "a webhook wakes the poller");
     metrics::counter!("mjumbe_rapidpro_webhooks_total", "destination" => name.to_owned()).increment(1);
-    workspace.wake.notify_one();
+    workspace.hints.accept(&hint);
     Ok(())
 }
 

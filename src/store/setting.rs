@@ -8,34 +8,44 @@ use crate::args;
 const PAGE_KEY: &str = "page-key";
 
 /// The tenant's key for page tokens; made at its first search, the same in every process.
+impl Store {
+    /// A random key of 32 bytes that the tenant keeps under `name`, made when it is first asked for: the
+    /// same in every process.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub async fn tenant_key(&self, tenant: &str, name: &str) -> Result<Vec<u8>, Error> {
+        match get(&mut self.db().read().await?, tenant, name).await? {
+            Some(key) => Ok(key),
+            None => make(self, tenant, name).await,
+        }
+    }
+}
+
 pub(super) async fn page_key(store: &Store, tenant: &str) -> Result<Vec<u8>, Error> {
     if let Some(key) = store.remembered_page_key(tenant) {
         return Ok(key);
     }
-    let found = get(&mut store.db().read().await?, tenant, PAGE_KEY).await?;
-    let key = match found {
-        Some(key) => key,
-        None => make(store, tenant).await?,
-    };
+    let key = store.tenant_key(tenant, PAGE_KEY).await?;
     store.remember_page_key(tenant, &key);
     Ok(key)
 }
 
 /// Another process may be quicker: the first key stays.
-async fn make(store: &Store, tenant: &str) -> Result<Vec<u8>, Error> {
+async fn make(store: &Store, tenant: &str, name: &str) -> Result<Vec<u8>, Error> {
     let fresh: [u8; 32] = rand::random();
     store
         .db()
         .transaction(|tx| {
-            let tenant = tenant.to_owned();
+            let (tenant, name) = (tenant.to_owned(), name.to_owned());
             Box::pin(async move {
                 tx.execute(
                     "insert into setting (tenant, name, value) values ($1, $2, $3)
                      on conflict (tenant, name) do nothing",
-                    args![tenant.as_str(), PAGE_KEY, fresh.to_vec()],
+                    args![tenant.as_str(), name.as_str(), fresh.to_vec()],
                 )
                 .await?;
-                get(tx, &tenant, PAGE_KEY).await
+                get(tx, &tenant, &name).await
             })
         })
         .await?

@@ -27,6 +27,9 @@ pub async fn write(call: &Call, plan: bundle::Plan) -> Result<Vec<Done>, Stop> {
     let settled = Arc::default();
     let plan = WritePlan::new(plan, Writer::of(call), Arc::clone(&settled))?;
     let written = call.app.store.write(&call.tenant, Box::new(plan)).await?;
+    if !written.is_empty() {
+        call.app.signals.changes.give();
+    }
     let actions: Vec<(Action, Option<String>)> =
         std::mem::take(&mut *settled.lock().unwrap_or_else(PoisonError::into_inner));
     let mut written = written.into_iter();

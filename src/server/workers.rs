@@ -1,0 +1,202 @@
+//! The workers of one tenant: mapper, senders, pollers, metadata.
+//!
+//! Made from the configuration before anything starts, so that what does not fit is refused at start; then
+//! kept running by the supervisor.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::mappings::{self, Loaded};
+use super::start::Error;
+use super::supervisor::Supervisor;
+use crate::config::{Config, Dhis2, RapidPro};
+use crate::delivery::destination::Destination;
+use crate::delivery::lookup::Surroundings;
+use crate::delivery::mapper::Mapper;
+use crate::delivery::programs::{Tenancy, evaluators};
+use crate::delivery::sender::{Sender, owner_name};
+use crate::delivery::signal::Signals;
+use crate::rapidpro::contact::destination::{StoredLinks, Workspace};
+use crate::rapidpro::poll::{self, Hints, Poller};
+use crate::store::Store;
+use crate::{dhis2, rapidpro};
+
+/// How often DHIS2's metadata is read again where the configuration does not say.
+const METADATA_INTERVAL_S: u64 = 3600;
+
+/// What the workers of one tenant share.
+pub struct Crew<'a> {
+    pub config: &'a Config,
+    pub store: &'a Store,
+    pub signals: &'a Signals,
+    pub tenant: &'a str,
+    pub zone: jiff::tz::TimeZone,
+    /// This tenant's FHIR base.
+    pub base: String,
+}
+
+impl Crew<'_> {
+    /// Starts every worker of the tenant; gives what wakes its pollers, by workspace.
+    ///
+    /// # Errors
+    /// Mapping files or destinations that do not fit; the store.
+    pub async fn start(&self, supervisor: &Supervisor) -> Result<BTreeMap<String, Hints>, Error> {
+        let mut hints = BTreeMap::new();
+        let mapper = self.mapper().await?;
+        let mut senders = Vec::new();
+        for (name, settings) in self.workspaces() {
+            let client = rapidpro::client::Client::new(name, settings)
+                .map_err(|error| Error::Destination { reason: error.to_string() })?;
+            let client = Arc::new(client);
+            senders.push(self.rapidpro_sender(name, &client));
+            hints.insert(name.clone(), self.keep_poller(supervisor, settings, &client));
+        }
+        for (name, settings) in self.instances() {
+            senders.push(self.dhis2_sender(supervisor, name, settings).await?);
+        }
+        for sender in senders {
+            supervisor.keep(format!("{}/{}", self.tenant, sender.key()), move |stop: CancellationToken| {
+                let sender = sender.clone();
+                async move { Ok::<(), Infallible>(sender.run(stop).await) }
+            });
+        }
+        if let Some(mapper) = mapper {
+            supervisor.keep(format!("{}/mapper", self.tenant), move |stop: CancellationToken| {
+                let mapper = mapper.clone();
+                async move { Ok::<(), Infallible>(mapper.run(stop).await) }
+            });
+        }
+        Ok(hints)
+    }
+
+    fn workspaces(&self) -> impl Iterator<Item = (&String, &RapidPro)> {
+        let own = |tenant: Option<&str>| tenant.unwrap_or("default") == self.tenant;
+        self.config.rapidpro.iter().filter(move |(_, settings)| own(settings.tenant.as_deref()))
+    }
+
+    fn instances(&self) -> impl Iterator<Item = (&String, &Dhis2)> {
+        let own = |tenant: Option<&str>| tenant.unwrap_or("default") == self.tenant;
+        self.config.dhis2.iter().filter(move |(_, settings)| own(settings.tenant.as_deref()))
+    }
+
+    /// `None` where nothing is configured that a mapping could send to.
+    async fn mapper(&self) -> Result<Option<Mapper>, Error> {
+        let rapidpro = self.workspaces().map(|(name, _)| ("rapidpro".to_owned(), name.clone()));
+        let dhis2 = self.instances().map(|(name, _)| ("dhis2".to_owned(), name.clone()));
+        let destinations: Vec<(String, String)> = rapidpro.chain(dhis2).collect();
+        if destinations.is_empty() {
+            tracing::info!(tenant = self.tenant, "no destinations are configured: nothing is mapped");
+            return Ok(None);
+        }
+        let registry = mappings::registry();
+        let Loaded { programs, diagnostics } =
+            mappings::load(&self.folder(), &registry, Some(&destinations))?;
+        if !diagnostics.is_empty() {
+            return Err(Error::Mappings { diagnostics });
+        }
+        tracing::info!(tenant = self.tenant, mappings = programs.len(), "mappings are loaded");
+        let tenancy = Tenancy {
+            tenant: self.tenant.to_owned(),
+            zone: self.zone.clone(),
+            country: self.workspaces().find_map(|(_, settings)| settings.country.clone()),
+            pseudonym_keys: self.pseudonym_keys(&destinations).await?,
+            registry,
+        };
+        let around = Surroundings {
+            tenant: self.tenant.to_owned(),
+            base: self.base.clone(),
+            zone: self.zone.clone(),
+            workspaces: self.workspaces().map(|(name, _)| name.clone()).collect(),
+        };
+        let (db, owner) = (self.store.db().clone(), owner_name(self.store.db().engine()));
+        let evaluators = evaluators(&programs, tenancy);
+        Ok(Some(Mapper::start(db, &owner, around, evaluators, self.signals.clone()).await?))
+    }
+
+    /// Of the tenant `default` the configured folder itself, of others the one of their name inside it.
+    fn folder(&self) -> PathBuf {
+        match self.tenant {
+            "default" => self.config.mappings.clone(),
+            name => self.config.mappings.join(name),
+        }
+    }
+
+    /// A key for each destination, so that pseudonyms cannot be joined across destinations.
+    async fn pseudonym_keys(
+        &self,
+        destinations: &[(String, String)],
+    ) -> Result<BTreeMap<String, Vec<u8>>, Error> {
+        let mut keys = BTreeMap::new();
+        for (_, name) in destinations {
+            let key = self.store.tenant_key(self.tenant, &format!("pseudonym-key/{name}")).await?;
+            keys.insert(name.clone(), key);
+        }
+        Ok(keys)
+    }
+
+    fn rapidpro_sender(&self, name: &str, client: &Arc<rapidpro::client::Client>) -> Sender {
+        let links = StoredLinks {
+            store: self.store.clone(),
+            tenant: self.tenant.to_owned(),
+            workspace: name.to_owned(),
+        };
+        self.sender(Arc::new(Workspace::new(Arc::clone(client), Arc::new(links))))
+    }
+
+    fn sender(&self, destination: Arc<dyn Destination>) -> Sender {
+        let (db, owner) = (self.store.db().clone(), owner_name(self.store.db().engine()));
+        Sender::new(db, (self.tenant, &owner), destination, self.signals.clone())
+    }
+
+    fn keep_poller(
+        &self,
+        supervisor: &Supervisor,
+        settings: &RapidPro,
+        client: &Arc<rapidpro::client::Client>,
+    ) -> Hints {
+        let hints = Hints::default();
+        let (store, client, woken) = (self.store.clone(), Arc::clone(client), hints.clone());
+        let settings = poll::Settings {
+            tenant: self.tenant.to_owned(),
+            zone: self.zone.clone(),
+            interval: settings.poll_interval_s.map(Duration::from_secs),
+        };
+        let name = format!("{}/rapidpro.{}/poller", self.tenant, client.name());
+        supervisor.keep(name, move |stop: CancellationToken| {
+            let poller = Poller::new(Arc::clone(&client), store.clone(), settings.clone()).woken_by(&woken);
+            async move { Ok::<(), Infallible>(poller.run(stop).await) }
+        });
+        hints
+    }
+
+    async fn dhis2_sender(
+        &self,
+        supervisor: &Supervisor,
+        name: &str,
+        settings: &Dhis2,
+    ) -> Result<Sender, Error> {
+        use dhis2::aggregate::destination::Instance;
+        use dhis2::metadata::{mirror::Mirror, stored::StoredDocuments};
+        let client = dhis2::client::Client::new(name, settings)
+            .map_err(|error| Error::Destination { reason: error.to_string() })?;
+        let client = Arc::new(client);
+        let documents = Arc::new(StoredDocuments::new(self.store.clone(), self.tenant));
+        let interval = Duration::from_secs(settings.metadata_interval_s.unwrap_or(METADATA_INTERVAL_S));
+        let mirror = Arc::new(Mirror::new(Arc::clone(&client), documents, interval));
+        if let Err(failure) = mirror.load().await {
+            return Err(Error::Destination { reason: failure.reason.message });
+        }
+        let kept = Arc::clone(&mirror);
+        let worker = format!("{}/dhis2.{name}/metadata", self.tenant);
+        supervisor.keep(worker, move |stop: CancellationToken| {
+            let mirror = Arc::clone(&kept);
+            async move { Ok::<(), Infallible>(mirror.run(stop).await) }
+        });
+        Ok(self.sender(Arc::new(Instance::new(client, mirror, settings.budget_per_hour))))
+    }
+}

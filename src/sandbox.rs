@@ -13,5 +13,7 @@ pub mod faults;
 pub mod http;
 /// A simulated RapidPro: contacts, groups, fields, flows, runs, and people who answer.
 pub mod rapidpro;
+/// A month in the country: who lives there, what they answer, what should come of it.
+pub mod story;
 /// Times as the simulated systems keep and write them.
 pub mod time;

@@ -1,0 +1,301 @@
+//! What should be there in the end, and a comparison with what is.
+//!
+//! Value by value, from what people answered and what was posted. What is missing is looked up among the
+//! product's open deliveries: waiting, refused with a reason, or lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::super::dhis2::CellKey;
+use super::super::dhis2::country::{Country, LABORATORY, VILLAGE_REPORT};
+use super::people::Answers;
+use super::{Story, ZONE};
+
+/// A delivery of the product's, or a part of one, that is not settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Open {
+    /// `cell|SET|PERIOD|UNIT|ATTRIBUTE|ELEMENT|COMBO`, or another place.
+    pub place: String,
+    /// A person has to look at it.
+    pub dead: bool,
+    /// Why, in plain words.
+    pub reason: String,
+}
+
+/// Where everything stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Cells that people's answers and tests ask for.
+    pub answered: usize,
+    /// Cells that hold what was answered last.
+    pub delivered: usize,
+    /// Cells on their way.
+    pub waiting: usize,
+    /// Cells that DHIS2 refuses.
+    pub refused: usize,
+    /// Cells and contacts that are nowhere.
+    pub lost: usize,
+    /// Cells that count something twice or that nobody asked for, and second contacts of one person.
+    pub twice: usize,
+    /// Reason → how many.
+    pub refused_because: BTreeMap<String, usize>,
+    pub reports: usize,
+    pub completions: usize,
+    pub contacts: usize,
+    pub webhooks_sent: usize,
+    pub webhooks_lost: usize,
+    /// A few of the faults, in words.
+    pub faults: Vec<String>,
+}
+
+impl Report {
+    /// Nothing is missing, nothing is doubled, nothing is on its way.
+    pub fn is_settled(&self) -> bool {
+        self.waiting == 0 && self.lost == 0 && self.twice == 0
+    }
+}
+
+/// What has been answered and posted so far.
+#[derive(Debug, Clone, Default)]
+pub struct Truth {
+    cells: BTreeMap<CellKey, Wanted>,
+    contacts: BTreeSet<String>,
+    reports: BTreeSet<(String, String)>,
+    /// Reports with a value that no import takes.
+    broken: BTreeSet<(String, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wanted {
+    set: &'static str,
+    value: String,
+}
+
+/// The month before the one of a moment, in the story's time zone: its first day.
+pub fn month_before(at: Timestamp) -> Date {
+    let zone = TimeZone::get(ZONE).unwrap_or(TimeZone::UTC);
+    let today = at.to_zoned(zone).date();
+    today.first_of_month().yesterday().map_or(today, |day| day.first_of_month())
+}
+
+impl Truth {
+    /// Everybody in the story who has a telephone becomes a contact.
+    pub fn expect_contacts<'a>(&mut self, phones: impl Iterator<Item = &'a String>) {
+        self.contacts.extend(phones.map(|phone| format!("tel:{phone}")));
+    }
+
+    /// A person came to the end of the flow. Call in the order of time: the later answer counts.
+    pub fn answered(&mut self, village: &str, answers: &Answers, at: Timestamp) {
+        let period = month_before(at).strftime("%Y%m").to_string();
+        let mut cells = vec![
+            ("FTRrcoaog83", "", answers.fever.to_string()),
+            ("MjMalariaP1", "", answers.malaria.to_string()),
+            ("P3jJH5Tu5VC", "S34ULMcHMca", answers.deaths_female.to_string()),
+            ("P3jJH5Tu5VC", "wHBMVthqIX4", answers.deaths_male.to_string()),
+        ];
+        if let Some(out) = answers.stock_out {
+            cells.push(("MjStockOut1", "", out.to_string()));
+        }
+        for (element, combo, value) in cells {
+            let key = CellKey::new(&period, village, element, combo);
+            self.cells.insert(key, Wanted { set: VILLAGE_REPORT, value });
+        }
+        let report = (period, village.to_owned());
+        if answers.fever < 0 {
+            self.broken.insert(report.clone());
+        }
+        self.reports.insert(report);
+    }
+
+    /// Recounts the tests: corrections are in `corrected`.
+    pub fn count_tests(&mut self, story: &Story, country: &Country, (month, corrected): (Date, bool)) {
+        self.cells.retain(|_, wanted| wanted.set != LABORATORY);
+        let period = month.strftime("%Y%m").to_string();
+        let mut counts: BTreeMap<CellKey, u32> = BTreeMap::new();
+        for test in story.tests.iter().filter(|test| !(corrected && test.withdrawn)) {
+            let Some(patient) = story.patients.get(test.patient) else { continue };
+            let female = (patient.gender == "female") != (patient.corrected && !corrected);
+            let Ok(day) = Date::new(month.year(), month.month(), test.day) else { continue };
+            let Some(age) = patient.born.parse::<Date>().ok().map(|born| years(born, day)) else { continue };
+            let age = match age {
+                ..5 => "AGE_0_4",
+                5..15 => "AGE_5_14",
+                _ => "AGE_15",
+            };
+            let Some(combo) = country.sex_and_age(if female { "SEX_F" } else { "SEX_M" }, age) else { continue };
+            let mut count = |element: &str| {
+                let key = CellKey::new(&period, &patient.facility, element, &combo.id);
+                *counts.entry(key).or_default() += 1;
+            };
+            count("MjTestsDone");
+            if test.positive {
+                count("MjTestsPos1");
+            }
+        }
+        let wanted = |count: u32| Wanted { set: LABORATORY, value: count.to_string() };
+        self.cells.extend(counts.into_iter().map(|(key, count)| (key, wanted(count))));
+    }
+
+    /// Compares with what DHIS2 and RapidPro hold, and with what the product still has open.
+    pub fn compare(&self, (dhis2, rapidpro): (&Value, &Value), open: &[Open], country: &Country) -> Report {
+        let mut report = Report { answered: self.cells.len(), ..Report::default() };
+        let stored = stored_cells(dhis2);
+        let open = by_place(open, country);
+        for (key, wanted) in &self.cells {
+            self.compare_cell(&mut report, (key, wanted), stored.get(key), open.get(&place(key)));
+        }
+        for (key, value) in &stored {
+            if !self.cells.contains_key(key) {
+                report.twice += 1;
+                report.fault(format!("{} of {} in {} holds {value}, which nobody reported",
+                    key.data_element, key.org_unit, key.period));
+            }
+        }
+        self.compare_contacts(&mut report, rapidpro);
+        self.compare_completions(&mut report, dhis2);
+        report
+    }
+
+    fn compare_cell(
+        &self,
+        report: &mut Report,
+        (key, wanted): (&CellKey, &Wanted),
+        stored: Option<&String>,
+        open: Option<&Open>,
+    ) {
+        if stored == Some(&wanted.value) {
+            report.delivered += 1;
+            return;
+        }
+        match open {
+            Some(open) if open.dead => {
+                report.refused += 1;
+                *report.refused_because.entry(open.reason.clone()).or_default() += 1;
+            }
+            Some(_) => report.waiting += 1,
+            None => {
+                let more = |stored: &String| {
+                    let numbers = stored.parse::<i64>().ok().zip(wanted.value.parse::<i64>().ok());
+                    wanted.set == LABORATORY && numbers.is_some_and(|(stored, wanted)| stored > wanted)
+                };
+                if stored.is_some_and(more) { report.twice += 1 } else { report.lost += 1 }
+                report.fault(format!("{} of {} in {} should hold {} and holds {}", key.data_element, key.org_unit,
+                    key.period, wanted.value, stored.map_or("nothing", String::as_str)));
+            }
+        }
+    }
+
+    fn compare_contacts(&self, report: &mut Report, rapidpro: &Value) {
+        let mut owners: BTreeMap<String, usize> = BTreeMap::new();
+        let living = |contact: &&Value| contact["deleted"] != true;
+        for contact in rapidpro["contacts"].as_array().into_iter().flatten().filter(living) {
+            let urns = contact["urns"].as_array().cloned().unwrap_or_default();
+            let known = urns.iter().filter_map(Value::as_str).find(|urn| self.contacts.contains(*urn));
+            match known {
+                Some(urn) => *owners.entry(urn.to_owned()).or_default() += 1,
+                None => {
+                    report.twice += 1;
+                    report.fault("a contact without a telephone of anybody's".to_owned());
+                }
+            }
+        }
+        report.contacts = owners.len();
+        report.twice += owners.values().map(|count| count - 1).sum::<usize>();
+        report.lost += self.contacts.len() - owners.len();
+        if owners.len() < self.contacts.len() {
+            report.fault(format!("{} people are no contacts", self.contacts.len() - owners.len()));
+        }
+        for webhook in rapidpro["webhooks"].as_array().into_iter().flatten() {
+            if webhook["lost"] == true { report.webhooks_lost += 1 } else { report.webhooks_sent += 1 }
+        }
+    }
+
+    fn compare_completions(&self, report: &mut Report, dhis2: &Value) {
+        report.reports = self.reports.len();
+        let completed: BTreeSet<(String, String)> = dhis2["completions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|one| one["completed"] == true)
+            .map(|one| (text(one, "period"), text(one, "organisationUnit")))
+            .collect();
+        report.completions = completed.intersection(&self.reports).count();
+        for (period, village) in completed.difference(&self.reports) {
+            report.twice += 1;
+            report.fault(format!("{village} is complete in {period}, although nobody reported"));
+        }
+        for (period, village) in completed.intersection(&self.broken) {
+            report.fault(format!("{village} is complete in {period}, although a value was refused"));
+        }
+    }
+}
+
+impl Report {
+    fn fault(&mut self, text: String) {
+        if self.faults.len() < 20 {
+            self.faults.push(text);
+        }
+    }
+}
+
+fn years(born: Date, day: Date) -> i16 {
+    let before = (day.month(), day.day()) < (born.month(), born.day());
+    day.year() - born.year() - i16::from(before)
+}
+
+fn text(value: &Value, key: &str) -> String {
+    value[key].as_str().unwrap_or("").to_owned()
+}
+
+fn stored_cells(dhis2: &Value) -> BTreeMap<CellKey, String> {
+    dhis2["cells"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|cell| cell["deleted"] != true)
+        .map(|cell| {
+            let key = CellKey {
+                period: text(cell, "period"),
+                org_unit: text(cell, "orgUnit"),
+                data_element: text(cell, "dataElement"),
+                option_combo: text(cell, "categoryOptionCombo"),
+                attribute_combo: text(cell, "attributeOptionCombo"),
+            };
+            (key, text(cell, "value"))
+        })
+        .collect()
+}
+
+type Place = (String, String, String, String);
+
+fn place(key: &CellKey) -> Place {
+    (key.period.clone(), key.org_unit.clone(), key.data_element.clone(), key.option_combo.clone())
+}
+
+/// Open parts by the cell that they are for; a combo may be named by its options.
+fn by_place<'a>(open: &'a [Open], country: &Country) -> BTreeMap<Place, &'a Open> {
+    let mut found: BTreeMap<Place, &Open> = BTreeMap::new();
+    for one in open {
+        let parts: Vec<&str> = one.place.split('|').collect();
+        let ["cell", _, period, unit, _, element, combo] = parts.as_slice() else { continue };
+        let combo = match combo.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+            Some(options) => {
+                let codes: Vec<&str> = options.split(',').collect();
+                let element = country.element(element).map_or("", |element| element.combo.as_str());
+                country.option_combo_of(element, &codes).map(|own| own.id.clone()).unwrap_or_default()
+            }
+            None => (*combo).to_owned(),
+        };
+        let key = place(&CellKey::new(period, unit, element, &combo));
+        // What is still on its way says more than an older refusal.
+        if found.get(&key).is_none_or(|known| known.dead) {
+            found.insert(key, one);
+        }
+    }
+    found
+}

@@ -164,18 +164,14 @@ impl<'a> Stage<'a> {
             Fault::new(Effect::AnswerAfter { status: 500, body: None }).on("POST", sets).times(2),
             Fault::new(Effect::StoreRows { rows: 5, status: 409 }).on("POST", sets).times(1),
             Fault::new(Effect::Slow { ms: 700 }).on("POST", sets).probability(0.2),
-            Fault::new(Effect::DropBefore).on("GET", "/api/v2/runs.json").times(2),
         ];
-        let slow = faults.into_iter().map(|fault| self.fault(fault)).collect::<Vec<_>>();
+        let faults: Vec<u64> = faults.into_iter().map(|fault| self.dhis2.fault(fault)).collect();
+        self.rapidpro.fault(Fault::new(Effect::DropBefore).on("GET", "/api/v2/runs.json").times(2));
         self.take(When::First).await;
         self.pause(Duration::from_secs(2)).await;
-        for fault in slow {
+        for fault in faults {
             self.dhis2.lift(fault);
         }
-    }
-
-    fn fault(&self, fault: Fault) -> u64 {
-        if fault.path.starts_with("/api/v2/") { self.rapidpro.fault(fault) } else { self.dhis2.fault(fault) }
     }
 
     async fn outage(&mut self) -> Result<(), Error> {
@@ -215,7 +211,7 @@ impl<'a> Stage<'a> {
         loop {
             let report = self.report().await;
             settled = if report.is_settled() { settled + 1 } else { 0 };
-            // Twice in a row: what comes late would be seen.
+            // Three times in a row: what comes late would be seen.
             if settled >= 3 || Instant::now() > deadline {
                 return report;
             }

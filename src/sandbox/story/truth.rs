@@ -147,7 +147,7 @@ impl Truth {
         let stored = stored_cells(dhis2);
         let open = by_place(open, country);
         for (key, wanted) in &self.cells {
-            self.compare_cell(&mut report, (key, wanted), stored.get(key), open.get(&place(key)));
+            self.compare_cell(&mut report, (key, wanted), stored.get(key), open.get(&place(key)).copied());
         }
         for (key, value) in &stored {
             if !self.cells.contains_key(key) {

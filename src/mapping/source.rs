@@ -120,11 +120,22 @@ pub fn parse(text: &str) -> Result<Node, Vec<Diagnostic>> {
     for event in Parser::new_from_str_with_options(text, options) {
         let (event, span) = event.map_err(|error| {
             let message = format!("this is not YAML: {}", error.info());
-            vec![Diagnostic::new("yaml-syntax", marker_place(error.marker()), message)]
+            let told = Diagnostic::new("yaml-syntax", marker_place(error.marker()), message);
+            vec![bracketed(text, told)]
         })?;
         builder.take(&event, &span).map_err(|diagnostic| vec![diagnostic])?;
     }
     builder.finish()
+}
+
+/// The mistake that authors make most: a path with brackets within YAML's own.
+fn bracketed(text: &str, told: Diagnostic) -> Diagnostic {
+    let line = text.lines().nth((told.place.line as usize).saturating_sub(1)).unwrap_or_default();
+    let path = line.find("$.").and_then(|at| line.get(at..)).is_some_and(|rest| rest.contains('['));
+    match path {
+        true => told.hint("within `{ }` or `[ ]` a path that has brackets itself needs quotes: '$.a[0].b'"),
+        false => told,
+    }
 }
 
 fn marker_place(marker: &granit_parser::Marker) -> Place {
@@ -338,6 +349,13 @@ mod tests {
             text.push_str(&format!("a{n}: &a{n} [{aliases}]\n"));
         }
         assert_eq!(code_of(&text), "file-too-large");
+    }
+
+    #[test]
+    fn a_path_with_brackets_in_braces_gets_its_hint() {
+        let told = parse("a: { path: [$.resource.name[0].text] }").unwrap_err();
+        assert_eq!(told[0].code, "yaml-syntax");
+        assert!(told[0].hint.as_deref().unwrap_or_default().contains("needs quotes"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::fields::{self, Required, field, scalar};
 use super::slot::{ComboName, ReportKey, Slot};
 use crate::mapping::output::{Aggregate, Contribution, Issue, Nature, Output, Part, Withdraw};
-use crate::mapping::target::{Complaint, Evaluated, Kind, Registry, Shape, Target};
+use crate::mapping::target::{Complaint, Evaluated, Kind, Owned, Registry, Shape, Target};
 
 /// Both targets, to be added to the registry of mappings.
 pub fn register(registry: Registry) -> Registry {
@@ -63,6 +63,10 @@ impl Target for Report {
 
     fn check(&self, literals: &Value) -> Vec<Complaint> {
         check(literals, "values")
+    }
+
+    fn owns(&self, literals: &Value) -> Vec<Owned> {
+        owned(literals, "values")
     }
 
     fn build(&self, entry: &Evaluated<'_>) -> Result<(Output, Vec<Issue>), Vec<Issue>> {
@@ -141,6 +145,10 @@ impl Target for Count {
         check(literals, "cells")
     }
 
+    fn owns(&self, literals: &Value) -> Vec<Owned> {
+        owned(literals, "cells")
+    }
+
     fn build(&self, entry: &Evaluated<'_>) -> Result<(Output, Vec<Issue>), Vec<Issue>> {
         let report = fields::report_key(entry)?;
         let mut issues = Vec::new();
@@ -191,6 +199,26 @@ fn check(literals: &Value, list: &str) -> Vec<Complaint> {
         fields::uid(&mut complaints, item.get("dataElement"), &format!("{list}[{at}].dataElement"));
     }
     complaints
+}
+
+/// The cells that an entry names by constants. What is computed could be any, and is left to the
+/// deliveries: there the later report wins and the other says so.
+fn owned(literals: &Value, list: &str) -> Vec<Owned> {
+    let named = |value: Option<&Value>| match ComboName::of(value) {
+        Some(_) => Some(value.map(Value::to_string).unwrap_or_default()),
+        None => None,
+    };
+    let set = literals.get("dataSet").and_then(scalar);
+    let (Some(set), Some(attribute)) = (set, named(literals.get("attributeOptionCombo"))) else {
+        return Vec::new();
+    };
+    let items = literals.get(list).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let cell = |(at, item): (usize, &Value)| {
+        let element = item.get("dataElement").and_then(scalar)?;
+        let combo = named(item.get("categoryOptionCombo"))?;
+        Some(Owned { place: format!("{set}|{element}|{combo}|{attribute}"), field: format!("{list}[{at}]") })
+    };
+    items.iter().enumerate().filter_map(cell).collect()
 }
 
 fn objects<'a>(entry: &Evaluated<'a>, list: &str) -> &'a [Value] {

@@ -117,6 +117,9 @@ impl<'a> Round<'a> {
     }
 
     fn build(&mut self, entry: &'a Entry, key: &str, destination: &str, fields: &Value) {
+        if self.is_held() {
+            return self.nothing(entry.place, "the evaluation is held");
+        }
         let registry = self.input.registry;
         let place = self.place(entry.place);
         let Some(target) = registry.get(&entry.kind) else {

@@ -116,6 +116,11 @@ impl<'a> Round<'a> {
         self.held.get_or_insert(held);
     }
 
+    /// Whether something required is absent: no output leaves then.
+    pub(super) fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
     /// A note for the trace, when it is kept.
     pub(super) fn note(&self, place: Place) -> Option<Note> {
         (self.input.tracing == super::Tracing::On && self.trace.notes.len() < MAX_NOTES).then(|| Note {

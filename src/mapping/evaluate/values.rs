@@ -9,7 +9,8 @@ use super::lookups::Looked;
 use super::run::Round;
 use crate::mapping::expression::{Age, Escape, Expression, Operation, Piece, Source, Step, Template};
 use crate::mapping::path::{Found, MAX_FOUND, Path};
-use crate::mapping::steps::{self, Failure, MAX_TEXT, moment, reduce};
+use crate::mapping::steps::moment::{self, Completed};
+use crate::mapping::steps::{self, Failure, MAX_TEXT, number, reduce};
 use crate::mapping::trace::{Note, Outcome, Sighting, StepNote};
 
 /// What the place of a VALUE can take.
@@ -232,8 +233,9 @@ impl Round<'_> {
         let (Some(from), Some(at)) = (from, at) else {
             return work.lose("`from` or `at` of the age is absent");
         };
-        match moment::age(&from, &at, age.unit, self.input.zone) {
-            Ok(years) => work.got = Got::One(years),
+        let known = moment::age(&from, &at, age.unit, self.input.zone);
+        match known.and_then(|completed| certain(completed, expression)) {
+            Ok(completed) => work.got = Got::One(completed),
             Err(failure) => {
                 work.lose(failure.message.clone());
                 self.failed(expression.place, &failure);
@@ -421,6 +423,16 @@ impl Round<'_> {
             _ => {}
         }
     }
+}
+
+/// An age that is uncertain is certain enough when both its ends are in one band.
+fn certain(completed: Completed, expression: &Expression) -> Result<Value, Failure> {
+    let next =
+        expression.steps.iter().map(|step| &step.operation).find(|one| !matches!(one, Operation::When(_)));
+    let Some(Operation::Bands(bands)) = next else { return completed.exact() };
+    let least = Value::from(completed.least);
+    let same = number::band(bands, &least)? == number::band(bands, &Value::from(completed.most))?;
+    if same { Ok(least) } else { completed.exact() }
 }
 
 /// Why a template has no text.

@@ -180,28 +180,42 @@ fn read(value: &Value, format: Option<&str>, zone: &TimeZone) -> Result<Moment, 
     }
 }
 
-/// Completed units between two dates. A birth date that is only a year or a month counts when every day
-/// that it could be gives the same age.
+/// Completed units: of a birth date that is only a year or a month, the least and the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Completed {
+    pub least: i64,
+    pub most: i64,
+}
+
+impl Completed {
+    /// The number itself.
+    ///
+    /// # Errors
+    /// `age-uncertain`
+    pub fn exact(self) -> Result<Value, Failure> {
+        if self.least == self.most {
+            return Ok(Value::from(self.least));
+        }
+        let message =
+            format!("the birth date is incomplete: the age is between {} and {}", self.least, self.most);
+        Err(Failure::new("age-uncertain", message))
+    }
+}
+
+/// Completed units between two dates.
 ///
 /// # Errors
-/// `age-negative`, `age-uncertain`, or why one of the two is no date.
-pub fn age(from: &Value, at: &Value, unit: AgeUnit, zone: &TimeZone) -> Result<Value, Failure> {
+/// `age-negative`, or why one of the two is no date.
+pub fn age(from: &Value, at: &Value, unit: AgeUnit, zone: &TimeZone) -> Result<Completed, Failure> {
     let at = Moment::of(at, zone)?.date();
     let (first, last) = days_of(from, zone)?;
-    let (oldest, youngest) = (completed(first, at, unit)?, completed(last, at, unit)?);
-    if youngest < 0 {
-        return Err(Failure::new(
-            "age-negative",
-            "the date at which the age is asked is before the birth date",
-        ));
+    let (most, least) = (completed(first, at, unit)?, completed(last, at, unit)?);
+    if most < 0 {
+        let message = "the date at which the age is asked is before the birth date";
+        return Err(Failure::new("age-negative", message));
     }
-    if oldest != youngest {
-        return Err(Failure::new(
-            "age-uncertain",
-            format!("the birth date is incomplete: the age is between {youngest} and {oldest}"),
-        ));
-    }
-    Ok(Value::from(oldest))
+    // Somebody is there: of an incomplete birth date the days after `at` are not meant.
+    Ok(Completed { least: least.max(0), most })
 }
 
 fn days_of(value: &Value, zone: &TimeZone) -> Result<(Date, Date), Failure> {

@@ -76,7 +76,7 @@ pub(super) fn times(value: Decimal, factor: Decimal) -> Result<Value, Failure> {
 }
 
 /// The band with the highest lower bound that is not above the value.
-pub(super) fn band(bands: &[(Decimal, Value)], value: &Value) -> Result<Value, Failure> {
+pub(in crate::mapping) fn band(bands: &[(Decimal, Value)], value: &Value) -> Result<Value, Failure> {
     let number = decimal(value)?;
     bands
         .iter()

@@ -74,6 +74,14 @@ fn ages_are_completed_units() {
     gives(&age("'2023-06-01'", "$.resource.when", "years"), json!(1));
     gives(&age("$.resource.year", "'2024-12-31'", "years"), json!(44));
     fails(&age("$.resource.year", "'2024-06-30'", "years"), "age-uncertain");
+    // The age is 43 or 44: enough for a band, not for a number.
+    let banded = |bound: u8| {
+        format!(
+            "{{ age: {{ from: $.resource.year, at: '2024-06-30', in: years }}, bands: {{ 0: child, {bound}: adult }} }}"
+        )
+    };
+    gives(&banded(15), json!("adult"));
+    fails(&banded(44), "age-uncertain");
     gives(&age("$.resource.month", "'2024-06-30'", "years"), json!(44));
     fails(&age("$.resource.born", "'1980-02-28'", "years"), "age-negative");
     fails(&age("$.resource.a", "'1980-02-28'", "years"), "not-a-date");

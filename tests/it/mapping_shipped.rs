@@ -1,0 +1,89 @@
+//! The mappings that are shipped load with the real targets and pass their own tests.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use mjumbe::mapping::program::{self, Program, Settings};
+use mjumbe::mapping::target::Registry;
+use mjumbe::mapping::testing::{self, Setting};
+use mjumbe::mapping::{overlap, source};
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings")
+}
+
+fn registry() -> Registry {
+    let registry = Registry::default().with(Arc::new(mjumbe::rapidpro::contact::target::Contact));
+    mjumbe::dhis2::aggregate::target::register(registry)
+}
+
+/// Name of the file, program, text of its tests.
+fn shipped() -> Vec<(Program, String)> {
+    let registry = registry();
+    let tables = BTreeMap::new();
+    let settings = Settings { registry: &registry, destinations: None, tables: &tables };
+    let mut names: Vec<String> = std::fs::read_dir(directory())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".yaml") && !name.ends_with(".test.yaml"))
+        .collect();
+    names.sort();
+    let load = |name: &String| {
+        let text = std::fs::read_to_string(directory().join(name)).unwrap();
+        let program = program::load(name, &text, &settings).unwrap_or_else(|told| {
+            panic!("{}", told.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        });
+        let tests = directory().join(name.replace(".yaml", ".test.yaml"));
+        (program, std::fs::read_to_string(tests).unwrap())
+    };
+    names.iter().map(load).collect()
+}
+
+#[test]
+fn shipped_mappings_pass_their_own_tests() {
+    let zone = jiff::tz::TimeZone::get("Africa/Kigali").unwrap();
+    let registry = registry();
+    let keys = BTreeMap::from([("rapidpro".to_owned(), b"rapidpro".to_vec())]);
+    let setting = Setting { registry: &registry, zone: &zone, country: Some("RW"), pseudonym_keys: &keys };
+    let mut failures = Vec::new();
+    let mut count = 0;
+    for (program, text) in shipped() {
+        let file = program.file.replace(".yaml", ".test.yaml");
+        let tests = testing::read(&file, &text).unwrap_or_else(|told| {
+            panic!("{}", told.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        });
+        for test in tests {
+            count += 1;
+            if let Err(failed) = testing::run(&program, &test, &setting) {
+                failures.push(format!("{file}: {}\n  {}", failed.test, failed.differences.join("\n  ")));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert!(count >= 15, "only {count} tests were found");
+}
+
+#[test]
+fn shipped_mappings_do_not_overlap_and_carry_their_files_names() {
+    let programs: Vec<Program> = shipped().into_iter().map(|(program, _)| program).collect();
+    assert_eq!(overlap::check(&programs, &registry()), []);
+    for program in &programs {
+        assert_eq!(format!("{}.yaml", program.name), program.file);
+    }
+    let mut copy = programs.iter().find(|program| program.name == "village-monthly-report").unwrap().clone();
+    copy.name = "copy".to_owned();
+    copy.file = "copy.yaml".to_owned();
+    let told = overlap::check(&[programs.as_slice(), &[copy]].concat(), &registry());
+    assert_eq!(told.len(), 5, "{told:?}");
+    assert!(told.iter().all(|one| one.code == "cell-doubled"));
+}
+
+#[test]
+fn test_files_are_yaml_with_places() {
+    let told =
+        testing::read("m.test.yaml", "tests:\n- name: a\n  given: {chnge: {}}\n  expect: {}\n").unwrap_err();
+    assert_eq!(told[0].did_you_mean.as_deref(), Some("change"));
+    assert_eq!((told[0].place.line, told[0].place.column), (3, 11));
+    assert!(source::parse("a: 1").is_ok());
+}

@@ -13,3 +13,4 @@ mod rapidpro_reading;
 mod rooms;
 mod sandbox_shapes;
 mod server;
+mod store_writes;

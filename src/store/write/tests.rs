@@ -264,11 +264,39 @@ fn origins_come_back() {
     }
 }
 
+/// A row in every index table.
+fn every_value(n: u32) -> Vec<IndexRow> {
+    use crate::fhir::index::Part;
+    let (text, low) = (n.to_string(), f64::from(n));
+    let part = || Part { code: text.clone(), ..Part::default() };
+    let values = [
+        IndexValue::Token { system: String::new(), code: text.clone(), text: String::new() },
+        IndexValue::Text { normal: text.clone(), exact: text.clone() },
+        IndexValue::Date { low: n.into(), high: i64::from(n) + 1 },
+        IndexValue::Number { low, high: low },
+        IndexValue::Quantity { low, high: low, system: String::new(), code: String::new() },
+        IndexValue::Reference {
+            kind: "Patient".into(),
+            id: text.clone(),
+            url: String::new(),
+            identifier: String::new(),
+        },
+        IndexValue::Uri(text.clone()),
+        IndexValue::Composite { first: part(), second: part() },
+    ];
+    let row = |value| IndexRow { parameter: ParameterKey::new("Patient", "every"), value };
+    values.into_iter().map(row).collect()
+}
+
 #[tokio::test]
 async fn no_write_or_read_reads_a_whole_table() {
     each_store(|store| async move {
-        let puts = (0..300).map(|n| put(&format!("p{n}"), Some("{}"))).collect();
-        write(&store, puts).await.unwrap();
+        let puts = (0..300).map(|n| Put { index: every_value(n), ..put(&format!("p{n}"), Some("{}")) });
+        write(&store, puts.collect()).await.unwrap();
+        for number in 0..50 {
+            let name = format!("n{number}");
+            store.create_token(T, (&name, "system/*.r"), &name).await.unwrap();
+        }
         crate::store::db::plans::analyze(store.db()).await;
         let faults = crate::store::db::plans::full_scans(store.db(), async {
             // The writer is a task of its own; here its group runs in this one.

@@ -217,9 +217,14 @@ impl Outcome {
     /// (`Bundle.entry[3].resource`; the path's own first step, the type, is replaced).
     #[must_use]
     pub fn within(mut self, prefix: &str) -> Self {
-        for expression in self.issues.iter_mut().flat_map(|issue| issue.expression.iter_mut()) {
-            let rest = expression.find(['.', '[']).map_or("", |at| &expression[at..]);
-            *expression = format!("{prefix}{rest}");
+        for issue in &mut self.issues {
+            for expression in &mut issue.expression {
+                let rest = expression.find(['.', '[']).map_or("", |at| &expression[at..]);
+                *expression = format!("{prefix}{rest}");
+            }
+            if issue.expression.is_empty() {
+                issue.expression.push(prefix.to_owned());
+            }
         }
         self
     }

@@ -54,11 +54,8 @@ fn entry(
 ) -> Result<Entry, Outcome> {
     let path = format!("Bundle.entry[{index}]");
     let Some(request) = shell.get("request") else {
-        let issue = Issue::error(
-            IssueType::Required,
-            "required-element",
-            "an entry of a transaction or batch has a request",
-        );
+        let text = "an entry of a transaction or batch has a request";
+        let issue = Issue::error(IssueType::Required, "required-element", text);
         return Err(issue.at(format!("{path}.request")).into());
     };
     let text = |key: &str| request.get(key).and_then(Value::as_str);
@@ -69,27 +66,32 @@ fn entry(
         .transpose()?;
     let url = text("url").unwrap_or_default();
     let target = target(url, context.base).ok_or_else(|| {
-        refused(&path, "bad-url", "this url names no resource type of R4")
-            .hint("written Patient, Patient/1 or Patient?identifier=x")
+        let outcome = refused(&path, "bad-url", "this url names no resource type of R4");
+        outcome.hint("written Patient, Patient/1 or Patient?identifier=x")
     })?;
     let request = Request { path: &path, url, target, text: &text };
-    let operation = match text("method").unwrap_or_default() {
-        "POST" => create(&request, resource, new_id())?,
-        "PUT" => update(&request, resource, new_id())?,
-        "DELETE" => delete(&request)?,
-        "GET" => read(&request, false),
-        "HEAD" => read(&request, true),
-        _ => {
-            let issue = Issue::error(
-                IssueType::NotSupported,
-                "not-supported",
-                "this method is not supported in a Bundle",
-            );
-            return Err(issue.at(format!("{path}.request.method")).hint("PUT the whole resource").into());
-        }
-    };
+    let operation = operation(&request, resource, new_id)?;
     let full_url = shell.get("fullUrl").and_then(Value::as_str).map(str::to_owned);
     Ok(Entry { index, path, full_url, operation })
+}
+
+fn operation(
+    request: &Request<'_>,
+    resource: Option<Resource>,
+    new_id: NewId<'_>,
+) -> Result<Operation, Outcome> {
+    match (request.text)("method").unwrap_or_default() {
+        "POST" => create(request, resource, new_id()),
+        "PUT" => update(request, resource, new_id()),
+        "DELETE" => delete(request),
+        "GET" => Ok(read(request, false)),
+        "HEAD" => Ok(read(request, true)),
+        _ => {
+            let text = "this method is not supported in a Bundle";
+            let issue = Issue::error(IssueType::NotSupported, "not-supported", text);
+            Err(issue.at(format!("{}.request.method", request.path)).hint("PUT the whole resource").into())
+        }
+    }
 }
 
 fn refused(path: &str, code: &'static str, text: &str) -> Outcome {

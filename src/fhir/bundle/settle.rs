@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::read::duplicate;
 use super::{Action, Asked, Condition, Effect, Entry, Matched, Method, Operation, Plan, Question};
-use crate::fhir::index;
+use crate::fhir::index::{self, IndexRow};
 use crate::fhir::matching::{Candidate, matches};
 use crate::fhir::outcome::{IssueType, Outcome};
 use crate::fhir::reference::{self, Literal, rewrite};
@@ -69,19 +69,22 @@ impl Plan {
         actions: &[Action],
         map: &mut HashMap<String, String>,
     ) -> Result<(), Outcome> {
+        let mut own = None;
         for ((asked, question), answer) in self.asked.iter().zip(&self.questions).zip(answers) {
             let Asked::Reference { text, path } = asked else { continue };
-            let mut found: HashSet<(String, String)> =
-                answer.iter().map(|(kind, id, _)| (kind.clone(), id.clone())).collect();
-            self.see_own_writes(question, actions, &mut found);
+            let own = own.get_or_insert_with(|| self.own_writes(actions));
+            let mut found: HashSet<(&str, &str)> =
+                answer.iter().map(|(kind, id, _)| (kind.as_str(), id.as_str())).collect();
+            for write in own.iter() {
+                write.decide(question, &mut found);
+            }
             let mut found = found.into_iter();
             match (found.next(), found.next()) {
                 (Some((kind, id)), None) => map.insert(text.clone(), format!("{kind}/{id}")),
                 (None, _) => {
                     let text = "no resource matches this conditional reference";
-                    return Err(Outcome::error(IssueType::NotFound, "no-match", text)
-                        .status(412)
-                        .at(path.clone()));
+                    let outcome = Outcome::error(IssueType::NotFound, "no-match", text);
+                    return Err(outcome.status(412).at(path.clone()));
                 }
                 _ => return Err(several("this conditional reference").at(path.clone())),
             };
@@ -89,26 +92,40 @@ impl Plan {
         Ok(())
     }
 
-    /// What this transaction itself writes or deletes decides over what the store has.
-    fn see_own_writes(&self, question: &Question, actions: &[Action], found: &mut HashSet<(String, String)>) {
-        for action in actions {
-            match &action.effect {
-                Effect::Delete { kind, id, .. } => {
-                    found.remove(&((*kind).to_owned(), id.clone()));
-                }
-                Effect::Put { resource, id, .. } if resource.kind() == question.query.kind => {
-                    let rows = index::rows(resource.kind(), resource.body(), &self.zone);
-                    let candidate =
-                        Candidate { kind: resource.kind(), id, updated_ms: i64::MAX - 1, rows: &rows };
-                    let key = (resource.kind().to_owned(), id.clone());
-                    if matches(&question.query, &candidate) {
-                        found.insert(key);
-                    } else {
-                        found.remove(&key);
-                    }
-                }
-                _ => {}
+    fn own_writes<'a>(&self, actions: &'a [Action]) -> Vec<OwnWrite<'a>> {
+        let write = |action: &'a Action| match &action.effect {
+            Effect::Delete { kind, id, .. } => Some(OwnWrite { kind, id, rows: None }),
+            Effect::Put { resource, id, .. } => {
+                let rows = index::rows(resource.kind(), resource.body(), &self.zone);
+                Some(OwnWrite { kind: resource.kind(), id, rows: Some(rows) })
             }
+            _ => None,
+        };
+        actions.iter().filter_map(write).collect()
+    }
+}
+
+/// What this transaction itself writes (its rows) or deletes (none).
+struct OwnWrite<'a> {
+    kind: &'a str,
+    id: &'a str,
+    rows: Option<Vec<IndexRow>>,
+}
+
+impl<'a> OwnWrite<'a> {
+    /// What the transaction writes decides over what the store has.
+    fn decide<'f>(&'f self, question: &Question, found: &mut HashSet<(&'f str, &'f str)>)
+    where
+        'a: 'f,
+    {
+        let Self { kind, id, rows } = self;
+        let matched = rows.as_ref().is_some_and(|rows| {
+            matches(&question.query, &Candidate { kind, id, updated_ms: i64::MAX - 1, rows })
+        });
+        if matched {
+            found.insert((kind, id));
+        } else {
+            found.remove(&(*kind, *id));
         }
     }
 }

@@ -152,6 +152,10 @@ fn refusals_say_where() {
             "bad-etag Bundle.entry[0].request.ifMatch",
         ),
         (
+            json!([{"resource": {"resourceType": "Pateint"}, "request": {"method": "POST", "url": "Patient"}}]),
+            "unknown-type Bundle.entry[0].resource",
+        ),
+        (
             json!([{"request": {"method": "DELETE", "url": "Patient?foo=1"}}]),
             "unknown-parameter Bundle.entry[0].request",
         ),

@@ -18,3 +18,40 @@ pub mod period;
 pub mod value;
 /// Which DHIS2 speaks.
 pub mod version;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config;
+use crate::store::Store;
+
+/// How often metadata is read again unless the configuration says otherwise.
+const METADATA_INTERVAL_S: u64 = 3600;
+
+/// One configured instance, ready to be used.
+pub struct Connected {
+    /// For the delivery engine.
+    pub destination: Arc<aggregate::destination::Instance>,
+    /// To be loaded once ([`metadata::mirror::Mirror::load`]) and then kept fresh by one task
+    /// ([`metadata::mirror::Mirror::run`]).
+    pub mirror: Arc<metadata::mirror::Mirror>,
+}
+
+/// Prepares `[dhis2.NAME]`; nothing is sent or read yet.
+///
+/// # Errors
+/// [`client::SettingsError`], with the key and what to do.
+pub fn connect(
+    name: &str,
+    settings: &config::Dhis2,
+    store: &Store,
+    tenant: &str,
+) -> Result<Connected, client::SettingsError> {
+    let client = Arc::new(client::Client::new(name, settings)?);
+    let documents = Arc::new(metadata::stored::StoredDocuments::new(store.clone(), tenant));
+    let interval = Duration::from_secs(settings.metadata_interval_s.unwrap_or(METADATA_INTERVAL_S));
+    let mirror = Arc::new(metadata::mirror::Mirror::new(Arc::clone(&client), documents, interval));
+    let destination =
+        aggregate::destination::Instance::new(client, Arc::clone(&mirror), settings.budget_per_hour);
+    Ok(Connected { destination: Arc::new(destination), mirror })
+}

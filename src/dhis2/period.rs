@@ -161,7 +161,7 @@ impl Period {
             return Err(Error::OutOfRange);
         };
         let began = year - i16::from(named_after_end);
-        let start = Date::new(began, i8::try_from(first).unwrap_or(1), 1)
+        let start = Date::new(began, first, 1)
             .and_then(|date| date.checked_add((i64::from(number - 1) * i64::from(months)).months()))
             .map_err(|_| Error::OutOfRange)?;
         Ok(Self { kind, start, year, number })

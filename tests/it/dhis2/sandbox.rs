@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use mjumbe::delivery::destination::{Destination as _, Outgoing, OutgoingPart, Verdict};
 use mjumbe::dhis2::aggregate::destination::Instance;
 use mjumbe::dhis2::client::Client;
-use mjumbe::dhis2::metadata::mirror::{Documents, Mirror};
-use mjumbe::dhis2::metadata::stored::StoredDocuments;
+use mjumbe::dhis2::metadata::mirror::Mirror;
 use mjumbe::dhis2::period::{Kind, Period};
 use mjumbe::sandbox::dhis2::country::{DEFAULT_COMBO, VILLAGE_REPORT};
 use mjumbe::sandbox::dhis2::{Dhis2, Options, Version};
@@ -30,9 +29,10 @@ async fn world(version: Version, store: &Store) -> World {
     let dhis2 = Dhis2::new(Options::new(version));
     let server = Server::start(Arc::new(dhis2.clone()), ([127, 0, 0, 1], 0).into()).await.unwrap();
     let settings = serde_json::from_value(json!({ "url": server.url(), "token": dhis2.token() })).unwrap();
+    let connected = mjumbe::dhis2::connect("national", &settings, store, "default").unwrap();
     let client = Arc::new(Client::new("national", &settings).unwrap());
-    let documents: Arc<dyn Documents> = Arc::new(StoredDocuments::new(store.clone(), "default"));
-    let mirror = Arc::new(Mirror::new(Arc::clone(&client), documents, Duration::from_secs(3600)));
+    let mirror = connected.mirror;
+    // The same mirror behind a shorter pause.
     let instance = Instance::new(client, Arc::clone(&mirror), None)
         .with_clock(jiff::Timestamp::now, Duration::from_millis(2));
     World { dhis2, _server: server, mirror, instance }

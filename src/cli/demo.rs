@@ -1,17 +1,42 @@
 //! `mjumbe demo`: the story on loopback.
 
-use std::process::ExitCode;
+/// The server as a process of its own, that can be killed.
+mod child;
+/// A folder with everything that the server needs.
+mod house;
+/// What a person sees.
+mod screen;
 
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
 use clap::Args;
 
+use self::child::Child;
+use self::house::House;
+use self::screen::Screen;
+use super::block_on;
 use super::failure::Failure;
+use crate::sandbox::dhis2::Dhis2;
+use crate::sandbox::http::{FarSide, Server};
+use crate::sandbox::rapidpro::definition::{Webhook, monthly_report};
+use crate::sandbox::rapidpro::{RapidPro, WebhookShape};
+use crate::sandbox::story::Story;
+use crate::sandbox::story::play::{self, Product, Stage};
+use crate::sandbox::story::truth::{Open, Report};
+use crate::store::Store;
+use crate::store::deliveries::list::{Filter, list};
+use crate::store::deliveries::{PartStatus, Status, parts_of};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Exit after the table at the end: 0 only if nothing was lost or doubled.
     #[arg(long)]
     once: bool,
-    /// Print one JSON object on stdout instead of the story.
+    /// Print one JSON object on stdout instead of the table.
     #[arg(long)]
     json: bool,
     /// Another number tells another story.
@@ -23,5 +48,146 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    Err(Failure::new(format!("the demo is not part of this build ({arguments:?})")))
+    block_on(demo(arguments))
+}
+
+async fn demo(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let screen = Arc::new(Screen::new(std::io::stderr().is_terminal()));
+    let story = Story::new(arguments.seed);
+    let (rapidpro, dhis2) = (RapidPro::new(story.workspace()), Dhis2::new(story.server()));
+    let workspace = listen(Arc::new(rapidpro.clone())).await?;
+    let national = listen(Arc::new(dhis2.clone())).await?;
+    let house = House::build((&workspace.url(), rapidpro.token()), (&national.url(), dhis2.token()))?;
+    let token = house.token().await?;
+    screen.tell(&format!(
+        "RapidPro is simulated at {}, DHIS2 {} at {}",
+        workspace.url(),
+        dhis2.version().text(),
+        national.url()
+    ));
+    let child = Arc::new(Child::start(&house).await?);
+    let store = Store::open(&house.store_url(), 2).await?;
+    let flow = rapidpro.add_flow(monthly_report(Some(&Webhook {
+        url: house.webhook_url(),
+        secret: house.secret().to_owned(),
+        shape: WebhookShape::EditorDefault,
+    })));
+    let product = Mjumbe {
+        child: child.clone(),
+        store,
+        screen: screen.clone(),
+        fhir: house.fhir_url(),
+        token: token.clone(),
+    };
+    let trouble = tokio::spawn(trouble(child.clone(), arguments.kill));
+    let stage = Stage::new(&story, (&rapidpro, &dhis2), &product, flow);
+    let report =
+        play::play(stage).await.map_err(|error| Failure::new(error.to_string()).hint(house.log_hint()));
+    trouble.abort();
+    let report = report?;
+    screen.end();
+    if arguments.json {
+        println!(
+            "{}",
+            serde_json::to_string(&report).map_err(|error| Failure::because("the report", error))?
+        );
+    } else {
+        println!("{}", screen::table(&report));
+    }
+    if !arguments.once {
+        screen.stay(&house, (&workspace.url(), &national.url()), &token);
+        let _ = tokio::signal::ctrl_c().await;
+    }
+    product.store.close().await;
+    child.stop().await;
+    let good = report.lost == 0 && report.twice == 0;
+    if !good {
+        eprintln!("{}", house.keep());
+    }
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn listen(far: Arc<dyn FarSide>) -> Result<Server, Failure> {
+    let started = Server::start(far, ([127, 0, 0, 1], 0).into()).await;
+    started.map_err(|error| Failure::because("a simulated system did not start", error))
+}
+
+/// Kills the server so many times, spread over the story.
+async fn trouble(child: Arc<Child>, times: u32) {
+    child.expect_kills(times);
+    for nth in 0..times {
+        // Uneven, so that it hits the server in every state.
+        let wait = 400 + u64::from(nth % 7) * 170;
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        child.kill_and_restart().await;
+    }
+}
+
+/// The product as the story sees it.
+struct Mjumbe {
+    child: Arc<Child>,
+    store: Store,
+    screen: Arc<Screen>,
+    fhir: String,
+    token: String,
+}
+
+#[async_trait]
+impl Product for Mjumbe {
+    fn fhir(&self) -> String {
+        self.fhir.clone()
+    }
+
+    fn token(&self) -> String {
+        self.token.clone()
+    }
+
+    async fn open(&self) -> Vec<Open> {
+        // A read that fails while the server is restarted is repeated by the next look.
+        open_parts(&self.store).await.unwrap_or_default()
+    }
+
+    fn is_troubled(&self) -> bool {
+        self.child.is_troubled()
+    }
+
+    fn tell(&self, text: &str) {
+        self.screen.tell(text);
+    }
+
+    fn show(&self, report: &Report) {
+        self.screen.show(report, self.child.kills());
+    }
+}
+
+/// Everything that is not settled, part by part.
+async fn open_parts(store: &Store) -> Result<Vec<Open>, crate::store::Error> {
+    const PAGE: i64 = 1000;
+    let mut db = store.db().read().await?;
+    let mut open = Vec::new();
+    for status in [Status::Waiting, Status::Sending, Status::Dead] {
+        let filter = Filter { status: Some(status), ..Filter::default() };
+        let mut after = None;
+        loop {
+            let rows = list(&mut db, "default", &filter, (after.clone(), PAGE)).await?;
+            let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+            for part in parts_of(&mut db, "default", &ids).await? {
+                let dead = match part.status {
+                    PartStatus::Dead => true,
+                    PartStatus::Waiting => false,
+                    PartStatus::Settled | PartStatus::Superseded | PartStatus::Cancelled => continue,
+                };
+                let row = rows.iter().find(|row| row.id == part.delivery_id);
+                let own = Some(part.cause.message.clone()).filter(|text| !text.is_empty());
+                let reason = own.or_else(|| row.map(|row| row.cause.message.clone())).unwrap_or_default();
+                open.push(Open { place: part.slot, dead, reason });
+            }
+            let full = i64::try_from(rows.len()).is_ok_and(|count| count == PAGE);
+            match rows.last().filter(|_| full) {
+                Some(last) => after = Some((last.order_no, last.id.clone())),
+                None => break,
+            }
+        }
+    }
+    Ok(open)
 }

@@ -81,7 +81,9 @@ impl Story {
         let version = if self.seed.is_multiple_of(2) { Version::V2_40 } else { Version::V2_43 };
         let mut country = Country::demo(VILLAGES);
         let unassigned = |unit: &String| {
-            self.refused.iter().any(|refused| refused.village == *unit && refused.because == Because::Unassigned)
+            self.refused
+                .iter()
+                .any(|refused| refused.village == *unit && refused.because == Because::Unassigned)
         };
         for set in &mut country.data_sets {
             set.units.retain(|unit| !unassigned(unit));

@@ -20,9 +20,12 @@ impl Story {
             entries.push(entry(Some(&urn), practitioner(person)));
             if !person.tagged {
                 let role = id(self.seed, "role", at);
-                entries.push(entry(None, json!({ "resourceType": "PractitionerRole", "id": role, "active": true,
+                entries.push(entry(
+                    None,
+                    json!({ "resourceType": "PractitionerRole", "id": role, "active": true,
                     "practitioner": { "reference": urn },
-                    "organization": { "identifier": { "system": VILLAGES, "value": person.village } } })));
+                    "organization": { "identifier": { "system": VILLAGES, "value": person.village } } }),
+                ));
             }
         }
         transaction(entries)
@@ -53,7 +56,8 @@ impl Story {
     fn observation(&self, test: &Test, month: Date, status: &str) -> Value {
         let patient = self.patients.get(test.patient).map_or("", |patient| patient.id.as_str());
         let day = Date::new(month.year(), month.month(), test.day).unwrap_or(month);
-        let (code, display) = if test.positive { ("10828004", "Positive") } else { ("260385009", "Negative") };
+        let (code, display) =
+            if test.positive { ("10828004", "Positive") } else { ("260385009", "Negative") };
         json!({ "resourceType": "Observation", "id": test.id, "status": status,
             "code": { "coding": [{ "system": "http://loinc.org", "code": "70569-9" }] },
             "subject": { "reference": format!("Patient/{patient}") },

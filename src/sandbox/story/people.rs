@@ -9,12 +9,30 @@ use super::super::rapidpro::Reply;
 use super::{PATIENTS, PEOPLE, VILLAGES};
 
 const GIVEN: &[&str] = &[
-    "Aline", "Bosco", "Chantal", "Damas", "Esperance", "Faustin", "Gloria", "Herve", "Immaculee", "Jean", "Keza", "Leonce",
-    "Mutesi", "Noel", "Olive", "Pacifique", "Rosine", "Samuel", "Teta", "Valens",
+    "Aline",
+    "Bosco",
+    "Chantal",
+    "Damas",
+    "Esperance",
+    "Faustin",
+    "Gloria",
+    "Herve",
+    "Immaculee",
+    "Jean",
+    "Keza",
+    "Leonce",
+    "Mutesi",
+    "Noel",
+    "Olive",
+    "Pacifique",
+    "Rosine",
+    "Samuel",
+    "Teta",
+    "Valens",
 ];
 const FAMILY: &[&str] = &[
-    "Uwera", "Habimana", "Mukamana", "Nkusi", "Ingabire", "Bizimana", "Umutoni", "Gatete", "Kamanzi", "Nshuti", "Rukundo",
-    "Sibomana",
+    "Uwera", "Habimana", "Mukamana", "Nkusi", "Ingabire", "Bizimana", "Umutoni", "Gatete", "Kamanzi",
+    "Nshuti", "Rukundo", "Sibomana",
 ];
 
 /// A health worker who reports.
@@ -144,7 +162,8 @@ fn takes(random: &mut StdRng, shares: bool) -> Vec<Take> {
         }
         20..28 if when < When::Late => {
             let first = take(random, when, answers, Manner::Plain);
-            let corrected = Answers { fever: answers.fever + 3, stock_out: answers.stock_out.map(|out| !out), ..answers };
+            let corrected =
+                Answers { fever: answers.fever + 3, stock_out: answers.stock_out.map(|out| !out), ..answers };
             vec![first, take(random, When::Late, corrected, Manner::Plain)]
         }
         28..31 => vec![take(random, when, Answers { fever: -3, ..answers }, Manner::Plain)],

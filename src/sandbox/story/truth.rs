@@ -127,7 +127,9 @@ impl Truth {
                 5..15 => "AGE_5_14",
                 _ => "AGE_15",
             };
-            let Some(combo) = country.sex_and_age(if female { "SEX_F" } else { "SEX_M" }, age) else { continue };
+            let Some(combo) = country.sex_and_age(if female { "SEX_F" } else { "SEX_M" }, age) else {
+                continue;
+            };
             let mut count = |element: &str| {
                 let key = CellKey::new(&period, &patient.facility, element, &combo.id);
                 *counts.entry(key).or_default() += 1;
@@ -152,8 +154,10 @@ impl Truth {
         for (key, value) in &stored {
             if !self.cells.contains_key(key) {
                 report.twice += 1;
-                report.fault(format!("{} of {} in {} holds {value}, which nobody reported",
-                    key.data_element, key.org_unit, key.period));
+                report.fault(format!(
+                    "{} of {} in {} holds {value}, which nobody reported",
+                    key.data_element, key.org_unit, key.period
+                ));
             }
         }
         self.compare_contacts(&mut report, rapidpro);
@@ -183,9 +187,19 @@ impl Truth {
                     let numbers = stored.parse::<i64>().ok().zip(wanted.value.parse::<i64>().ok());
                     wanted.set == LABORATORY && numbers.is_some_and(|(stored, wanted)| stored > wanted)
                 };
-                if stored.is_some_and(more) { report.twice += 1 } else { report.lost += 1 }
-                report.fault(format!("{} of {} in {} should hold {} and holds {}", key.data_element, key.org_unit,
-                    key.period, wanted.value, stored.map_or("nothing", String::as_str)));
+                if stored.is_some_and(more) {
+                    report.twice += 1
+                } else {
+                    report.lost += 1
+                }
+                report.fault(format!(
+                    "{} of {} in {} should hold {} and holds {}",
+                    key.data_element,
+                    key.org_unit,
+                    key.period,
+                    wanted.value,
+                    stored.map_or("nothing", String::as_str)
+                ));
             }
         }
     }

@@ -1,0 +1,88 @@
+//! What a person sees: the story as it happens on stderr, a table in the end on stdout.
+
+use std::time::Instant;
+
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::house::House;
+use crate::sandbox::story::truth::Report;
+
+/// Lines and a progress bar.
+#[derive(Debug)]
+pub struct Screen {
+    bar: Option<ProgressBar>,
+    began: Instant,
+}
+
+impl Screen {
+    /// With a progress bar where somebody looks.
+    pub fn new(terminal: bool) -> Self {
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}");
+        let bar = terminal.then(|| ProgressBar::new(0));
+        if let (Some(bar), Ok(style)) = (&bar, style) {
+            bar.set_style(style);
+        }
+        Self { bar, began: Instant::now() }
+    }
+
+    /// A line of the story.
+    pub fn tell(&self, text: &str) {
+        let line = format!("{:5.1} s  {text}", self.began.elapsed().as_secs_f64());
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// Where everything stands.
+    pub fn show(&self, report: &Report, kills: u32) {
+        let Some(bar) = &self.bar else { return };
+        bar.set_length(report.answered as u64);
+        bar.set_position(report.delivered as u64);
+        let killed = if kills > 0 { format!(", killed {kills} times") } else { String::new() };
+        bar.set_message(format!(
+            "values in DHIS2; {} waiting, {} refused, {} contacts{killed}",
+            report.waiting, report.refused, report.contacts
+        ));
+    }
+
+    pub fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// The servers stay up: what can be tried.
+    pub fn stay(&self, house: &House, (rapidpro, dhis2): (&str, &str), token: &str) {
+        let fhir = house.fhir_url();
+        println!("FHIR      {fhir}\nRapidPro  {rapidpro}/_sandbox/state\nDHIS2     {dhis2}/_sandbox/state\n");
+        println!("curl -H 'Authorization: Bearer {token}' '{fhir}/QuestionnaireResponse?_count=1'");
+        println!("\nCtrl-C ends it.");
+    }
+}
+
+/// What people answered against what DHIS2 holds.
+pub fn table(report: &Report) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(["", "values"]);
+    let mut row = |name: &str, count: usize| {
+        table.add_row([Cell::new(name), Cell::new(count).set_alignment(CellAlignment::Right)]);
+    };
+    row("answered", report.answered);
+    row("delivered", report.delivered);
+    row("waiting", report.waiting);
+    row("refused", report.refused);
+    for (reason, count) in &report.refused_because {
+        row(&format!("  {reason}"), *count);
+    }
+    row("lost", report.lost);
+    row("twice", report.twice);
+    row("reports complete in DHIS2", report.completions);
+    row("contacts in RapidPro", report.contacts);
+    row("webhooks lost on the way", report.webhooks_lost);
+    for fault in &report.faults {
+        table.add_row([Cell::new(format!("! {fault}")), Cell::new("")]);
+    }
+    table
+}

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::words::{LANGUAGE_HINT, bad_group, bad_key, complaint, find_text, flat, is_language, scalar};
 use crate::mapping::output::{Issue, Nature, Output, Part, Severity, Withdraw};
 use crate::mapping::target::{Complaint, Evaluated, Field, Kind, Shape, Target};
 use crate::rapidpro::urn::{self, UrnError};
@@ -12,7 +13,7 @@ use crate::rapidpro::urn::{self, UrnError};
 /// RapidPro's own limit.
 const NAME_CHARACTERS: usize = 64;
 /// Longer values are cut without a word by RapidPro.
-pub(super) const FIELD_CHARACTERS: usize = 640;
+const FIELD_CHARACTERS: usize = 640;
 
 /// R4's resources with a `telecom`: those that can be a contact, and are linked with it.
 const ADDRESSED: &[&str] = &[
@@ -141,49 +142,10 @@ impl Target for Contact {
     }
 }
 
-const LANGUAGE_HINT: &str = "RapidPro has ISO 639-3 codes: eng, fra, swa; `map` turns others into them";
-
-fn complaint(field: &str, message: String, hint: Option<&str>) -> Complaint {
-    Complaint { field: field.to_owned(), message, hint: hint.map(str::to_owned) }
-}
-
-fn bad_key(key: &str) -> Option<Complaint> {
-    let fits = key.len() <= 36
-        && key.starts_with(|c: char| c.is_ascii_lowercase())
-        && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-    let hint = "RapidPro makes keys of names: `FHIR Patient ID` is fhir_patient_id";
-    (!fits).then(|| {
-        complaint(&format!("fields.{key}"), format!("`{key}` is not the key of a field"), Some(hint))
-    })
-}
-
-fn bad_group(group: &str) -> Option<&'static str> {
-    match group {
-        "" => Some("a group's name is empty"),
-        name if name.chars().count() > 64 => Some("a group's name has at most 64 characters"),
-        name if name.contains(['"', '\\']) => Some("a group's name has neither \" nor \\"),
-        _ => None,
-    }
-}
-
-fn is_language(text: &str) -> bool {
-    text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_lowercase())
-}
-
 fn link_of(entry: &Evaluated<'_>) -> Option<String> {
     let (kind, _) = entry.context.source.split_once('/')?;
     // An entry with `each` makes several contacts of one resource: it cannot be linked with all.
     (entry.key.is_empty() && ADDRESSED.contains(&kind)).then(|| entry.context.source.to_owned())
-}
-
-/// A scalar as the text that RapidPro takes; booleans and objects are refused by it.
-fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        _ => None,
-    }
 }
 
 struct Draft<'a> {
@@ -382,22 +344,5 @@ impl Draft<'_> {
         if !kept.is_empty() {
             self.body.insert("groups".to_owned(), json!(kept));
         }
-    }
-}
-
-/// A list whose members may be lists.
-fn flat(value: &Value) -> Vec<&Value> {
-    match value {
-        Value::Array(members) => members.iter().flat_map(flat).collect(),
-        Value::Null => Vec::new(),
-        other => vec![other],
-    }
-}
-
-fn find_text(find: &Value) -> String {
-    match find {
-        Value::String(text) => text.clone(),
-        // `{"$link": {"resource": "Patient/1"}}`
-        other => other.pointer("/$link/resource").and_then(Value::as_str).unwrap_or_default().to_owned(),
     }
 }

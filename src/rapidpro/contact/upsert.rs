@@ -10,11 +10,12 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
-use super::asked::{Asked, Place, not_active, urn_owned};
+use super::asked::{Asked, Place, urn_owned};
 use super::destination::Owners;
 use super::shown::Shown;
+use super::verdict::{compare, decide, is_taken, nobody, refuse_body, shared};
 use crate::delivery::destination::{Exchange, Outgoing, Reason, Settled, Verdict};
-use crate::rapidpro::client::fault::{self, Fault, Kind, Problem};
+use crate::rapidpro::client::fault::{self, Fault, Kind};
 use crate::rapidpro::client::{Call, Client, Method};
 
 /// A refused POST loses at least one part a time.
@@ -295,82 +296,6 @@ impl Upsert<'_> {
         Ok((linked || !owner.stub).then(urn_owned))
     }
 
-    /// Groups and blocking, one by one.
-    async fn act(&mut self, asked: &mut Asked, uuid: &str, barred: bool) -> Result<(), Fault> {
-        let groups: Vec<(String, bool)> = asked
-            .open()
-            .filter_map(|item| match &item.place {
-                Place::Group(group) => Some((group.clone(), item.wanted.is_some())),
-                _ => None,
-            })
-            .collect();
-        for (group, add) in groups {
-            let place = Place::Group(group.clone());
-            if add && barred {
-                decide(asked, &place, &Verdict::Refused(not_active()));
-                continue;
-            }
-            let action = if add { "add" } else { "remove" };
-            let body = json!({"contacts": [uuid], "action": action, "group": group});
-            let verdict = self.action(&body).await;
-            // A group that is gone needs no removal.
-            self.note(asked, &place, verdict, !add)?;
-        }
-        let status = asked.open().find(|item| item.place == Place::Status).map(|item| item.wanted.clone());
-        match status {
-            Some(Some(wanted)) if wanted == "blocked" => self.status(asked, uuid, "block").await?,
-            Some(_) => decide(asked, &Place::Status, &Verdict::Accepted),
-            None => {}
-        }
-        Ok(())
-    }
-
-    async fn status(&mut self, asked: &mut Asked, uuid: &str, action: &str) -> Result<(), Fault> {
-        let verdict = self.action(&json!({"contacts": [uuid], "action": action})).await;
-        self.note(asked, &Place::Status, verdict, false)
-    }
-
-    async fn action(&mut self, body: &Value) -> Result<(), Fault> {
-        self.post("contact_actions", &[], body).await.map(drop).map_err(|mut fault| {
-            let contact = |complaint: &fault::FieldFault| {
-                complaint.field == "contacts" && complaint.problem == Problem::NoSuchObject
-            };
-            if fault.fields.iter().any(contact) {
-                fault.kind = Kind::Gone;
-            }
-            fault
-        })
-    }
-
-    /// Reads what became of one action. A fault of the way leaves this part for later once others are
-    /// decided.
-    fn note(
-        &self,
-        asked: &mut Asked,
-        place: &Place,
-        result: Result<(), Fault>,
-        absent_is_fine: bool,
-    ) -> Result<(), Fault> {
-        let fault = match result {
-            Ok(()) => return Ok(decide(asked, place, &Verdict::Accepted)),
-            Err(fault) => fault,
-        };
-        let missing = fault.fields.iter().any(|complaint| complaint.problem == Problem::NoSuchObject);
-        let inactive = fault.fields.iter().any(|complaint| complaint.problem == Problem::ContactNotActive);
-        match fault.kind {
-            Kind::Refused if missing && absent_is_fine => decide(asked, place, &Verdict::Accepted),
-            Kind::Refused if inactive => decide(asked, place, &Verdict::Refused(not_active())),
-            Kind::Refused if asked.blame(&fault) => {}
-            Kind::Refused => decide(asked, place, &Verdict::Refused(fault.reason())),
-            Kind::Gone => return Err(fault),
-            _ if asked.items.iter().any(|item| item.verdict.is_some()) => {
-                decide(asked, place, &Verdict::Later(fault.reason()));
-            }
-            _ => return Err(fault),
-        }
-        Ok(())
-    }
-
     async fn shown(&mut self, query: &[(&str, &str)]) -> Result<Option<Shown>, Fault> {
         let call = Call { method: Method::Get, endpoint: "contacts", query, body: None };
         let answer = self.exchange(&call).await?;
@@ -378,7 +303,12 @@ impl Upsert<'_> {
         Ok(results.first().and_then(Shown::read))
     }
 
-    async fn post(&mut self, endpoint: &str, query: &[(&str, &str)], body: &Value) -> Result<Value, Fault> {
+    pub(super) async fn post(
+        &mut self,
+        endpoint: &str,
+        query: &[(&str, &str)],
+        body: &Value,
+    ) -> Result<Value, Fault> {
         self.exchange(&Call { method: Method::Post, endpoint, query, body: Some(body) }).await
     }
 
@@ -404,75 +334,8 @@ fn candidates(body: &Value) -> Vec<(&'static str, String)> {
     found
 }
 
-fn texts(list: &Value) -> Vec<String> {
+pub(super) fn texts(list: &Value) -> Vec<String> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
-}
-
-fn decide(asked: &mut Asked, place: &Place, verdict: &Verdict) {
-    for item in asked.open().filter(|item| item.place == *place) {
-        item.verdict = Some(verdict.clone());
-    }
-}
-
-/// What RapidPro's answer shows of what was sent: 200 and 201 prove nothing about URNs and values.
-fn compare(asked: &mut Asked, after: &Shown) {
-    for item in asked.open() {
-        let verdict = match (&item.place, &item.wanted) {
-            (Place::Group(_) | Place::Status, _) => continue,
-            (Place::Urns, Some(wanted)) => {
-                let missing = texts(wanted).iter().any(|urn| !after.urns.contains(urn));
-                if missing { Verdict::Refused(urn_owned()) } else { Verdict::Accepted }
-            }
-            (Place::Field(key), Some(wanted)) if after.field(key).is_none() => {
-                Verdict::Refused(unread(key, wanted))
-            }
-            _ => Verdict::Accepted,
-        };
-        item.verdict = Some(verdict);
-    }
-}
-
-/// A refusal that names no place: all that was in the body.
-fn refuse_body(asked: &mut Asked, fault: &Fault) {
-    for item in asked.open().filter(|item| !matches!(item.place, Place::Group(_) | Place::Status)) {
-        item.verdict = Some(Verdict::Refused(fault.reason()));
-    }
-}
-
-fn unread(key: &str, wanted: &Value) -> Reason {
-    let digits = wanted.as_str().is_some_and(|text| text.starts_with(|c: char| c.is_ascii_digit()));
-    let hint = if digits {
-        "a number field takes digits and a point, a datetime field YYYY-MM-DD, a district its full path; `type` and `write` make them"
-    } else {
-        "see the field's type in RapidPro: number, datetime and location fields keep only what they can read"
-    };
-    Reason::new(
-        "rapidpro-field-not-read",
-        format!(
-            "RapidPro took the value of `{key}` but could not read it as the field's type: the field is empty"
-        ),
-        hint,
-    )
-}
-
-fn shared(other: &str) -> Reason {
-    Reason::new(
-        "rapidpro-contact-shared",
-        format!("the contact with this address is linked to {other}"),
-        "RapidPro has one contact for one phone: give this one another address, or leave it out with `when`",
-    )
-}
-
-fn nobody() -> Reason {
-    Reason::new(
-        "rapidpro-contact-not-found",
-        "`find` names no contact, and there are no URNs to make one with",
-        "give `urns` too, or wait until the contact exists and retry",
-    )
-}
-
-fn is_taken(fault: &Fault) -> bool {
-    fault.fields.iter().any(|complaint| complaint.problem == Problem::UrnTaken)
 }
 
 fn gone() -> Fault {

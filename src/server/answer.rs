@@ -136,6 +136,9 @@ pub fn of_refusal(refusal: Refusal) -> Outcome {
         Refusal::Plan(outcome) => *outcome,
         Refusal::TooMany { .. } => Outcome::error(IssueType::TooCostly, "too-many-writes", text).status(413),
         Refusal::Busy => Outcome::error(IssueType::Throttled, "busy", text).status(503),
+        Refusal::Unavailable => {
+            Outcome::error(IssueType::Throttled, "store-unavailable", text).status(503).hint("try again")
+        }
         Refusal::Store => store_failed(),
     }
 }

@@ -59,8 +59,11 @@ macro_rules! args {
     ($($value:expr),* $(,)?) => { vec![$($crate::store::db::Argument::from($value)),*] };
 }
 
-/// How long a writer waits for another process's write lock, and anyone for a connection.
+/// How long a writer waits for another process's write lock on SQLite, and anyone for a connection there.
 const WAIT: Duration = Duration::from_secs(15);
+/// How long anyone waits for a connection to PostgreSQL: a request should fail while its client still
+/// listens, and come back soon after the server does.
+const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// How often a transaction is run again before its conflict is reported.
 const RUNS_MAX: u32 = 8;
 
@@ -254,7 +257,7 @@ async fn open_postgres(url: &str, connections: u32) -> Result<Db, Error> {
         PgConnectOptions::from_str(url.as_str()).map_err(|_| postgres_url())?.disable_statement_logging();
     options = if pooled { options.statement_cache_capacity(0) } else { options.options([("jit", "off")]) };
     // One connection first: a pool would go on trying and say only that it timed out.
-    let probe = tokio::time::timeout(WAIT, options.connect()).await;
+    let probe = tokio::time::timeout(CONNECT_WAIT, options.connect()).await;
     match probe {
         Ok(Ok(connection)) => drop(connection.close().await),
         Ok(Err(error)) => return Err(postgres_not_opened(&error)),
@@ -262,7 +265,7 @@ async fn open_postgres(url: &str, connections: u32) -> Result<Db, Error> {
     }
     let pool = PgPoolOptions::new()
         .max_connections(connections.max(2))
-        .acquire_timeout(WAIT)
+        .acquire_timeout(CONNECT_WAIT)
         .connect_lazy_with(options.application_name("mjumbe"));
     Ok(Db::Postgres(pool))
 }

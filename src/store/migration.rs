@@ -25,7 +25,8 @@ macro_rules! migration {
     };
 }
 
-const MIGRATIONS: &[Migration] = &[migration!(1, "0001_store"), migration!(2, "0002_delivery")];
+const MIGRATIONS: &[Migration] =
+    &[migration!(1, "0001_store"), migration!(2, "0002_delivery"), migration!(3, "0003_planner")];
 
 /// Runs what is missing.
 ///

@@ -167,6 +167,11 @@ pub enum Refusal {
     /// The queue is full: answer 503 with Retry-After.
     #[error("too many writes are waiting")]
     Busy,
+    /// The database does not answer, or its connection broke while the plan was committed, so that it may
+    /// have been written after all: answer 503 with Retry-After.
+    #[error("the database does not answer")]
+    Unavailable,
+    /// The database refused the plan, or the plan panicked: a defect.
     #[error("the store failed")]
     Store,
 }

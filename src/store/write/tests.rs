@@ -190,6 +190,27 @@ async fn a_panic_or_a_lost_caller_does_not_stop_the_writer() {
 }
 
 #[tokio::test]
+async fn what_the_database_refuses_takes_nothing_else_along() {
+    each_store(|store| async move {
+        // PostgreSQL's index rows are bounded; SQLite takes it.
+        let long: String = (0..6000).map(|_| char::from(rand::random_range(b'a'..=b'z'))).collect();
+        let (one, refused, other) = tokio::join!(
+            write_one(&store, put("one", Some("{}"))),
+            write_one(&store, put(&long, Some("{}"))),
+            write_one(&store, put("other", Some("{}")))
+        );
+        assert!(one.is_ok() && other.is_ok());
+        let expected = match store.db().engine() {
+            crate::store::db::Engine::Sqlite => None,
+            crate::store::db::Engine::Postgres => Some(Refusal::Store),
+        };
+        assert_eq!(refused.err(), expected);
+        assert!(store.read(T, "Patient", "one").await.unwrap().is_some());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_conditional_create_that_is_raced_creates_one() {
     each_database(|url| async move {
         // Two processes, as far as the database can tell.

@@ -14,8 +14,10 @@ use crate::store::error::Error;
 const QUEUE_MAX: usize = 2048;
 /// Plans of one group.
 const GROUP_MAX: usize = 256;
-/// How often a group is run again after conflicts or a lost connection.
-const RUNS_MAX: u32 = 8;
+/// How often a group is run in all while it conflicts with others.
+const CONFLICT_RUNS_MAX: u32 = 8;
+/// The same while the database does not answer; each run has waited for it already.
+const UNAVAILABLE_RUNS_MAX: u32 = 2;
 
 /// One plan and where its answer goes.
 struct Job {
@@ -84,7 +86,8 @@ async fn serve_group(db: &Db, tenant: &str, mut jobs: Vec<Job>) -> Vec<Job> {
         }
         Err(error) if jobs.len() == 1 || error.is_transient() => {
             tracing::error!(code = error.code(), %error, plans = jobs.len(), "a write group failed");
-            jobs.into_iter().for_each(|job| reply(job, Err(Refusal::Store)));
+            let refusal = if error.is_transient() { Refusal::Unavailable } else { Refusal::Store };
+            jobs.into_iter().for_each(|job| reply(job, Err(refusal.clone())));
             Vec::new()
         }
         Err(error) => {
@@ -103,13 +106,21 @@ async fn run(db: &Db, tenant: &str, jobs: &mut [Job]) -> Result<Vec<Answer>, Err
     let mut runs = 1;
     loop {
         match group::run(db, tenant, &mut plans).await {
-            Err(error) if error.is_transient() && runs < RUNS_MAX => {
+            Err(error) if runs < runs_max(&error) => {
                 tracing::debug!(code = error.code(), runs, "a write group is run again");
                 db::pause(runs).await;
                 runs += 1;
             }
             done => return done,
         }
+    }
+}
+
+fn runs_max(error: &Error) -> u32 {
+    match error {
+        Error::Conflict { .. } => CONFLICT_RUNS_MAX,
+        Error::Unavailable { .. } => UNAVAILABLE_RUNS_MAX,
+        _ => 0,
     }
 }
 

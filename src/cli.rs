@@ -6,16 +6,28 @@
 
 /// Everything that is wrong with the mapping files.
 mod check;
+/// What waits, what a person must look at.
+mod deliveries;
 /// The story on loopback.
 mod demo;
+/// One mapping applied to one resource.
+mod evaluation;
+/// Where each value came from.
+mod explain;
 /// Exit codes and errors for people.
 pub mod failure;
 /// Loading mapping files as `serve` does.
 mod mappings;
+/// A dry run of one mapping.
+mod run;
+/// The JSON Schema of mapping files.
+mod schema;
 /// The program itself.
 mod serve;
 /// Opening the store that the configuration names.
 mod stores;
+/// The authors' tests beside the mapping files.
+mod test;
 /// Making, listing and revoking tokens.
 mod token;
 
@@ -46,6 +58,16 @@ enum Command {
     Token(token::Arguments),
     /// Tell everything that is wrong with the mapping files.
     Check(check::Arguments),
+    /// Run the tests beside the mapping files (NAME.test.yaml).
+    Test(test::Arguments),
+    /// Show what a mapping would send for one resource, and send nothing.
+    Run(run::Arguments),
+    /// Show where each value came from, and why one is missing.
+    Explain(explain::Arguments),
+    /// Print the JSON Schema of mapping files, for completion in an editor.
+    Schema,
+    /// List, show, retry and cancel deliveries.
+    Deliveries(deliveries::Arguments),
     /// See the whole job on this machine: a simulated RapidPro and DHIS2, and a story told as it happens.
     Demo(demo::Arguments),
 }
@@ -67,6 +89,11 @@ fn dispatch(line: CommandLine) -> Result<ExitCode, Failure> {
         Command::Serve(arguments) => serve::run(config()?, arguments),
         Command::Token(arguments) => token::run(&config()?, arguments),
         Command::Check(arguments) => check::run(&config()?, &arguments),
+        Command::Test(arguments) => test::run(&config()?, &arguments),
+        Command::Run(arguments) => run::run(&config()?, &arguments),
+        Command::Explain(arguments) => explain::run(&config()?, &arguments),
+        Command::Schema => schema::run(),
+        Command::Deliveries(arguments) => deliveries::run(&config()?, arguments),
         Command::Demo(arguments) => demo::run(arguments),
     }
 }

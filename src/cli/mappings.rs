@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::failure::Failure;
 use crate::config::Config;
 use crate::config::problem::did_you_mean;
+use crate::mapping::diagnostic::Diagnostic;
 use crate::mapping::program::Program;
 use crate::server::mappings::{self, Loaded};
 
@@ -15,6 +16,18 @@ pub fn load(config: &Config, folder: &Path) -> Result<Loaded, Failure> {
     let destinations = (!destinations.is_empty()).then_some(destinations.as_slice());
     let loaded = mappings::load(folder, &mappings::registry(), destinations);
     loaded.map_err(|error| Failure::new(error.to_string()))
+}
+
+/// Zone and default country of the tenant `default`.
+pub fn surroundings_of(config: &Config) -> Result<(jiff::tz::TimeZone, Option<String>), Failure> {
+    let name = config.tenant.get("default").map_or("UTC", |tenant| tenant.timezone.as_str());
+    let zone = jiff::tz::TimeZone::get(name).map_err(|error| Failure::new(error.to_string()))?;
+    Ok((zone, config.rapidpro.values().find_map(|workspace| workspace.country.clone())))
+}
+
+/// Everything that is wrong, one after the other.
+pub fn told(diagnostics: &[Diagnostic]) -> String {
+    diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n")
 }
 
 /// One mapping by its name, or by the path of its file.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::dhis2::aggregate;
 use crate::mapping::diagnostic::Diagnostic;
+use crate::mapping::overlap;
 use crate::mapping::program::{self, Program, Settings};
 use crate::mapping::table::{self, Tables};
 use crate::mapping::target::Registry;
@@ -48,6 +49,12 @@ pub fn destinations(config: &Config) -> Vec<(String, String)> {
     rapidpro.chain(dhis2).collect()
 }
 
+/// What the key of a destination's pseudonyms is kept under, one for each so that pseudonyms cannot be
+/// joined across destinations.
+pub fn pseudonym_key_name(destination: &str) -> String {
+    format!("pseudonym-key/{destination}")
+}
+
 /// Loads every mapping file of a folder; a folder that is not there holds none.
 ///
 /// `destinations` is `None` where no configuration is to be held against the files.
@@ -61,15 +68,16 @@ pub fn load(
 ) -> Result<Loaded, Error> {
     let tables = tables(folder)?;
     let settings = Settings { registry, destinations, tables: &tables };
-    let mut loaded = Loaded::default();
+    let (mut programs, mut diagnostics) = (Vec::new(), Vec::new());
     for file in files(folder)? {
         let text = read(&file)?;
         match program::load(&file.display().to_string(), &text, &settings) {
-            Ok(program) => loaded.programs.push(Arc::new(program)),
-            Err(told) => loaded.diagnostics.extend(told),
+            Ok(program) => programs.push(program),
+            Err(told) => diagnostics.extend(told),
         }
     }
-    Ok(loaded)
+    diagnostics.extend(overlap::check(&programs, registry));
+    Ok(Loaded { programs: programs.into_iter().map(Arc::new).collect(), diagnostics })
 }
 
 /// The mapping files of a folder, by name; without their tests.

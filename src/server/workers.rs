@@ -126,14 +126,13 @@ impl Crew<'_> {
         }
     }
 
-    /// A key for each destination, so that pseudonyms cannot be joined across destinations.
     async fn pseudonym_keys(
         &self,
         destinations: &[(String, String)],
     ) -> Result<BTreeMap<String, Vec<u8>>, Error> {
         let mut keys = BTreeMap::new();
         for (_, name) in destinations {
-            let key = self.store.tenant_key(self.tenant, &format!("pseudonym-key/{name}")).await?;
+            let key = self.store.tenant_key(self.tenant, &mappings::pseudonym_key_name(name)).await?;
             keys.insert(name.clone(), key);
         }
         Ok(keys)

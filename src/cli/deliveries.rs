@@ -1,0 +1,244 @@
+//! `mjumbe deliveries list|show|retry|cancel`.
+
+/// How deliveries are printed.
+mod print;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::failure::Failure;
+use super::{block_on, stores};
+use crate::config::Config;
+use crate::delivery::desk;
+use crate::delivery::signal::now_ms;
+use crate::store::db::AsConflict;
+use crate::store::deliveries::list::{self, Filter};
+use crate::store::deliveries::{DeliveryRow, Status};
+use crate::store::{self, Store};
+
+/// Deliveries that one command changes at most.
+const CHANGED_MAX: i64 = 100_000;
+/// Deliveries of one transaction.
+const CHUNK: usize = 200;
+/// Runs of one transaction before its conflict is reported.
+const RUNS_MAX: u32 = 8;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    what: What,
+    #[arg(long, global = true, default_value = "default")]
+    tenant: String,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// What waits and what a person must look at, by cause.
+    List {
+        #[command(flatten)]
+        filter: FilterArguments,
+        /// Each delivery for itself, at most N.
+        #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "100")]
+        each: Option<i64>,
+    },
+    /// One delivery with its parts, its attempts and what the other side answered.
+    Show {
+        /// Its id, or the beginning of it.
+        id: String,
+    },
+    /// Let dead and cancelled deliveries go out again.
+    Retry(Chosen),
+    /// Give up what was not accepted yet.
+    Cancel(Chosen),
+}
+
+#[derive(Debug, Args)]
+struct Chosen {
+    /// Ids, or beginnings of ids.
+    ids: Vec<String>,
+    #[command(flatten)]
+    filter: FilterArguments,
+    /// Every delivery that is not settled.
+    #[arg(long, conflicts_with = "ids")]
+    all: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+struct FilterArguments {
+    #[arg(long)]
+    status: Option<StatusArgument>,
+    /// A cause's code, e.g. dhis2-unit-not-assigned.
+    #[arg(long)]
+    cause: Option<String>,
+    #[arg(long)]
+    mapping: Option<String>,
+    /// e.g. dhis2.national
+    #[arg(long)]
+    destination: Option<String>,
+    /// What travels in order: a contact, or data set|period|unit.
+    #[arg(long)]
+    lane: Option<String>,
+    /// Type/id of the resource that caused it.
+    #[arg(long)]
+    source: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum StatusArgument {
+    Waiting,
+    Sending,
+    Settled,
+    Dead,
+    Cancelled,
+}
+
+impl FilterArguments {
+    fn filter(&self) -> Filter {
+        Filter {
+            status: self.status.map(|status| match status {
+                StatusArgument::Waiting => Status::Waiting,
+                StatusArgument::Sending => Status::Sending,
+                StatusArgument::Settled => Status::Settled,
+                StatusArgument::Dead => Status::Dead,
+                StatusArgument::Cancelled => Status::Cancelled,
+            }),
+            cause: self.cause.clone(),
+            mapping: self.mapping.clone(),
+            destination: self.destination.clone(),
+            lane: self.lane.clone(),
+            source: self.source.clone(),
+        }
+    }
+}
+
+pub fn run(config: &Config, arguments: Arguments) -> Result<ExitCode, Failure> {
+    let tenant = stores::tenant(config, &arguments.tenant)?.to_owned();
+    block_on(async {
+        let store = stores::open(config).await?;
+        let office = Office { store: &store, tenant: &tenant, json: arguments.json };
+        let done = match &arguments.what {
+            What::List { filter, each: None } => office.groups(&filter.filter()).await,
+            What::List { filter, each: Some(limit) } => office.each(&filter.filter(), *limit).await,
+            What::Show { id } => office.show(id).await,
+            What::Retry(chosen) => office.change(chosen, Change::Retry).await,
+            What::Cancel(chosen) => office.change(chosen, Change::Cancel).await,
+        };
+        store.close().await;
+        done
+    })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Retry,
+    Cancel,
+}
+
+/// Where the commands work.
+struct Office<'a> {
+    store: &'a Store,
+    tenant: &'a str,
+    json: bool,
+}
+
+impl Office<'_> {
+    async fn groups(&self, filter: &Filter) -> Result<ExitCode, Failure> {
+        let groups = list::groups(&mut self.store.db().read().await?, self.tenant, filter).await?;
+        print::groups(&groups, self.json);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn each(&self, filter: &Filter, limit: i64) -> Result<ExitCode, Failure> {
+        let page = (None, limit.clamp(1, CHANGED_MAX));
+        let rows = list::list(&mut self.store.db().read().await?, self.tenant, filter, page).await?;
+        print::each(&rows, self.json);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn show(&self, id: &str) -> Result<ExitCode, Failure> {
+        let shown = list::show(&mut self.store.db().read().await?, self.tenant, id).await?;
+        print::one(&shown.ok_or_else(|| unknown(id))?, self.json);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn change(&self, chosen: &Chosen, change: Change) -> Result<ExitCode, Failure> {
+        let ids = self.chosen(chosen, change).await?;
+        let mut changed = 0;
+        for some in ids.chunks(CHUNK) {
+            changed += self.change_some(some, change).await?;
+        }
+        let (word, next) = match change {
+            Change::Retry => ("waiting", "a running `mjumbe serve` sends them within seconds"),
+            Change::Cancel => ("cancelled", "`mjumbe deliveries retry` lets them go out after all"),
+        };
+        if self.json {
+            println!("{}", serde_json::json!({ "chosen": ids.len(), word: changed }));
+        } else {
+            println!("{changed} of {} are {word} now", ids.len());
+            eprintln!("Next: {next}");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Without ids and without a filter nothing is chosen: a slip must not change everything.
+    async fn chosen(&self, chosen: &Chosen, change: Change) -> Result<Vec<String>, Failure> {
+        let mut connection = self.store.db().read().await?;
+        if !chosen.ids.is_empty() {
+            let mut ids = Vec::new();
+            for id in &chosen.ids {
+                let shown = list::show(&mut connection, self.tenant, id).await?;
+                let DeliveryRow { id, .. } = shown.ok_or_else(|| unknown(id))?.delivery;
+                ids.push(id);
+            }
+            return Ok(ids);
+        }
+        let mut filter = chosen.filter.filter();
+        if filter == Filter::default() && !chosen.all {
+            return Err(Failure::new("which deliveries? [nothing-chosen]")
+                .hint("name ids, a filter such as --cause CODE, or --all"));
+        }
+        if filter.status.is_some() {
+            return Ok(list::ids(&mut connection, self.tenant, &filter, CHANGED_MAX).await?);
+        }
+        let statuses = match change {
+            Change::Retry => [Status::Dead, Status::Cancelled],
+            Change::Cancel => [Status::Waiting, Status::Dead],
+        };
+        let mut ids = Vec::new();
+        for status in statuses {
+            filter.status = Some(status);
+            ids.extend(list::ids(&mut connection, self.tenant, &filter, CHANGED_MAX).await?);
+        }
+        Ok(ids)
+    }
+
+    /// One transaction; again after a conflict with a sender.
+    async fn change_some(&self, ids: &[String], change: Change) -> Result<usize, Failure> {
+        let mut run = 1;
+        loop {
+            match self.attempt(ids, change).await {
+                Err(error) if run < RUNS_MAX && error.is_conflict() => run += 1,
+                done => return Ok(done?),
+            }
+        }
+    }
+
+    async fn attempt(&self, ids: &[String], change: Change) -> Result<usize, store::Error> {
+        let mut tx = self.store.db().begin_write().await?;
+        let changed = match change {
+            Change::Retry => desk::revive(&mut tx, self.tenant, ids, now_ms()).await?,
+            Change::Cancel => desk::cancel(&mut tx, self.tenant, ids, now_ms()).await?,
+        };
+        tx.commit().await?;
+        Ok(changed)
+    }
+}
+
+fn unknown(id: &str) -> Failure {
+    Failure::new(format!("no delivery, or several, begin with `{id}` [unknown-delivery]"))
+        .hint("`mjumbe deliveries list --each` shows their ids")
+}

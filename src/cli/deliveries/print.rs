@@ -1,0 +1,144 @@
+//! How deliveries are printed.
+
+use comfy_table::{Table, presets};
+use serde_json::{Value, json};
+
+use crate::cli::stores::shown as time;
+use crate::store::deliveries::list::{Group, Shown};
+use crate::store::deliveries::sending::{AttemptRow, ExchangeRow};
+use crate::store::deliveries::{DeliveryRow, PartRow, SlotRow, Status};
+
+/// Grouped by cause, each with its hint.
+pub fn groups(groups: &[Group], json: bool) {
+    if json {
+        let groups: Vec<Value> = groups.iter().map(group).collect();
+        println!("{}", Value::Array(groups));
+        return;
+    }
+    if groups.is_empty() {
+        eprintln!("There are no such deliveries.");
+        return;
+    }
+    for one in groups {
+        let cause = if one.cause.is_empty() { String::new() } else { format!("  {}", one.cause) };
+        println!("{:>8}  {}{cause}", one.count, one.status.text());
+        if !one.message.is_empty() {
+            println!("          {}", one.message);
+        }
+        if !one.hint.is_empty() {
+            println!("          hint: {}", one.hint);
+        }
+        if one.status != Status::Settled {
+            println!("          since {}", time(one.oldest_ms));
+        }
+    }
+    eprintln!("Next: mjumbe deliveries list --each --cause CODE; mjumbe deliveries retry --cause CODE");
+}
+
+fn group(group: &Group) -> Value {
+    json!({
+        "status": group.status.text(), "cause": group.cause, "count": group.count,
+        "message": group.message, "hint": group.hint, "oldest": time(group.oldest_ms),
+    })
+}
+
+/// A line each.
+pub fn each(rows: &[DeliveryRow], json: bool) {
+    if json {
+        let rows: Vec<Value> = rows.iter().map(delivery).collect();
+        println!("{}", Value::Array(rows));
+        return;
+    }
+    if rows.is_empty() {
+        eprintln!("There are no such deliveries.");
+        return;
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["ID", "STATUS", "CAUSE", "DESTINATION", "MAPPING", "LANE", "DUE"]);
+    for row in rows {
+        let due = if row.status == Status::Waiting { time(row.due_ms) } else { String::new() };
+        table.add_row([
+            row.id.clone(),
+            row.status.text().to_owned(),
+            row.cause.code.clone(),
+            row.destination.clone(),
+            row.mapping.clone(),
+            row.lane.clone(),
+            due,
+        ]);
+    }
+    println!("{table}");
+    eprintln!("Next: mjumbe deliveries show ID");
+}
+
+fn delivery(row: &DeliveryRow) -> Value {
+    json!({
+        "id": row.id, "status": row.status.text(), "destination": row.destination,
+        "mapping": row.mapping, "target": row.target, "lane": row.lane, "source": row.source,
+        "cause": row.cause.code, "message": row.cause.message, "hint": row.cause.hint,
+        "attempts": row.attempts, "due": time(row.due_ms),
+    })
+}
+
+/// Everything that is known of one.
+pub fn one(shown: &Shown, json: bool) {
+    if json {
+        let mut whole = delivery(&shown.delivery);
+        whole["parts"] = shown.parts.iter().map(|(part, slot)| part_json(part, slot.as_ref())).collect();
+        whole["tries"] = shown.attempts.iter().map(attempt_json).collect();
+        whole["exchanges"] = shown.exchanges.iter().map(exchange_json).collect();
+        println!("{whole}");
+        return;
+    }
+    let row = &shown.delivery;
+    println!("{}  {}  {} → {}", row.id, row.status.text(), row.target, row.destination);
+    println!("  mapping {}, lane {}, source {}", row.mapping, row.lane, row.source);
+    if !row.cause.code.is_empty() {
+        println!("  {}: {}\n  hint: {}", row.cause.code, row.cause.message, row.cause.hint);
+    }
+    println!("parts:");
+    shown.parts.iter().for_each(|(part, slot)| tell_part(part, slot.as_ref()));
+    println!("attempts, newest first:");
+    for attempt in &shown.attempts {
+        println!("  {} {} {} {}", time(attempt.at_ms), attempt.outcome, attempt.cause, attempt.message);
+    }
+    println!("exchanges:");
+    for exchange in &shown.exchanges {
+        let ExchangeRow { at_ms, method, path, status, elapsed_ms, .. } = exchange;
+        println!("  {} {method} {path} → {status} in {elapsed_ms} ms", time(*at_ms));
+        println!("    sent     {}\n    answered {}", exchange.request, exchange.response);
+    }
+}
+
+fn tell_part(part: &PartRow, slot: Option<&SlotRow>) {
+    let wanted = part.wanted.as_deref().unwrap_or("(nothing)");
+    let sent = slot.and_then(|slot| slot.sent.as_deref()).unwrap_or("(nothing)");
+    println!("  {} {}: wanted {wanted}, there {sent}", part.status.text(), part.slot);
+    if !part.cause.code.is_empty() {
+        println!("    {}: {}\n    hint: {}", part.cause.code, part.cause.message, part.cause.hint);
+    }
+}
+
+fn part_json(part: &PartRow, slot: Option<&SlotRow>) -> Value {
+    json!({
+        "slot": part.slot, "status": part.status.text(), "wanted": part.wanted,
+        "sent": slot.and_then(|slot| slot.sent.clone()), "cause": part.cause.code,
+        "message": part.cause.message, "hint": part.cause.hint,
+    })
+}
+
+fn attempt_json(attempt: &AttemptRow) -> Value {
+    json!({
+        "at": time(attempt.at_ms), "outcome": attempt.outcome, "cause": attempt.cause,
+        "message": attempt.message,
+    })
+}
+
+fn exchange_json(exchange: &ExchangeRow) -> Value {
+    json!({
+        "at": time(exchange.at_ms), "method": exchange.method, "path": exchange.path,
+        "status": exchange.status, "request": exchange.request, "response": exchange.response,
+        "elapsedMs": exchange.elapsed_ms,
+    })
+}

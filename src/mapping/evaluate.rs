@@ -157,7 +157,19 @@ impl Program {
                 }
             }
         }
-        Evaluation::default()
+        unanswered(self)
+    }
+}
+
+/// Questions without end, which the bounds on look-ups and climbing rule out: told, never passed over.
+fn unanswered(program: &Program) -> Evaluation {
+    let place = program.from.place.within(&program.file);
+    let message = format!("the look-ups were not answered after {MAX_ROUNDS} rounds");
+    Evaluation {
+        matched: true,
+        issues: vec![Issue::error("lookups-endless", message.clone(), &place)],
+        held: Some(Held { field: "with".to_owned(), waits_for: message, place, lookups: Vec::new() }),
+        ..Evaluation::default()
     }
 }
 

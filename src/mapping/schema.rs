@@ -97,6 +97,3 @@ fn kind(kind: &Kind) -> Map<String, Value> {
         _ => Map::new(),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -13,9 +13,21 @@ fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings")
 }
 
-fn registry() -> Registry {
+pub fn registry() -> Registry {
     let registry = Registry::default().with(Arc::new(mjumbe::rapidpro::contact::target::Contact));
     mjumbe::dhis2::aggregate::target::register(registry)
+}
+
+/// Names and texts of the mapping files.
+pub fn shipped_texts() -> Vec<(String, String)> {
+    let mut names: Vec<String> = std::fs::read_dir(directory())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".yaml") && !name.ends_with(".test.yaml"))
+        .collect();
+    names.sort();
+    let text = |name: String| (name.clone(), std::fs::read_to_string(directory().join(name)).unwrap());
+    names.into_iter().map(text).collect()
 }
 
 /// Name of the file, program, text of its tests.
@@ -23,21 +35,14 @@ fn shipped() -> Vec<(Program, String)> {
     let registry = registry();
     let tables = BTreeMap::new();
     let settings = Settings { registry: &registry, destinations: None, tables: &tables };
-    let mut names: Vec<String> = std::fs::read_dir(directory())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".yaml") && !name.ends_with(".test.yaml"))
-        .collect();
-    names.sort();
-    let load = |name: &String| {
-        let text = std::fs::read_to_string(directory().join(name)).unwrap();
-        let program = program::load(name, &text, &settings).unwrap_or_else(|told| {
+    let load = |(name, text): &(String, String)| {
+        let program = program::load(name, text, &settings).unwrap_or_else(|told| {
             panic!("{}", told.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
         });
         let tests = directory().join(name.replace(".yaml", ".test.yaml"));
         (program, std::fs::read_to_string(tests).unwrap())
     };
-    names.iter().map(load).collect()
+    shipped_texts().iter().map(load).collect()
 }
 
 #[test]
@@ -77,6 +82,58 @@ fn shipped_mappings_do_not_overlap_and_carry_their_files_names() {
     let told = overlap::check(&[programs.as_slice(), &[copy]].concat(), &registry());
     assert_eq!(told.len(), 5, "{told:?}");
     assert!(told.iter().all(|one| one.code == "cell-doubled"));
+}
+
+/// The example of the design, without the message that is not built yet.
+#[test]
+fn the_design_s_example_files_a_report() {
+    let text = r#"
+mapping: example
+from:
+  resource: QuestionnaireResponse
+  flow: Monthly village report           # name or uuid; or questionnaire: <canonical>
+  status: [completed]
+with:
+  contact: { contact: $.resource.source }
+  unit: { orgUnit: $.contact.fields.dhis2_organisation_unit_id }
+to:
+  - dhis2.report:
+      dataSet: VEM58nY22sO
+      orgUnit: $.unit.id
+      period: { type: Monthly, at: $.resource.authored, shift: -1 }
+      complete: true
+      values:
+        - { dataElement: FTRrcoaog83, value: $.answers.fever_cases }
+        - dataElement: P3jJH5Tu5VC
+          categoryOptionCombo: { path: $.answers.sex, map: { Female: S34ULMcHMca, Male: wHBMVthqIX4 } }
+          value: { path: $.answers.deaths, default: 0 }
+"#;
+    let tests = r#"
+tests:
+  - name: one death
+    given:
+      change: { resourceType: QuestionnaireResponse, questionnaire: "https://r.example/flow/Monthly village report",
+        status: completed, authored: "2026-03-02", source: { reference: Practitioner/p1 },
+        item: [{ linkId: fever_cases, answer: [{ valueInteger: 7 }] }, { linkId: deaths, answer: [{ valueInteger: 1 }] },
+          { linkId: sex, answer: [{ valueCoding: { code: Male } }] }] }
+      contacts: [{ uuid: c, of: [Practitioner/p1], fields: { dhis2_organisation_unit_id: U } }]
+      units: [{ id: U }]
+    expect:
+      issues: []
+      outputs:
+        - target: dhis2.report
+          body: { dataSet: VEM58nY22sO, period: "202602", orgUnit: U, completeDate: "2026-03-02", dataValues: [
+            { dataElement: FTRrcoaog83, value: "7" },
+            { dataElement: P3jJH5Tu5VC, categoryOptionCombo: wHBMVthqIX4, value: "1" }] }
+"#;
+    let (registry, tables, keys) = (registry(), BTreeMap::new(), BTreeMap::new());
+    let settings = Settings { registry: &registry, destinations: None, tables: &tables };
+    let program = program::load("example.yaml", text, &settings).unwrap_or_else(|told| panic!("{}", told[0]));
+    let zone = jiff::tz::TimeZone::UTC;
+    let setting = Setting { registry: &registry, zone: &zone, country: None, pseudonym_keys: &keys };
+    for test in testing::read("example.test.yaml", tests).unwrap() {
+        testing::run(&program, &test, &setting).unwrap_or_else(|failed| panic!("{failed:?}"));
+    }
 }
 
 #[test]

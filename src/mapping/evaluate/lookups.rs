@@ -91,7 +91,7 @@ impl<'a> Round<'a> {
             }
             LookupKind::Contact { reference } => {
                 let value = self.value(reference, Want::Anything).into_value()?;
-                let reference = plain_reference(&value)?;
+                let reference = contact_reference(plain_reference(&value)?);
                 Some(Ask::Query(Query::Contact { reference }))
             }
             LookupKind::OrgUnit { value, by } => {
@@ -273,9 +273,27 @@ fn plain_reference(value: &Value) -> Option<Value> {
         }
         if kept.contains_key("value") {
             plain.insert("identifier".to_owned(), Value::Object(kept));
+            // Says where to look for the identifier.
+            if let Some(kind) =
+                value.get("type").filter(|kind| kind.is_string() && !plain.contains_key("reference"))
+            {
+                plain.insert("type".to_owned(), kind.clone());
+            }
         }
     }
     (!plain.is_empty()).then_some(Value::Object(plain))
+}
+
+/// A contact's own identifier names it best, and asks the same question before and after the contact is
+/// linked with a resource.
+fn contact_reference(mut reference: Value) -> Value {
+    let system = reference.pointer("/identifier/system").and_then(Value::as_str).unwrap_or_default();
+    if system.ends_with("/contact")
+        && let Some(fields) = reference.as_object_mut()
+    {
+        fields.retain(|name, _| name == "identifier");
+    }
+    reference
 }
 
 /// What was looked for, in words.
@@ -307,7 +325,19 @@ mod tests {
         let logical = json!({"identifier": {"use": "official", "system": "s", "value": "v"}});
         assert_eq!(plain_reference(&logical), Some(json!({"identifier": {"system": "s", "value": "v"}})));
         assert_eq!(plain_reference(&json!("Patient/1")), Some(json!({"reference": "Patient/1"})));
+        let typed = json!({"type": "Patient", "identifier": {"value": "v"}});
+        assert_eq!(plain_reference(&typed), Some(json!({"identifier": {"value": "v"}, "type": "Patient"})));
         assert_eq!(plain_reference(&json!({"display": "A"})), None);
         assert_eq!(plain_reference(&json!(3)), None);
+    }
+
+    #[test]
+    fn a_contact_asks_the_same_before_and_after_it_is_linked() {
+        let own = json!({"identifier": {"system": "https://r.example/contact", "value": "u"}});
+        let mut linked = own.clone();
+        linked["reference"] = json!("Practitioner/1");
+        assert_eq!(contact_reference(linked), own);
+        let other = json!({"reference": "Patient/1", "identifier": {"system": "urn:card", "value": "7"}});
+        assert_eq!(contact_reference(other.clone()), other);
     }
 }

@@ -78,6 +78,8 @@ fn is_linked(contact: &Value, reference: &Value) -> bool {
 
 fn matches<'a>(given: &'a Given, query: &str, zone: &TimeZone) -> Result<Vec<&'a Value>, String> {
     let (kind, parameters) = query.split_once('?').unwrap_or((query, ""));
+    // A plus sign is a plus sign: values are percent-encoded.
+    let parameters = parameters.replace('+', "%2B");
     let pairs: Vec<(String, String)> =
         url::form_urlencoded::parse(parameters.as_bytes()).into_owned().collect();
     let context = search::Context {

@@ -26,9 +26,6 @@ use crate::rapidpro::poll::{self, Hints, Poller};
 use crate::store::Store;
 use crate::{dhis2, rapidpro};
 
-/// How often DHIS2's metadata is read again where the configuration does not say.
-const METADATA_INTERVAL_S: u64 = 3600;
-
 /// What the workers of one tenant share.
 pub struct Crew<'a> {
     pub config: &'a Config,
@@ -179,23 +176,17 @@ impl Crew<'_> {
         name: &str,
         settings: &Dhis2,
     ) -> Result<Sender, Error> {
-        use dhis2::aggregate::destination::Instance;
-        use dhis2::metadata::{mirror::Mirror, stored::StoredDocuments};
-        let client = dhis2::client::Client::new(name, settings)
-            .map_err(|error| Error::Destination { reason: error.to_string() })?;
-        let client = Arc::new(client);
-        let documents = Arc::new(StoredDocuments::new(self.store.clone(), self.tenant));
-        let interval = Duration::from_secs(settings.metadata_interval_s.unwrap_or(METADATA_INTERVAL_S));
-        let mirror = Arc::new(Mirror::new(Arc::clone(&client), documents, interval));
+        let dhis2::Connected { destination, mirror } =
+            dhis2::connect(name, settings, &self.store, self.tenant)
+                .map_err(|error| Error::Destination { reason: error.to_string() })?;
         if let Err(failure) = mirror.load().await {
             return Err(Error::Destination { reason: failure.reason.message });
         }
-        let kept = Arc::clone(&mirror);
         let worker = format!("{}/dhis2.{name}/metadata", self.tenant);
         supervisor.keep(worker, move |stop: CancellationToken| {
-            let mirror = Arc::clone(&kept);
+            let mirror = Arc::clone(&mirror);
             async move { Ok::<(), Infallible>(mirror.run(stop).await) }
         });
-        Ok(self.sender(Arc::new(Instance::new(client, mirror, settings.budget_per_hour))))
+        Ok(self.sender(destination))
     }
 }

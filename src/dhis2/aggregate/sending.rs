@@ -197,6 +197,9 @@ impl Sending<'_> {
 
     /// Which of these DHIS2 does not hold as they were sent; the others are accepted.
     async fn missing(&mut self, items: &[usize]) -> Option<Vec<usize>> {
+        if Instant::now() >= self.deadline {
+            return None;
+        }
         let rows: Vec<Resolved> = self.rows(items).into_iter().cloned().collect();
         let rows: Vec<&Resolved> = rows.iter().collect();
         let there = read_back(self.client, &rows, self.version.generation(), &mut self.exchanges).await?;
@@ -218,6 +221,9 @@ impl Sending<'_> {
     /// Refused credentials, or a failure, are believed only if a cheap request fares alike.
     async fn probe_again(&mut self) -> bool {
         tokio::time::sleep(self.pause).await;
+        if Instant::now() >= self.deadline {
+            return false;
+        }
         match probe(self.client, &mut self.exchanges).await {
             Ok(()) => true,
             Err(failure) => {

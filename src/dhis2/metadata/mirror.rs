@@ -25,6 +25,8 @@ use crate::store::write::Put;
 const WRITE_SIZE: usize = 200;
 /// After a pull that failed.
 const RETRY: Duration = Duration::from_secs(60);
+/// After credentials were refused: four failures within 15 minutes may lock the account.
+const RETRY_REFUSED: Duration = Duration::from_secs(900);
 /// On demand a pull is not repeated sooner.
 const FRESH: Duration = Duration::from_secs(60);
 
@@ -161,7 +163,7 @@ impl Mirror {
                             "could not read DHIS2's metadata: {}",
                             failure.reason.message
                         );
-                        RETRY.min(self.interval)
+                        if failure.kind == FailureKind::Unauthorised { RETRY_REFUSED } else { RETRY.min(self.interval) }
                     }
                 },
             };

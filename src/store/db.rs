@@ -28,6 +28,8 @@
 //!   row values work on both; `for update`, `lateral`, `any(…)`, `greatest`, `ilike` do not: lock a row
 //!   by updating it.
 //! - A null argument is typed: `None::<i64>`, `None::<&str>`.
+//! - A test runs each statement inside `plans::full_scans`, which fails where one would read a whole table or
+//!   tenant. A new index of SQLite needs its row in `sqlite_stat1`, see `migrations/sqlite/0003_planner.sql`.
 //! - No session state (`set`, temporary tables, advisory locks, `listen`): pgbouncer may be in between.
 
 mod argument;

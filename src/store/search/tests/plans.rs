@@ -1,0 +1,116 @@
+use super::*;
+use crate::store::db::plans;
+
+/// Every kind of filter, each with a value.
+fn every_match() -> Vec<(&'static str, Match)> {
+    let text = || "x".to_owned();
+    let mut all = vec![
+        ("id", code(Some("s"), Some("1"))),
+        ("id", code(None, Some("1"))),
+        ("id", code(Some("s"), None)),
+        ("id", Match::TokenText(text())),
+        ("name", Match::TextStarts(text())),
+        ("name", Match::TextContains(text())),
+        ("name", Match::TextExact(text())),
+        ("org", Match::Reference { kind: text(), id: text() }),
+        ("org", Match::Reference { kind: String::new(), id: text() }),
+        ("org", Match::ReferenceUrl(text())),
+        ("org", Match::ReferenceIdentifier(text())),
+        ("url", Match::Uri(text())),
+        (
+            "component",
+            Match::Composite {
+                first: PartMatch { code: Some(text()), ..PartMatch::default() },
+                second: PartMatch { range: Some((Prefix::Ge, 1.0, 1.0)), ..PartMatch::default() },
+            },
+        ),
+    ];
+    for prefix in PREFIXES {
+        all.push(("birthdate", Match::Date { prefix, low: 3, high: 4 }));
+        all.push(("score", Match::Number { prefix, low: 3.0, high: 3.0 }));
+        all.push((
+            "value",
+            Match::Quantity { prefix, low: 3.0, high: 3.0, system: None, code: Some(text()) },
+        ));
+    }
+    for by in [SortBy::Token, SortBy::Text, SortBy::Date, SortBy::Quantity, SortBy::Reference, SortBy::Uri] {
+        all.push(("id", Match::Missing { missing: true, by }));
+        all.push(("id", Match::Missing { missing: false, by }));
+    }
+    all
+}
+
+/// Every filter alone, turned round, and sorted, with and without a page before.
+fn every_query() -> Vec<Query> {
+    let last_updated = |prefix| Filter {
+        parameter: Parameter::LastUpdated,
+        any: vec![Match::Date { prefix, low: 3, high: 4 }],
+        not: false,
+    };
+    let by_time =
+        |descending| Sort { parameter: Parameter::LastUpdated, by: SortBy::LastUpdated, descending };
+    let ids = Filter {
+        parameter: Parameter::Id,
+        any: vec![Match::Id("a".into()), Match::Id("b".into())],
+        not: false,
+    };
+    let mut all =
+        vec![query(vec![], vec![]), query(vec![ids.clone()], vec![]), query(vec![not(ids)], vec![])];
+    for (parameter, value) in every_match() {
+        let alternatives = match value {
+            Match::Missing { .. } => vec![value],
+            _ => vec![value.clone(), value],
+        };
+        let filter = indexed(parameter, alternatives);
+        all.push(query(vec![filter.clone()], vec![]));
+        all.push(query(vec![filter.clone()], vec![by_time(true)]));
+        all.push(query(vec![not(filter)], vec![]));
+    }
+    for prefix in PREFIXES {
+        all.push(query(vec![last_updated(prefix)], vec![by_time(false)]));
+    }
+    for by in [SortBy::Token, SortBy::Text, SortBy::Date, SortBy::Number, SortBy::Reference, SortBy::Uri] {
+        all.push(query(vec![indexed("id", vec![code(None, Some("1"))])], vec![sort("name", by, true)]));
+        all.push(query(vec![], vec![sort("name", by, false), by_time(true)]));
+    }
+    all
+}
+
+#[tokio::test]
+async fn no_search_reads_a_whole_table() {
+    each_store(|store| async move {
+        let puts = (0..300).map(|n: i64| {
+            let date = IndexValue::Date { low: n, high: n + 1 };
+            let reference = IndexValue::Reference {
+                kind: "Organization".into(),
+                id: n.to_string(),
+                url: String::new(),
+                identifier: String::new(),
+            };
+            let index = vec![
+                token("id", "s", &n.to_string()),
+                text("x", "x"),
+                row("birthdate", date),
+                row("org", reference),
+            ];
+            put(&format!("p{n}"), index)
+        });
+        let others = (0..900).map(|n| Put { kind: "Practitioner".into(), ..put(&format!("p{n}"), vec![]) });
+        store_all(&store, puts.chain(others).collect()).await;
+        plans::analyze(store.db()).await;
+        let faults = plans::full_scans(store.db(), async {
+            for query in every_query() {
+                let first = store.search(T, &query, &Page::new(1)).await.unwrap();
+                let page = Page { token: first.next, ..Page::new(1) };
+                store.search(T, &query, &page).await.unwrap();
+                matches(&mut store.db().read().await.unwrap(), T, &query, 2).await.unwrap();
+            }
+            let pairs = [("Patient".to_owned(), "p1".to_owned())];
+            store.referenced_by(T, &pairs, &[key("org")], 10).await.unwrap();
+            store.references_of(T, &[1], &[key("org")]).await.unwrap();
+        })
+        .await;
+        assert!(faults.is_empty(), "{} full scans:\n{}", faults.len(), faults.join("\n\n"));
+    })
+    .await;
+}

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::evaluate::Evaluation;
 use super::program::Program;
+use super::steps::text_of;
 use super::trace::{Note, Outcome, StepNote};
 
 /// Longest value that is printed whole.
@@ -29,10 +30,7 @@ pub fn explain(program: &Program, evaluation: &Evaluation, value: Option<&str>) 
 
 fn is_about(note: &Note, value: Option<&str>) -> bool {
     let Some(wanted) = value else { return true };
-    let shows = |value: &Value| match value {
-        Value::String(text) => text == wanted,
-        other => other.to_string() == wanted,
-    };
+    let shows = |value: &Value| text_of(value).as_deref() == Some(wanted);
     note.field.contains(wanted)
         || note.found.iter().any(|seen| seen.path.contains(wanted) || seen.value.as_ref().is_some_and(shows))
         || matches!(&note.outcome, Outcome::Value(value) if shows(value))

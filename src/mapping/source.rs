@@ -123,7 +123,7 @@ pub fn parse(text: &str) -> Result<Node, Vec<Diagnostic>> {
             let told = Diagnostic::new("yaml-syntax", marker_place(error.marker()), message);
             vec![bracketed(text, told)]
         })?;
-        builder.take(&event, &span).map_err(|diagnostic| vec![diagnostic])?;
+        builder.take(&event, &span).map_err(|diagnostic| vec![*diagnostic])?;
     }
     builder.finish()
 }
@@ -161,17 +161,17 @@ struct Open {
 }
 
 impl Builder {
-    fn take(&mut self, event: &Event<'_>, span: &Span) -> Result<(), Diagnostic> {
+    fn take(&mut self, event: &Event<'_>, span: &Span) -> Result<(), Box<Diagnostic>> {
         let place = marker_place(&span.start);
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    return Err(Diagnostic::new(
+                    return Err(Box::new(Diagnostic::new(
                         "yaml-several",
                         place,
                         "a file holds one mapping, not several",
-                    ));
+                    )));
                 }
             }
             Event::Scalar(text, style, anchor, tag) => {
@@ -198,39 +198,45 @@ impl Builder {
         Ok(())
     }
 
-    fn no_tag(&self, tagged: bool, place: Place) -> Result<(), Diagnostic> {
+    fn no_tag(&self, tagged: bool, place: Place) -> Result<(), Box<Diagnostic>> {
         if tagged {
-            return Err(Diagnostic::new("yaml-tag", place, "YAML tags (`!name`) have no meaning here")
-                .hint("put text in quotes to keep it text"));
+            return Err(Box::new(
+                Diagnostic::new("yaml-tag", place, "YAML tags (`!name`) have no meaning here")
+                    .hint("put text in quotes to keep it text"),
+            ));
         }
         Ok(())
     }
 
-    fn enter(&mut self, node: Node, anchor: usize) -> Result<(), Diagnostic> {
+    fn enter(&mut self, node: Node, anchor: usize) -> Result<(), Box<Diagnostic>> {
         if self.open.len() >= MAX_DEPTH {
-            return Err(Diagnostic::new("yaml-too-deep", node.place, "nested too deeply"));
+            return Err(Box::new(Diagnostic::new("yaml-too-deep", node.place, "nested too deeply")));
         }
         self.open.push(Open { node, anchor, key: None });
         Ok(())
     }
 
-    fn alias(&mut self, anchor: usize, place: Place) -> Result<(), Diagnostic> {
+    fn alias(&mut self, anchor: usize, place: Place) -> Result<(), Box<Diagnostic>> {
         let Some(node) = self.anchors.get(&anchor).cloned() else {
-            return Err(Diagnostic::new("yaml-alias", place, "an alias (`*name`) within its own anchor"));
+            return Err(Box::new(Diagnostic::new(
+                "yaml-alias",
+                place,
+                "an alias (`*name`) within its own anchor",
+            )));
         };
         // The bound is checked before the copy is kept: aliases of aliases grow exponentially.
         self.nodes = self.nodes.saturating_add(count(&node));
         if self.open.len() + depth(&node) > MAX_DEPTH {
-            return Err(Diagnostic::new("yaml-too-deep", place, "nested too deeply"));
+            return Err(Box::new(Diagnostic::new("yaml-too-deep", place, "nested too deeply")));
         }
         self.add(node, 0)
     }
 
-    fn add(&mut self, node: Node, anchor: usize) -> Result<(), Diagnostic> {
+    fn add(&mut self, node: Node, anchor: usize) -> Result<(), Box<Diagnostic>> {
         self.nodes = self.nodes.saturating_add(1);
         if self.nodes > MAX_NODES {
             let message = format!("the file has more than {MAX_NODES} nodes once aliases are expanded");
-            return Err(Diagnostic::new("file-too-large", node.place, message));
+            return Err(Box::new(Diagnostic::new("file-too-large", node.place, message)));
         }
         if anchor > 0 {
             self.anchors.insert(anchor, node.clone());
@@ -250,15 +256,19 @@ impl Builder {
         Ok(())
     }
 
-    fn key(told: &mut Vec<Diagnostic>, entries: &[(Key, Node)], node: &Node) -> Result<Key, Diagnostic> {
+    fn key(told: &mut Vec<Diagnostic>, entries: &[(Key, Node)], node: &Node) -> Result<Key, Box<Diagnostic>> {
         let Content::Scalar { text, plain } = &node.content else {
-            return Err(Diagnostic::new("yaml-key", node.place, "a key must be text")
-                .hint("`{ … }` or `[ … ]` as a key: is a value in braces missing its quotes?"));
+            return Err(Box::new(
+                Diagnostic::new("yaml-key", node.place, "a key must be text")
+                    .hint("`{ … }` or `[ … ]` as a key: is a value in braces missing its quotes?"),
+            ));
         };
         if *plain && text == "<<" {
-            return Err(Diagnostic::new("yaml-merge", node.place, "`<<` is not part of YAML 1.2")
-                .offending("<<")
-                .hint("write the keys out, or use an alias for the whole object"));
+            return Err(Box::new(
+                Diagnostic::new("yaml-merge", node.place, "`<<` is not part of YAML 1.2")
+                    .offending("<<")
+                    .hint("write the keys out, or use an alias for the whole object"),
+            ));
         }
         if let Some((first, _)) = entries.iter().find(|(key, _)| key.text == *text) {
             let message = format!("`{text}` is given twice; the first is on line {}", first.place.line);

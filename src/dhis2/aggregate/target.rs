@@ -204,10 +204,8 @@ fn check(literals: &Value, list: &str) -> Vec<Complaint> {
 /// The cells that an entry names by constants. What is computed could be any, and is left to the
 /// deliveries: there the later report wins and the other says so.
 fn owned(literals: &Value, list: &str) -> Vec<Owned> {
-    let named = |value: Option<&Value>| match ComboName::of(value) {
-        Some(_) => Some(value.map(Value::to_string).unwrap_or_default()),
-        None => None,
-    };
+    let named =
+        |value: Option<&Value>| ComboName::of(value).map(|_| value.map(Value::to_string).unwrap_or_default());
     let set = literals.get("dataSet").and_then(scalar);
     let (Some(set), Some(attribute)) = (set, named(literals.get("attributeOptionCombo"))) else {
         return Vec::new();

@@ -266,13 +266,11 @@ fn hours(reader: &mut Reader<'_>, node: &Node) -> Option<(jiff::civil::Time, jif
 fn ids(reader: &mut Reader<'_>, entries: &[Entry]) {
     for (index, entry) in entries.iter().enumerate() {
         let before = entries.get(..index).unwrap_or_default();
-        if before.iter().any(|other| other.target_id == entry.target_id && other.kind != entry.kind) {
-            let message = format!("two entries have the id `{}`", entry.target_id);
-            reader.tell(Diagnostic::new("duplicate-id", entry.place, message));
-        } else if before
-            .iter()
-            .any(|other| other.target_id == entry.target_id && entry.target_id != entry.kind)
-        {
+        // Entries of one kind without ids were told already.
+        let is_same = |other: &Entry| {
+            other.target_id == entry.target_id && (other.kind != entry.kind || entry.target_id != entry.kind)
+        };
+        if before.iter().any(is_same) {
             let message = format!("two entries have the id `{}`", entry.target_id);
             reader.tell(Diagnostic::new("duplicate-id", entry.place, message));
         }

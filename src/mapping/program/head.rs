@@ -96,7 +96,7 @@ fn kind(reader: &mut Reader<'_>, node: &Node) -> Option<(String, bool)> {
             let name = reader.text(document, "`document`")?;
             let parts: Vec<&str> = name.split('.').collect();
             let is_word = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric());
-            if parts.len() == 2 && parts.iter().all(|part| is_word(part)) {
+            if parts.len() == 2 && parts.iter().all(is_word) {
                 return Some((name.to_owned(), true));
             }
             let told = Diagnostic::new(

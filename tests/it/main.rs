@@ -5,6 +5,7 @@ mod config_refusals;
 mod delivery;
 mod dhis2;
 mod fhir_resources;
+mod history;
 mod mapping_schema;
 mod mapping_shipped;
 mod r4_examples;

@@ -21,7 +21,8 @@ create table clock (
 
 -- The current state of every resource (an R4 type) and document (a kind with a dot, such as rapidpro.run).
 -- Everything else names it by rid: eight bytes instead of a type and an id, and new rows go to the end of
--- every index. A deleted one keeps its row, so that its version numbers go on.
+-- every index. A deleted one keeps its row, so that its version numbers go on. The partition of its changes
+-- is that of its first subject, so that they stay in order whatever later versions say.
 create table resource (
     tenant     text not null,
     rid        bigint not null,
@@ -29,6 +30,7 @@ create table resource (
     id         text not null,
     version    bigint not null,
     updated_ms bigint not null,
+    partition  bigint not null,
     deleted    boolean not null,
     primary key (tenant, rid)
 ) without rowid;

@@ -357,6 +357,9 @@ impl Story {
         self.mapped().await;
         self.until("sending", |row| row == 0, UNSENT).await;
         let (expected, found) = (self.expected(), self.found());
+        if expected != found {
+            self.show_places().await;
+        }
         let shown = |cells: &Cells, other: &Cells| {
             let differing = cells.iter().filter(|(key, value)| other.get(key) != Some(value));
             format!("{:#?}", differing.collect::<Vec<_>>())
@@ -370,6 +373,28 @@ impl Story {
         );
         assert!(!expected.is_empty());
         self.server.stop().await;
+    }
+
+    /// What the store believes, for the reader of a failure.
+    async fn show_places(&self) {
+        let mut connection = self.server.store.db().read().await.unwrap();
+        let sql = "select s.slot, coalesce(s.sent, '') as sent, s.in_doubt, coalesce(p.status, '') as status,
+                coalesce(p.wanted, '') as wanted, coalesce(p.cause, '') as cause
+            from slot s left join part p
+                on p.tenant = s.tenant and p.destination = s.destination and p.slot = s.slot
+            where s.destination like 'dhis2%' order by s.slot";
+        for row in connection.all(sql, Default::default()).await.unwrap() {
+            let text = |column: &str| row.text(column).unwrap();
+            let doubt = row.int("in_doubt").unwrap();
+            eprintln!(
+                "{} sent {} doubt {doubt} {} wants {} {}",
+                text("slot"),
+                text("sent"),
+                text("status"),
+                text("wanted"),
+                text("cause")
+            );
+        }
     }
 
     /// What DHIS2 holds.

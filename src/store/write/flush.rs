@@ -23,7 +23,7 @@ pub(super) async fn load(
     let (kinds, ids): (Vec<_>, Vec<_>) = unknown.iter().cloned().unzip();
     let rows = tx
         .all(
-            "select r.kind, r.id, r.rid, r.version, r.updated_ms, v.codec, v.body
+            "select r.kind, r.id, r.rid, r.version, r.updated_ms, r.partition, v.codec, v.body
              from table($2) as w
              join resource r on r.tenant = $1 and r.kind = w.kind and r.id = w.id
              join version v on v.tenant = $1 and v.rid = r.rid and v.version = r.version",
@@ -37,6 +37,7 @@ pub(super) async fn load(
             rid: row.int("rid")?,
             version: row.int("version")?,
             updated_ms: row.int("updated_ms")?,
+            partition: row.int("partition")?,
             body: stored.map(|bytes| body::decode(row.int("codec")?, bytes)).transpose()?,
         };
         stage.known.insert((row.text("kind")?, row.text("id")?), Some(current));
@@ -80,10 +81,11 @@ async fn write_resources(
         .texts("kind", last.iter().map(|row| row.kind.clone()).collect())
         .texts("id", last.iter().map(|row| row.id.clone()).collect())
         .ints("version", last.iter().map(|row| row.version).collect())
+        .ints("partition", last.iter().map(|row| row.partition).collect())
         .bools("deleted", last.iter().map(|row| row.body.is_none()).collect());
     tx.execute(
-        "insert into resource (tenant, rid, kind, id, version, updated_ms, deleted)
-         select $1, r.rid, r.kind, r.id, r.version, $3, r.deleted from table($2) as r where true
+        "insert into resource (tenant, rid, kind, id, version, updated_ms, partition, deleted)
+         select $1, r.rid, r.kind, r.id, r.version, $3, r.partition, r.deleted from table($2) as r where true
          on conflict (tenant, rid) do update set
              version = excluded.version, updated_ms = excluded.updated_ms, deleted = excluded.deleted",
         args![tenant, rows, stage.at_ms],

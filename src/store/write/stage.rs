@@ -24,6 +24,8 @@ pub(super) struct Current {
     pub rid: i64,
     pub version: i64,
     pub updated_ms: i64,
+    /// That of its first subject, for good: its changes stay in order, deletions and changes of subject too.
+    pub partition: i64,
     /// `None`: deleted.
     pub body: Option<String>,
 }
@@ -106,10 +108,12 @@ impl Draft<'_> {
             (Some(_), Some(_)) => Effect::Updated,
         };
         let rid = before.as_ref().map_or_else(|| self.new_rid(), |current| current.rid);
-        let version = before.map_or(1, |current| current.version + 1);
-        let current = Current { rid, version, updated_ms: self.stage.at_ms, body: put.body.clone() };
+        let version = before.as_ref().map_or(1, |current| current.version + 1);
+        let partition = before.map_or_else(|| partition(&put.subject), |current| current.partition);
+        let updated_ms = self.stage.at_ms;
+        let current = Current { rid, version, updated_ms, partition, body: put.body.clone() };
         self.answers.push(written(&put, &current, effect));
-        self.versions.push(self.version(put, rid, version));
+        self.versions.push(self.version(put, &current));
         self.own.insert(key, current);
         Ok(())
     }
@@ -119,11 +123,11 @@ impl Draft<'_> {
         self.stage.next_rid + self.rids - 1
     }
 
-    fn version(&self, put: Put, rid: i64, version: i64) -> NewVersion {
+    fn version(&self, put: Put, current: &Current) -> NewVersion {
         NewVersion {
-            rid,
-            version,
-            partition: partition(&put.subject),
+            rid: current.rid,
+            version: current.version,
+            partition: current.partition,
             ordinal: self.stage.ordinals + i64::try_from(self.versions.len()).unwrap_or(ORDINALS_MAX),
             method: method(&put),
             origin: put.origin.text(),
@@ -158,7 +162,7 @@ fn unchanged(put: &Put, before: Option<&Current>) -> Option<Written> {
     match (before, &put.body) {
         (Some(current), body) if current.body == *body => Some(written(put, current, Effect::Unchanged)),
         (None, None) => {
-            let nothing = Current { rid: 0, version: 0, updated_ms: 0, body: None };
+            let nothing = Current { rid: 0, version: 0, updated_ms: 0, partition: 0, body: None };
             Some(written(put, &nothing, Effect::Unchanged))
         }
         _ => None,

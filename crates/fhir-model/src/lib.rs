@@ -29,7 +29,7 @@ impl std::error::Error for ModelError {}
 /// # Errors
 /// [`ModelError`] with fhirbolt's message, or a fixed one where fhirbolt panicked.
 pub fn parse(resource: serde_json::Value) -> Result<Box<Resource>, ModelError> {
-    let config = DeserializationConfig { mode: DeserializationMode::Strict, ..Default::default() };
+    let config = DeserializationConfig { mode: DeserializationMode::Strict };
     let read = AssertUnwindSafe(|| fhirbolt::json::from_json_value::<Resource>(resource, Some(config)));
     match catch_unwind(read) {
         Ok(Ok(resource)) => Ok(Box::new(resource)),

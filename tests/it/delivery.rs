@@ -77,12 +77,14 @@ impl House {
 
     /// Makes everything that waits due now: days pass in no time.
     pub async fn let_time_pass(&self) {
-        let mut tx = self.store.db().begin_write().await.unwrap();
-        tx.script("update delivery set due_ms = 0 where status = 'waiting'").await.unwrap();
-        tx.script("update destination set circuit_until_ms = 0, circuit = 'closed', failures = 0")
-            .await
-            .unwrap();
-        tx.commit().await.unwrap();
+        run(
+            &self.store,
+            &[
+                "update delivery set due_ms = 0 where status = 'waiting'",
+                "update destination set circuit_until_ms = 0, circuit = 'closed', failures = 0",
+            ],
+        )
+        .await;
     }
 
     pub async fn put(&self, kind: &str, id: &str, body: Value) {
@@ -104,6 +106,22 @@ impl House {
             .unwrap();
         rows.iter().map(|row| (row.text("status").unwrap(), row.text("cause").unwrap())).collect()
     }
+}
+
+/// Runs statements in one transaction, again where workers are in the way.
+pub async fn run(store: &Store, statements: &'static [&'static str]) {
+    store
+        .db()
+        .transaction(|tx| {
+            Box::pin(async move {
+                for statement in statements {
+                    tx.script(*statement).await?;
+                }
+                Ok::<(), mjumbe::store::Error>(())
+            })
+        })
+        .await
+        .unwrap();
 }
 
 pub fn surroundings() -> Surroundings {

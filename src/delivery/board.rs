@@ -154,6 +154,7 @@ fn stand(row: &mut DeliveryRow, parts: &[PartRow], changed: bool, moment: Moment
     let before = row.clone();
     if row.status != Status::Sending {
         match next {
+            // A claim that was just released goes on waiting since it began.
             Status::Waiting if row.status != Status::Waiting => {
                 row.order_no = moment.order_no;
                 row.due_ms = moment.now_ms;
@@ -166,6 +167,9 @@ fn stand(row: &mut DeliveryRow, parts: &[PartRow], changed: bool, moment: Moment
                 forgive(row);
                 row.cause = slots::cause_of(parts);
             }
+        }
+        if row.status != next {
+            row.since_ms = moment.now_ms;
         }
         row.status = next;
     }

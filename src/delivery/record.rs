@@ -141,6 +141,7 @@ fn delivery_row(wish: &Wish<'_>, output: &Output) -> DeliveryRow {
         cause: Cause::default(),
         created_ms: wish.moment.now_ms,
         updated_ms: wish.moment.now_ms,
+        since_ms: wish.moment.now_ms,
     }
 }
 

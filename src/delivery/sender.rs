@@ -279,11 +279,16 @@ impl Sender {
         debug!(batch = %batch.id, deliveries = batch.deliveries.len(), parts, "sending a batch");
         let outgoing = batch.outgoing();
         if Instant::now() >= deadline {
-            return late(Reason::new(
+            let mut sent = late(Reason::new(
                 "lease-half-over",
                 "half the lease was over before the batch could be sent",
                 "nothing was sent; it is tried again",
             ));
+            // Our own delay says nothing about the far side.
+            if let Err(failure) = &mut sent.result {
+                failure.kind = FailureKind::Collision;
+            }
+            return sent;
         }
         let whole = lease.mul_f64(0.9).saturating_sub(begun.elapsed());
         let attempt = self.inner.destination.send(&outgoing, deadline);

@@ -5,6 +5,7 @@ mod basics;
 mod far_side;
 mod history;
 mod mappings;
+mod race;
 
 use std::sync::Arc;
 
@@ -79,9 +80,9 @@ impl House {
     pub async fn let_time_pass(&self) {
         run(
             &self.store,
-            &[
-                "update delivery set due_ms = 0 where status = 'waiting'",
-                "update destination set circuit_until_ms = 0, circuit = 'closed', failures = 0",
+            vec![
+                "update delivery set due_ms = 0 where status = 'waiting'".to_owned(),
+                "update destination set circuit_until_ms = 0, circuit = 'closed', failures = 0".to_owned(),
             ],
         )
         .await;
@@ -109,13 +110,14 @@ impl House {
 }
 
 /// Runs statements in one transaction, again where workers are in the way.
-pub async fn run(store: &Store, statements: &'static [&'static str]) {
+pub async fn run(store: &Store, statements: Vec<String>) {
     store
         .db()
         .transaction(|tx| {
+            let statements = statements.clone();
             Box::pin(async move {
                 for statement in statements {
-                    tx.script(*statement).await?;
+                    tx.script(statement).await?;
                 }
                 Ok::<(), mjumbe::store::Error>(())
             })

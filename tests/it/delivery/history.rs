@@ -219,13 +219,13 @@ async fn crash(house: &House, random: &mut StdRng) {
 
 /// All leases run out.
 async fn expire(store: &Store) {
-    let statements = &[
+    let statements = [
         "update delivery set lease_until_ms = 0 where status = 'sending'",
         "update destination set until_ms = 0",
         "update mapper_partition set until_ms = 0",
         "delete from mapper_worker",
     ];
-    run(store, statements).await;
+    run(store, statements.map(str::to_owned).to_vec()).await;
 }
 
 /// The troubles end, the other processes too; everything comes to rest.

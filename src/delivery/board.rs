@@ -154,7 +154,6 @@ fn stand(row: &mut DeliveryRow, parts: &[PartRow], changed: bool, moment: Moment
     let before = row.clone();
     if row.status != Status::Sending {
         match next {
-            // A claim that was just released goes on waiting since it began.
             Status::Waiting if row.status != Status::Waiting => {
                 row.order_no = moment.order_no;
                 row.due_ms = moment.now_ms;

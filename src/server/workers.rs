@@ -16,6 +16,7 @@ use super::start::Error;
 use super::supervisor::Supervisor;
 use crate::config::{Config, Dhis2, RapidPro};
 use crate::delivery::destination::Destination;
+use crate::delivery::gauges;
 use crate::delivery::lookup::Surroundings;
 use crate::delivery::mapper::Mapper;
 use crate::delivery::programs::{Tenancy, evaluators};
@@ -62,6 +63,11 @@ impl Crew<'_> {
                 async move { Ok::<(), Infallible>(sender.run(stop).await) }
             });
         }
+        let (db, tenant) = (self.store.db().clone(), self.tenant.to_owned());
+        supervisor.keep(format!("{}/gauges", self.tenant), move |stop: CancellationToken| {
+            let (db, tenant) = (db.clone(), tenant.clone());
+            async move { Ok::<(), Infallible>(gauges::run(db, &tenant, stop).await) }
+        });
         if let Some(mapper) = mapper {
             supervisor.keep(format!("{}/mapper", self.tenant), move |stop: CancellationToken| {
                 let mapper = mapper.clone();

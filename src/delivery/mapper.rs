@@ -26,6 +26,7 @@ use crate::store::error::Error;
 use crate::store::read::{self, Stored};
 use crate::store::reads;
 use crate::store::write::Origin;
+use crate::telemetry::trace_id;
 
 /// How long partitions are held without renewing.
 const HOLD_MS: i64 = 10_000;
@@ -228,6 +229,15 @@ impl Mapper {
         for loaded in self.inner.mappings.iter().filter(|loaded| concerns(loaded, &stored, row.position)) {
             let surrounded = Surrounded { around: &self.inner.around, evaluator: loaded.evaluator.as_ref() };
             let one = evaluation::prepare(&mut db, &surrounded, &stored).await?;
+            let trace = trace_id(&self.inner.around.tenant, &stored.kind, &stored.id);
+            let outputs = one.as_ref().map_or(0, |prepared| prepared.outputs.len());
+            debug!(
+                trace,
+                mapping = loaded.evaluator.name(),
+                version = stored.version,
+                outputs,
+                "a change is mapped"
+            );
             prepared.extend(one.map(|prepared| (loaded.clone(), prepared)));
         }
         Ok(Mapped { stored: Some(stored), prepared, watched })

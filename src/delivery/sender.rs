@@ -277,6 +277,9 @@ impl Sender {
         let deadline = begun + lease / 2;
         let parts: usize = batch.deliveries.iter().map(|claimed| claimed.parts.len()).sum();
         debug!(batch = %batch.id, deliveries = batch.deliveries.len(), parts, "sending a batch");
+        for claimed in &batch.deliveries {
+            debug!(delivery = %claimed.outgoing.id, batch = %batch.id, "a delivery is sent");
+        }
         let outgoing = batch.outgoing();
         if Instant::now() >= deadline {
             let mut sent = late(Reason::new(

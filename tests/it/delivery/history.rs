@@ -218,7 +218,7 @@ async fn crash(house: &House, random: &mut StdRng) {
 }
 
 /// All leases run out.
-async fn expire(store: &Store) {
+pub async fn expire(store: &Store) {
     let statements = [
         "update delivery set lease_until_ms = 0 where status = 'sending'",
         "update destination set until_ms = 0",

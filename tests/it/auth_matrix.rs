@@ -157,3 +157,34 @@ async fn without_auth_everything_is_open_on_loopback() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_webhook_needs_its_own_secret_and_is_only_a_hint() {
+    each_store(|store| async move {
+        let secret = "a-secret-of-the-webhook";
+        let toml = format!(
+            "mappings = \"none\"\n[rapidpro.country]\nurl = \"http://127.0.0.1:9\"\ntoken = \"t\"\n\
+             webhook_secret = \"{secret}\"\n[rapidpro.silent]\nurl = \"http://127.0.0.1:9\"\ntoken = \"t\"\n"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mjumbe.toml");
+        std::fs::write(&file, toml).unwrap();
+        let server = TestServer::start_with(store, mjumbe::config::load(Some(&file), []).unwrap()).await;
+        let send = |workspace: &str, secret: &str, body: &'static str| {
+            let url = format!("{}/rapidpro/{workspace}/webhook", server.url);
+            answered(server.client.post(url).bearer_auth(secret).body(body))
+        };
+        let body = r#"{"contact": {"uuid": "1b671a64-40d5-491e-99b0-da01ff1f3341"}}"#;
+        assert_eq!(send("country", secret, body).await.status, 202);
+        send("country", "wrong", body).await.refused(401, "login-required");
+        send("country", &server.token, body).await.refused(401, "login-required");
+        send("silent", "", body).await.refused(401, "login-required");
+        send("nowhere", secret, body).await.refused(401, "login-required");
+        send("country", secret, "[]").await.refused(400, "webhook-not-json");
+        send("country", secret, "{}").await.refused(400, "webhook-nameless");
+        assert_eq!(server.get("QuestionnaireResponse").await.body["total"], 0, "nothing is believed");
+        assert_eq!(answered(server.client.get(format!("{}/ready", server.url))).await.status, 200);
+        server.stop().await;
+    })
+    .await;
+}

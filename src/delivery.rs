@@ -23,6 +23,8 @@ pub mod destination;
 pub mod evaluation;
 /// What the mapper asks of a mapping.
 pub mod evaluator;
+/// Counts and ages for `/metrics`.
+pub mod gauges;
 /// Names that stay.
 pub mod identity;
 /// Answers look-ups from the store.

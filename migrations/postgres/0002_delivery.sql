@@ -135,6 +135,7 @@ create table delivery (
     hint text not null,
     created_ms bigint not null,
     updated_ms bigint not null,
+    since_ms bigint not null,
     primary key (tenant, id)
 );
 create index delivery_due on delivery (tenant, destination, status, due_ms, order_no);

@@ -167,6 +167,9 @@ fn stand(row: &mut DeliveryRow, parts: &[PartRow], changed: bool, moment: Moment
                 row.cause = slots::cause_of(parts);
             }
         }
+        if row.status != next {
+            row.since_ms = moment.now_ms;
+        }
         row.status = next;
     }
     if *row != before {

@@ -26,11 +26,13 @@ use crate::store::error::Error;
 use crate::store::read::{self, Stored};
 use crate::store::reads;
 use crate::store::write::Origin;
+use crate::telemetry::trace_id;
 
 /// How long partitions are held without renewing.
 const HOLD_MS: i64 = 10_000;
-/// Changes and revisits that one round takes.
-const ROUND_MAX: i64 = 500;
+/// Changes of each partition, and revisits of all, that one round takes.
+const CHANGES_MAX: i64 = 20;
+const REVISITS_MAX: i64 = 500;
 /// Partitions worked on at once where the database allows it.
 const AT_ONCE: usize = 4;
 
@@ -167,7 +169,7 @@ impl Mapper {
         let held: Vec<Lease> = leases.held.values().cloned().collect();
         let pending = {
             let mut db = self.inner.db.read().await?;
-            changes::pending(&mut db, &self.inner.around.tenant, &held, ROUND_MAX).await?
+            changes::pending(&mut db, &self.inner.around.tenant, &held, CHANGES_MAX).await?
         };
         let amount = pending.len();
         let mut by_partition: BTreeMap<i64, Vec<ChangeRow>> = BTreeMap::new();
@@ -228,6 +230,15 @@ impl Mapper {
         for loaded in self.inner.mappings.iter().filter(|loaded| concerns(loaded, &stored, row.position)) {
             let surrounded = Surrounded { around: &self.inner.around, evaluator: loaded.evaluator.as_ref() };
             let one = evaluation::prepare(&mut db, &surrounded, &stored).await?;
+            let trace = trace_id(&self.inner.around.tenant, &stored.kind, &stored.id);
+            let outputs = one.as_ref().map_or(0, |prepared| prepared.outputs.len());
+            debug!(
+                trace,
+                mapping = loaded.evaluator.name(),
+                version = stored.version,
+                outputs,
+                "a change is mapped"
+            );
             prepared.extend(one.map(|prepared| (loaded.clone(), prepared)));
         }
         Ok(Mapped { stored: Some(stored), prepared, watched })
@@ -302,7 +313,7 @@ impl Mapper {
         let partitions: Vec<i64> = leases.held.keys().copied().collect();
         let rows = {
             let mut db = self.inner.db.read().await?;
-            changes::revisits(&mut db, &self.inner.around.tenant, (partitions, names), ROUND_MAX).await?
+            changes::revisits(&mut db, &self.inner.around.tenant, (partitions, names), REVISITS_MAX).await?
         };
         let amount = rows.len();
         let mut by_partition: BTreeMap<i64, Vec<RevisitRow>> = BTreeMap::new();

@@ -13,6 +13,7 @@ use crate::store::deliveries::{
     self, Cause, ContributionRow, DeliveryRow, PartRow, PartStatus, Place, Status,
 };
 use crate::store::error::Error;
+use crate::telemetry::trace_id;
 
 /// Who wants what.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +36,7 @@ pub struct Wish<'a> {
 /// # Errors
 /// The database's.
 pub async fn record(tx: &mut Tx, wish: &Wish<'_>) -> Result<BTreeSet<String>, Error> {
+    trace(wish);
     let known = deliveries::deliveries_of_source(tx, wish.tenant, wish.mapping, wish.rid).await?;
     let ids: Vec<String> = known.iter().map(|row| row.id.clone()).collect();
     let known_parts = deliveries::parts_of(tx, wish.tenant, &ids).await?;
@@ -106,6 +108,16 @@ impl Wanted {
     }
 }
 
+/// Joins what came in (the field `trace`) with the deliveries that go on with it.
+fn trace(wish: &Wish<'_>) {
+    let Some((kind, id)) = wish.source.split_once('/') else { return };
+    let trace = trace_id(wish.tenant, kind, id);
+    for output in wish.outputs {
+        let delivery = delivery_id(wish.tenant, wish.mapping, wish.source, output);
+        tracing::debug!(trace, delivery, target_id = output.target_id, "a delivery is wanted");
+    }
+}
+
 fn delivery_row(wish: &Wish<'_>, output: &Output) -> DeliveryRow {
     let counted = output.nature == Nature::Count;
     DeliveryRow {
@@ -141,6 +153,7 @@ fn delivery_row(wish: &Wish<'_>, output: &Output) -> DeliveryRow {
         cause: Cause::default(),
         created_ms: wish.moment.now_ms,
         updated_ms: wish.moment.now_ms,
+        since_ms: wish.moment.now_ms,
     }
 }
 

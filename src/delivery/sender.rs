@@ -277,13 +277,21 @@ impl Sender {
         let deadline = begun + lease / 2;
         let parts: usize = batch.deliveries.iter().map(|claimed| claimed.parts.len()).sum();
         debug!(batch = %batch.id, deliveries = batch.deliveries.len(), parts, "sending a batch");
+        for claimed in &batch.deliveries {
+            debug!(delivery = %claimed.outgoing.id, batch = %batch.id, "a delivery is sent");
+        }
         let outgoing = batch.outgoing();
         if Instant::now() >= deadline {
-            return late(Reason::new(
+            let mut sent = late(Reason::new(
                 "lease-half-over",
                 "half the lease was over before the batch could be sent",
                 "nothing was sent; it is tried again",
             ));
+            // Our own delay says nothing about the far side.
+            if let Err(failure) = &mut sent.result {
+                failure.kind = FailureKind::Collision;
+            }
+            return sent;
         }
         let whole = lease.mul_f64(0.9).saturating_sub(begun.elapsed());
         let attempt = self.inner.destination.send(&outgoing, deadline);

@@ -2,6 +2,8 @@
 //! outputs. Look-ups are answered from what the test gives, never from a store or the network.
 //!
 //! ```yaml
+//! zone: Africa/Kigali # of the tests; the tenant's where it is not given
+//! country: RW
 //! tests:
 //!   - name: a complete report
 //!     given:
@@ -14,6 +16,7 @@
 //!       issues: [map-unmatched]
 //! ```
 
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::diagnostic::{Diagnostic, Place};
@@ -32,6 +35,10 @@ const MAX_TESTS: usize = 500;
 pub struct Test {
     pub name: String,
     pub place: Place,
+    /// The file's `zone`, instead of the tenant's.
+    pub zone: Option<TimeZone>,
+    /// The file's `country`, ISO 3166-1 alpha-2, instead of the workspace's.
+    pub country: Option<String>,
     pub given: Given,
     pub expect: Expected,
 }
@@ -101,7 +108,9 @@ struct Reader {
 
 impl Reader {
     fn tests(&mut self, root: &Node) -> Vec<Test> {
-        self.known(root, &["tests"]);
+        self.known(root, &["tests", "zone", "country"]);
+        let zone = root.get("zone").and_then(|node| self.zone(node));
+        let country = root.get("country").and_then(Node::text).map(str::to_owned);
         let Some(items) = root.get("tests").map(|node| self.list(node)) else {
             self.told.push(Diagnostic::new("missing-key", root.place, "a test file needs `tests`"));
             return Vec::new();
@@ -113,7 +122,18 @@ impl Reader {
                 format!("at most {MAX_TESTS} tests"),
             ));
         }
-        items.iter().take(MAX_TESTS).map(|item| self.test(item)).collect()
+        let tests = items.iter().take(MAX_TESTS);
+        tests.map(|item| Test { zone: zone.clone(), country: country.clone(), ..self.test(item) }).collect()
+    }
+
+    fn zone(&mut self, node: &Node) -> Option<TimeZone> {
+        let name = node.text().unwrap_or_default();
+        let zone = TimeZone::get(name).ok();
+        if zone.is_none() {
+            let told = Diagnostic::new("unknown-zone", node.place, format!("`{name}` is not a time zone"));
+            self.told.push(told.offending(name).hint("IANA names: Africa/Kigali, Africa/Lagos, UTC"));
+        }
+        zone
     }
 
     fn test(&mut self, node: &Node) -> Test {
@@ -126,7 +146,7 @@ impl Reader {
         let name = node.get("name").and_then(Node::text).unwrap_or_default().to_owned();
         let given = node.get("given").map(|given| self.given(given)).unwrap_or_default();
         let expect = node.get("expect").map(|expect| self.expect(expect)).unwrap_or_default();
-        Test { name, place: node.place, given, expect }
+        Test { name, place: node.place, zone: None, country: None, given, expect }
     }
 
     fn given(&mut self, node: &Node) -> Given {

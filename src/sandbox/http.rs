@@ -257,11 +257,11 @@ async fn play(shared: &Shared, mut request: Request) -> (Option<Answer>, bool) {
             Effect::Frozen => frozen(shared.far.faults(), *id).await,
             Effect::DropBefore => return (None, fault),
             Effect::Answer { status, body, retry_after } => {
-                let answer = given(shared, &request, *status, body.as_ref());
-                let answer = match retry_after {
-                    Some(seconds) => answer.with("Retry-After", seconds.to_string()),
-                    None => answer,
-                };
+                let mut answer = given(shared, &request, *status, body.as_ref());
+                if let Some(seconds) = retry_after {
+                    answer.headers.retain(|(name, _)| *name != "Retry-After");
+                    answer = answer.with("Retry-After", seconds.to_string());
+                }
                 return (Some(answer), fault);
             }
             _ => {}

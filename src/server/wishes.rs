@@ -88,7 +88,7 @@ fn acceptable(headers: &HeaderMap, query: &[(String, String)]) -> Result<(), Out
     let any = ["*/*", "application/*", "text/*"];
     let mut refused = String::new();
     for range in asked.flat_map(|value| value.split(',')) {
-        if range.split(';').skip(1).any(|parameter| is_zero_quality(parameter)) {
+        if range.split(';').skip(1).any(is_zero_quality) {
             continue;
         }
         if is_json(range, &any) {

@@ -16,6 +16,7 @@ use super::start::Error;
 use super::supervisor::Supervisor;
 use crate::config::{Config, Dhis2, RapidPro};
 use crate::delivery::destination::Destination;
+use crate::delivery::gauges;
 use crate::delivery::lookup::Surroundings;
 use crate::delivery::mapper::Mapper;
 use crate::delivery::programs::{Tenancy, evaluators};
@@ -59,13 +60,27 @@ impl Crew<'_> {
         for sender in senders {
             supervisor.keep(format!("{}/{}", self.tenant, sender.key()), move |stop: CancellationToken| {
                 let sender = sender.clone();
-                async move { Ok::<(), Infallible>(sender.run(stop).await) }
+                async move {
+                    sender.run(stop).await;
+                    Ok::<(), Infallible>(())
+                }
             });
         }
+        let (db, tenant) = (self.store.db().clone(), self.tenant.to_owned());
+        supervisor.keep(format!("{}/gauges", self.tenant), move |stop: CancellationToken| {
+            let (db, tenant) = (db.clone(), tenant.clone());
+            async move {
+                gauges::run(db, &tenant, stop).await;
+                Ok::<(), Infallible>(())
+            }
+        });
         if let Some(mapper) = mapper {
             supervisor.keep(format!("{}/mapper", self.tenant), move |stop: CancellationToken| {
                 let mapper = mapper.clone();
-                async move { Ok::<(), Infallible>(mapper.run(stop).await) }
+                async move {
+                    mapper.run(stop).await;
+                    Ok::<(), Infallible>(())
+                }
             });
         }
         Ok(hints)
@@ -165,7 +180,10 @@ impl Crew<'_> {
         let name = format!("{}/rapidpro.{}/poller", self.tenant, client.name());
         supervisor.keep(name, move |stop: CancellationToken| {
             let poller = Poller::new(Arc::clone(&client), store.clone(), settings.clone()).woken_by(&woken);
-            async move { Ok::<(), Infallible>(poller.run(stop).await) }
+            async move {
+                poller.run(stop).await;
+                Ok::<(), Infallible>(())
+            }
         });
         hints
     }
@@ -177,7 +195,7 @@ impl Crew<'_> {
         settings: &Dhis2,
     ) -> Result<Sender, Error> {
         let dhis2::Connected { destination, mirror } =
-            dhis2::connect(name, settings, &self.store, self.tenant)
+            dhis2::connect(name, settings, self.store, self.tenant)
                 .map_err(|error| Error::Destination { reason: error.to_string() })?;
         if let Err(failure) = mirror.load().await {
             return Err(Error::Destination { reason: failure.reason.message });
@@ -185,7 +203,10 @@ impl Crew<'_> {
         let worker = format!("{}/dhis2.{name}/metadata", self.tenant);
         supervisor.keep(worker, move |stop: CancellationToken| {
             let mirror = Arc::clone(&mirror);
-            async move { Ok::<(), Infallible>(mirror.run(stop).await) }
+            async move {
+                mirror.run(stop).await;
+                Ok::<(), Infallible>(())
+            }
         });
         Ok(self.sender(destination))
     }

@@ -124,7 +124,7 @@ pub async fn release_partitions(tx: &mut Tx, tenant: &str, owner: &str) -> Resul
     Ok(())
 }
 
-/// The next changes after the cursors of these partitions, in order of position.
+/// The next changes after the cursors of these partitions, at most `limit` of each, in order of position.
 ///
 /// # Errors
 /// The database's.
@@ -139,9 +139,18 @@ pub async fn pending(
         .ints("position", leases.iter().map(|lease| lease.position).collect());
     let rows = db
         .all(
-            "select c.partition, c.position, c.rid, c.version from table($2) as p
-             join change c on c.tenant = $1 and c.partition = p.partition and c.position > p.position
-             order by c.position limit $3",
+            // However long the backlog, only the next few of each partition are looked at.
+            "with bounds as materialized (
+                 select p.partition, p.position as low, (
+                     select max(h.position) from (
+                         select n.position from change n
+                         where n.tenant = $1 and n.partition = p.partition and n.position > p.position
+                         order by n.position limit $3) as h) as high
+                 from table($2) as p)
+             select c.partition, c.position, c.rid, c.version from bounds b
+             join change c on c.tenant = $1 and c.partition = b.partition
+                 and c.position > b.low and c.position <= b.high
+             order by c.position",
             args![tenant, cursors, limit],
         )
         .await?;

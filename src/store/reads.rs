@@ -257,6 +257,14 @@ pub async fn held(
     rows.iter().map(read).collect()
 }
 
+/// How many evaluations are held.
+///
+/// # Errors
+/// The database's.
+pub async fn held_count(db: &mut Connection, tenant: &str) -> Result<i64, Error> {
+    db.one("select count(*) as amount from held where tenant = $1", args![tenant]).await?.int("amount")
+}
+
 /// Links of a resource to remote objects of a kind: (destination's name, remote id).
 ///
 /// # Errors

@@ -50,6 +50,13 @@ fn describe() {
     metrics::describe_histogram!("mjumbe_http_request_duration_seconds", "From request to answer, by route");
     metrics::describe_gauge!("mjumbe_http_requests_in_flight", "Requests under way");
     metrics::describe_counter!("mjumbe_task_restarts_total", "Workers that failed and were started again");
+    metrics::describe_counter!("mjumbe_parts_sent_total", "Parts that a destination answered for, by result");
+    metrics::describe_gauge!(
+        "mjumbe_deliveries",
+        "Deliveries that wait or are dead, by destination and cause"
+    );
+    metrics::describe_gauge!("mjumbe_deliveries_oldest_seconds", "Since when the oldest of them is so");
+    metrics::describe_gauge!("mjumbe_evaluations_held", "Evaluations that wait for something");
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod basics;
 mod far_side;
 mod history;
 mod mappings;
+mod race;
 
 use std::sync::Arc;
 
@@ -77,12 +78,14 @@ impl House {
 
     /// Makes everything that waits due now: days pass in no time.
     pub async fn let_time_pass(&self) {
-        let mut tx = self.store.db().begin_write().await.unwrap();
-        tx.script("update delivery set due_ms = 0 where status = 'waiting'").await.unwrap();
-        tx.script("update destination set circuit_until_ms = 0, circuit = 'closed', failures = 0")
-            .await
-            .unwrap();
-        tx.commit().await.unwrap();
+        run(
+            &self.store,
+            vec![
+                "update delivery set due_ms = 0 where status = 'waiting'".to_owned(),
+                "update destination set circuit_until_ms = 0, circuit = 'closed', failures = 0".to_owned(),
+            ],
+        )
+        .await;
     }
 
     pub async fn put(&self, kind: &str, id: &str, body: Value) {
@@ -104,6 +107,23 @@ impl House {
             .unwrap();
         rows.iter().map(|row| (row.text("status").unwrap(), row.text("cause").unwrap())).collect()
     }
+}
+
+/// Runs statements in one transaction, again where workers are in the way.
+pub async fn run(store: &Store, statements: Vec<String>) {
+    store
+        .db()
+        .transaction(|tx| {
+            let statements = statements.clone();
+            Box::pin(async move {
+                for statement in statements {
+                    tx.script(statement).await?;
+                }
+                Ok::<(), mjumbe::store::Error>(())
+            })
+        })
+        .await
+        .unwrap();
 }
 
 pub fn surroundings() -> Surroundings {

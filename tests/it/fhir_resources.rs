@@ -67,7 +67,7 @@ async fn a_client_may_choose_the_id() {
         server.put("Patient/other", &body).await.refused(400, "id-mismatch");
         server.put("Patient/none", &patient("A")).await.refused(400, "id-missing");
         server.put("Patient/not_an_id", &body).await.refused(400, "bad-id");
-        server.post("Observation", &patient("A")).await.refused(400, "wrong-type");
+        server.post("Observation", &patient("A")).await.refused(400, "type-mismatch");
         server.stop().await;
     })
     .await;
@@ -86,7 +86,7 @@ async fn conditions_hold() {
         body["birthDate"] = json!("2023");
         let matched = |tag: &str| server.with_body(Method::PUT, "Patient/1", &body).header("if-match", tag);
         answered(matched("W/\"1\"")).await.refused(412, "version-conflict");
-        answered(matched("nonsense")).await.refused(400, "bad-if-match");
+        answered(matched("nonsense")).await.refused(400, "bad-etag");
         let delete = server.request(Method::DELETE, "Patient/1").header("if-match", "W/\"1\"");
         answered(delete).await.refused(412, "version-conflict");
 
@@ -117,7 +117,7 @@ async fn if_none_exist_makes_one_of_many() {
         assert_eq!(server.get("Patient").await.body["total"], 1);
 
         server.post("Patient", &body).await;
-        create().await.refused(412, "several-matches");
+        create().await.refused(412, "multiple-matches");
         let careless =
             server.with_body(Method::POST, "Patient", &body).header("if-none-exist", "identifer=x");
         answered(careless).await.refused(400, "unknown-parameter");

@@ -1,10 +1,15 @@
 //! The tests that run Mjumbe as its users do: over HTTP, with the sandbox on the other side, on SQLite
 //! and on PostgreSQL.
 
+mod auth_matrix;
+mod cli_commands;
 mod config_refusals;
 mod delivery;
 mod dhis2;
+mod fhir_bundles;
+mod fhir_protocol;
 mod fhir_resources;
+mod fhir_search;
 mod history;
 mod mapping_schema;
 mod mapping_shipped;
@@ -16,3 +21,4 @@ mod rooms;
 mod sandbox_shapes;
 mod server;
 mod store_writes;
+mod telemetry_canary;

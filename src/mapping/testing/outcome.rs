@@ -51,17 +51,18 @@ fn evaluate(program: &Program, test: &Test, setting: &Setting<'_>) -> Evaluation
         previous: given.previous.as_ref(),
         recorded_ms: recorded.map_or(0, Timestamp::as_millisecond),
     };
+    let zone = test.zone.as_ref().unwrap_or(setting.zone);
     let input = Input {
         tenant: "default",
-        zone: setting.zone,
-        country: setting.country,
+        zone,
+        country: test.country.as_deref().or(setting.country),
         change,
         answers: &Answers::default(),
         pseudonym_keys: setting.pseudonym_keys,
         registry: setting.registry,
         tracing: Tracing::On,
     };
-    program.complete(&input, |question| mirror::answer(given, &question.query, setting.zone))
+    program.complete(&input, |question| mirror::answer(given, &question.query, zone))
 }
 
 fn differences(test: &Test, evaluation: &Evaluation, registry: &Registry) -> Vec<String> {

@@ -12,6 +12,7 @@ use crate::rapidpro::mirror::{self, same_contact};
 use crate::rapidpro::run::{self, Origin};
 use crate::store::read::Stored;
 use crate::store::write::{Effect, Fixed, Precondition, Put, Refusal};
+use crate::telemetry::trace_id;
 
 /// A change may become visible so long after its `modified_on`: mailroom's transactions are short, and
 /// this is far longer.
@@ -144,8 +145,16 @@ impl Poller {
             }
             match self.store.write(&self.settings.tenant, Box::new(Fixed { puts, cursors })).await {
                 Ok(written) => {
-                    let new = written.iter().filter(|written| written.effect != Effect::Unchanged);
-                    round.written += new.count();
+                    for new in written.iter().filter(|written| written.effect != Effect::Unchanged) {
+                        round.written += 1;
+                        let trace = trace_id(&self.settings.tenant, &new.kind, &new.id);
+                        tracing::debug!(
+                            trace,
+                            kind = new.kind,
+                            version = new.version,
+                            "a version is committed"
+                        );
+                    }
                     return Ok(());
                 }
                 Err(refusal @ (Refusal::VersionConflict { .. } | Refusal::Exists { .. })) => {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::dhis2::Dhis2;
 use super::super::faults::{Effect, Fault};
@@ -120,6 +120,7 @@ impl<'a> Stage<'a> {
         self.product
             .tell(&format!("{} health workers and their patients are registered over FHIR", people.len()));
         let contacts = "/api/v2/contacts.json";
+        let throttled = json!({ "detail": "Request was throttled. Expected available in 1 second." });
         let faults = [
             Fault::new(Effect::AnswerAfter { status: 500, body: None })
                 .on("POST", contacts)
@@ -128,7 +129,7 @@ impl<'a> Stage<'a> {
                 .on("POST", contacts)
                 .probability(0.05),
             Fault::new(Effect::DropAfter).on("POST", contacts).probability(0.03),
-            Fault::new(Effect::Answer { status: 429, body: None, retry_after: Some(1) })
+            Fault::new(Effect::Answer { status: 429, body: Some(throttled), retry_after: Some(1) })
                 .on("POST", contacts)
                 .times(2),
         ];

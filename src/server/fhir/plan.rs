@@ -8,6 +8,7 @@ use crate::auth::Denied;
 use crate::auth::scope::Permission;
 use crate::fhir::bundle::{self, Action, Effect, Operation};
 use crate::store::write::{self, Matches, Precondition, Put, Question, Refusal, Written};
+use crate::telemetry::trace_id;
 
 /// What became of one action.
 pub struct Done {
@@ -29,6 +30,7 @@ pub async fn write(call: &Call, plan: bundle::Plan) -> Result<Vec<Done>, Stop> {
     let written = call.app.store.write(&call.tenant, Box::new(plan)).await?;
     if !written.is_empty() {
         call.app.signals.changes.give();
+        written.iter().for_each(|one| trace(call, one));
     }
     let actions: Vec<(Action, Option<String>)> =
         std::mem::take(&mut *settled.lock().unwrap_or_else(PoisonError::into_inner));
@@ -38,6 +40,12 @@ pub async fn write(call: &Call, plan: bundle::Plan) -> Result<Vec<Done>, Stop> {
         Done { action, written, stored }
     });
     Ok(done.collect())
+}
+
+/// The beginning of the trace that mapping and delivery go on with.
+fn trace(call: &Call, written: &Written) {
+    let trace = trace_id(&call.tenant, &written.kind, &written.id);
+    tracing::debug!(trace, version = written.version, kind = written.kind, "a version is committed");
 }
 
 fn is_write(effect: &Effect) -> bool {

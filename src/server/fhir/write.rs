@@ -56,10 +56,18 @@ pub async fn delete_match(call: &Call, kind: &str) -> Result<Answer, Stop> {
 /// Does one interaction as a plan of one entry.
 async fn one(call: &Call, operation: Operation) -> Result<Answer, Stop> {
     let zone = call.zone();
-    let plan = bundle::single(operation, &call.context(&zone))?;
-    let done = plan::write(call, plan).await?.into_iter().next();
+    let plan = bundle::single(operation, &call.context(&zone)).map_err(alone)?;
+    let done = plan::write(call, plan).await.map_err(|stop| alone(stop.outcome()))?.into_iter().next();
     let Some(done) = done else { return Err(answer::of_refusal(Refusal::Store).into()) };
     answer_to(call, &done).await
+}
+
+/// Without the places in a Bundle's entry, which an interaction on its own does not have.
+fn alone(mut outcome: Outcome) -> Outcome {
+    for issue in &mut outcome.issues {
+        issue.expression.retain(|place| !place.starts_with('.'));
+    }
+    outcome
 }
 
 async fn answer_to(call: &Call, done: &Done) -> Result<Answer, Stop> {

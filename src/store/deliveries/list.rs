@@ -53,7 +53,7 @@ pub struct Tally {
     pub status: Status,
     pub cause: String,
     pub count: i64,
-    /// The oldest update, in milliseconds since 1970.
+    /// Since when the oldest has been so, in milliseconds since 1970.
     pub oldest_ms: i64,
 }
 
@@ -109,7 +109,7 @@ pub async fn list(
 pub async fn groups(db: &mut Connection, tenant: &str, filter: &Filter) -> Result<Vec<Group>, Error> {
     let sql = format!(
         "select d.status, d.cause, min(d.hint) as hint, min(d.message) as message, count(*) as amount,
-             min(d.updated_ms) as oldest_ms
+             min(d.since_ms) as oldest_ms
          from delivery d where {WHERE} group by d.status, d.cause order by count(*) desc, d.status, d.cause"
     );
     let rows = db.all(sql, filter_args(tenant, filter)).await?;
@@ -223,7 +223,7 @@ async fn exchanges(
 pub async fn tallies(db: &mut Connection, tenant: &str) -> Result<Vec<Tally>, Error> {
     let rows = db
         .all(
-            "select destination, status, cause, count(*) as amount, min(updated_ms) as oldest_ms from delivery
+            "select destination, status, cause, count(*) as amount, min(since_ms) as oldest_ms from delivery
              where tenant = $1 and status in ('waiting', 'sending', 'dead')
              group by destination, status, cause order by destination, status, cause",
             args![tenant],

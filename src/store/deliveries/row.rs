@@ -53,13 +53,15 @@ pub struct DeliveryRow {
     pub cause: Cause,
     pub created_ms: i64,
     pub updated_ms: i64,
+    /// Since when it has been where it is: waiting, dead, settled.
+    pub since_ms: i64,
 }
 
 /// The columns of `delivery` but the tenant, in the order of [`table`].
 pub(super) const COLUMNS: &str = "id, destination, mapping, mapping_version, target, target_id, nature, rid, \
      source, source_version, output_key, lane, body, needs, withdraw, withdrawn, authored_ms, link, status, \
      order_no, due_ms, attempts, first_failed_ms, unclear, failure, batch_group, lease_owner, lease_fence, \
-     lease_until_ms, cause, message, hint, created_ms, updated_ms";
+     lease_until_ms, cause, message, hint, created_ms, updated_ms, since_ms";
 
 impl DeliveryRow {
     pub(super) fn read(row: &Row) -> Result<Self, Error> {
@@ -97,6 +99,7 @@ impl DeliveryRow {
             cause: Cause { code: row.text("cause")?, message: row.text("message")?, hint: row.text("hint")? },
             created_ms: row.int("created_ms")?,
             updated_ms: row.int("updated_ms")?,
+            since_ms: row.int("since_ms")?,
         })
     }
 }
@@ -140,4 +143,5 @@ pub(super) fn table(rows: &[DeliveryRow]) -> Table {
         .texts("hint", texts(|row| &row.cause.hint))
         .ints("created_ms", ints(|row| row.created_ms))
         .ints("updated_ms", ints(|row| row.updated_ms))
+        .ints("since_ms", ints(|row| row.since_ms))
 }

@@ -351,3 +351,47 @@ async fn a_settled_delivery_is_linked_to_its_resource() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn who_lost_the_lease_writes_nothing() {
+    each_store(|store| async move {
+        let slow = House::with_owner(store.clone(), reports(), "slow", Arc::default()).await;
+        slow.put("test.report", "1", report("u", 1, json!({"a": "old"}))).await;
+        slow.map().await;
+        let begun = std::time::Instant::now();
+        let batch = slow.sender.claim().await.unwrap();
+        let sent = slow.sender.send(&batch, begun).await;
+        slow.put("test.report", "1", report("u", 1, json!({"a": "new"}))).await;
+        slow.map().await;
+        super::history::expire(&store).await;
+        let next = House::with_owner(store.clone(), reports(), "next", slow.far.clone()).await;
+        slow.far.with(|truth| truth.doubt(&batch.outgoing()));
+        next.let_time_pass().await;
+        next.send().await;
+        let outcome = slow.sender.settle(&batch, &sent).await.unwrap();
+        assert_eq!((outcome.lost, outcome.accepted), (1, 0));
+        let mut db = store.db().read().await.unwrap();
+        let row = db.one("select sent from slot", mjumbe::args![]).await.unwrap();
+        assert_eq!(row.text("sent").unwrap(), "\"new\"");
+        assert_eq!(slow.far.slot("u/a"), Some(json!("new")));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_frozen_far_side_costs_no_more_than_its_lease() {
+    each_store(|store| async move {
+        let house = House::new(store, reports()).await;
+        house.far.with(|truth| truth.limits.lease = Duration::from_secs(2));
+        house.far.trouble(Trouble::Freeze);
+        house.put("test.report", "1", report("u", 1, json!({"a": "1"}))).await;
+        house.settle_down().await;
+        assert_eq!(house.statuses().await, [("waiting".into(), "no-answer-in-time".into())]);
+        house.far.with(|truth| truth.doubted.insert("u/a".to_owned()));
+        house.let_time_pass().await;
+        house.send().await;
+        assert_eq!(house.far.with(|truth| truth.unclear_seen), 1, "it was told to look first");
+        assert_eq!(house.far.slot("u/a"), Some(json!("1")));
+    })
+    .await;
+}

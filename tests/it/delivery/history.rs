@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::far_side::{FarSide, Trouble};
 use super::mappings::{Counts, Reports};
-use super::{House, TENANT};
+use super::{House, TENANT, run};
 
 const UNITS: [&str; 3] = ["north", "south", "east"];
 const STEPS: usize = 120;
@@ -218,13 +218,14 @@ async fn crash(house: &House, random: &mut StdRng) {
 }
 
 /// All leases run out.
-async fn expire(store: &Store) {
-    let mut tx = store.db().begin_write().await.unwrap();
-    tx.script("update delivery set lease_until_ms = 0 where status = 'sending'").await.unwrap();
-    tx.script("update destination set until_ms = 0").await.unwrap();
-    tx.script("update mapper_partition set until_ms = 0").await.unwrap();
-    tx.script("delete from mapper_worker").await.unwrap();
-    tx.commit().await.unwrap();
+pub async fn expire(store: &Store) {
+    let statements = [
+        "update delivery set lease_until_ms = 0 where status = 'sending'",
+        "update destination set until_ms = 0",
+        "update mapper_partition set until_ms = 0",
+        "delete from mapper_worker",
+    ];
+    run(store, statements.map(str::to_owned).to_vec()).await;
 }
 
 /// The troubles end, the other processes too; everything comes to rest.

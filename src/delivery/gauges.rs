@@ -1,0 +1,82 @@
+//! How much waits, how old the oldest is, what is dead and why, what is held: for `/metrics`.
+//!
+//! Reads the store now and then; counts and ages only, never ids.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::signal::now_ms;
+use crate::store::db::Db;
+use crate::store::deliveries::list::{self, Tally};
+use crate::store::error::Error;
+use crate::store::reads;
+
+/// How often the store is asked.
+const EVERY: Duration = Duration::from_secs(15);
+
+/// A series: destination, status, cause.
+type Series = (String, &'static str, String);
+
+/// Keeps the gauges of one tenant up to date until it is cancelled.
+pub async fn run(db: Db, tenant: &str, cancel: CancellationToken) {
+    let mut known = BTreeMap::new();
+    while !cancel.is_cancelled() {
+        if let Err(error) = refresh(&db, tenant, &mut known).await {
+            warn!(code = error.code(), "the gauges of deliveries could not be read now");
+        }
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            () = tokio::time::sleep(EVERY) => {}
+        }
+    }
+}
+
+/// Reads the store once. Series that are gone since the last time go to zero.
+async fn refresh(db: &Db, tenant: &str, known: &mut BTreeMap<Series, ()>) -> Result<(), Error> {
+    let (tallies, held) = {
+        let mut db = db.read().await?;
+        (list::tallies(&mut db, tenant).await?, reads::held_count(&mut db, tenant).await?)
+    };
+    known.keys().for_each(|series| set(tenant, series, (0, 0.0)));
+    let now = now_ms();
+    for tally in &tallies {
+        let series = series_of(tally);
+        set(tenant, &series, (tally.count, age_s(tally.oldest_ms, now)));
+        known.insert(series, ());
+    }
+    metrics::gauge!("mjumbe_evaluations_held", "tenant" => tenant.to_owned()).set(held as f64);
+    Ok(())
+}
+
+fn series_of(tally: &Tally) -> Series {
+    (tally.destination.clone(), tally.status.text(), tally.cause.clone())
+}
+
+fn age_s(since_ms: i64, now_ms: i64) -> f64 {
+    now_ms.saturating_sub(since_ms).max(0) as f64 / 1_000.0
+}
+
+fn set(tenant: &str, (destination, status, cause): &Series, (count, oldest_s): (i64, f64)) {
+    let labels = [
+        ("tenant", tenant.to_owned()),
+        ("destination", destination.clone()),
+        ("status", (*status).to_owned()),
+        ("cause", cause.clone()),
+    ];
+    metrics::gauge!("mjumbe_deliveries", &labels).set(count as f64);
+    metrics::gauge!("mjumbe_deliveries_oldest_seconds", &labels).set(oldest_s);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_never_negative() {
+        assert!((age_s(1_000, 3_500) - 2.5).abs() < f64::EPSILON);
+        assert!(age_s(5_000, 3_500).abs() < f64::EPSILON);
+    }
+}

@@ -1,0 +1,162 @@
+//! The commands, run as a person runs them.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+/// Runs `mjumbe` in a folder of its own, without the environment's settings.
+fn mjumbe(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_mjumbe"))
+        .current_dir(folder)
+        .env_remove("MJUMBE_CONFIG")
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn shipped() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings").display().to_string()
+}
+
+#[test]
+fn a_token_is_printed_alone_and_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = mjumbe(folder.path(), &["token", "create", "chw-app", "--scope", "system/Patient.rs"]);
+    assert_eq!(code(&made), 0, "{}", stderr(&made));
+    let token = stdout(&made);
+    assert_eq!(token.lines().count(), 1);
+    assert!(token.starts_with("mjumbe_"));
+
+    let list = mjumbe(folder.path(), &["token", "list"]);
+    assert!(stdout(&list).contains("chw-app") && stdout(&list).contains("system/Patient.rs"));
+    assert!(!stdout(&list).contains(token.trim()));
+    let json: Value =
+        serde_json::from_str(&stdout(&mjumbe(folder.path(), &["token", "list", "--json"]))).unwrap();
+    assert_eq!(json[0]["name"], "chw-app");
+
+    let again = mjumbe(folder.path(), &["token", "create", "chw-app"]);
+    assert_eq!((code(&again), stdout(&again).as_str()), (1, ""));
+    assert!(stderr(&again).contains("name-taken"));
+    let bad = mjumbe(folder.path(), &["token", "create", "b", "--scope", "system/Pateint.rs"]);
+    assert!(stderr(&bad).contains("hint:"), "{}", stderr(&bad));
+    let typo = mjumbe(folder.path(), &["token", "revoke", "chw-ap"]);
+    assert!(stderr(&typo).contains("did you mean `chw-app`"));
+    assert_eq!(code(&mjumbe(folder.path(), &["token", "revoke", "chw-app"])), 0);
+    assert!(!stdout(&mjumbe(folder.path(), &["token", "list"])).contains("chw-app"));
+    let store = std::fs::read(folder.path().join("mjumbe.db")).unwrap();
+    assert!(!store.windows(token.trim().len()).any(|bytes| bytes == token.trim().as_bytes()));
+}
+
+#[test]
+fn exit_codes_tell_usage_from_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(code(&mjumbe(folder.path(), &["serv"])), 2);
+    let typo = mjumbe(folder.path(), &["serv"]);
+    assert!(stderr(&typo).contains("serve"), "{}", stderr(&typo));
+    std::fs::write(folder.path().join("m.toml"), "[server]\nlisen = \"x\"\n").unwrap();
+    let wrong = mjumbe(folder.path(), &["serve", "--config", "m.toml"]);
+    assert_eq!((code(&wrong), stdout(&wrong).as_str()), (78, ""));
+    assert!(stderr(&wrong).contains("server.lisen") && stderr(&wrong).contains("did you mean `listen`"));
+    let absent = mjumbe(folder.path(), &["--config", "absent.toml", "token", "list"]);
+    assert_eq!(code(&absent), 78);
+}
+
+#[test]
+fn the_shipped_mappings_check_and_pass_their_tests() {
+    let folder = tempfile::tempdir().unwrap();
+    let checked = mjumbe(folder.path(), &["check", &shipped()]);
+    assert_eq!(code(&checked), 0, "{}{}", stdout(&checked), stderr(&checked));
+    std::fs::write(folder.path().join("m.toml"), CONFIG).unwrap();
+    let tested = mjumbe(folder.path(), &["--config", "m.toml", "test", &shipped()]);
+    assert_eq!(code(&tested), 0, "{}{}", stdout(&tested), stderr(&tested));
+    assert!(stderr(&tested).contains(" passed, 0 failed"));
+}
+
+const CONFIG: &str = "[tenant.default]\ntimezone = \"Africa/Kigali\"\n\
+    [rapidpro.country]\nurl = \"http://127.0.0.1:9\"\ntoken = \"t\"\ncountry = \"RW\"\n\
+    [dhis2.national]\nurl = \"http://127.0.0.1:9\"\ntoken = \"t\"\n";
+
+#[test]
+fn check_tells_place_and_what_was_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("mappings")).unwrap();
+    let text =
+        "mapping: a\nfrom: { resource: Patient }\nto:\n  - rapidpro.contact:\n      nmae: $.resource.id\n";
+    std::fs::write(folder.path().join("mappings/a.yaml"), text).unwrap();
+    let checked = mjumbe(folder.path(), &["check"]);
+    assert_eq!(code(&checked), 1);
+    let told = stdout(&checked);
+    assert!(told.contains("mappings/a.yaml:5:7") && told.contains("did you mean `name`"), "{told}");
+    let json: Value = serde_json::from_str(&stdout(&mjumbe(folder.path(), &["check", "--json"]))).unwrap();
+    assert_eq!((json[0]["line"].as_i64(), json[0]["code"].as_str()), (Some(5), Some("unknown-key")));
+    std::fs::remove_file(folder.path().join("mappings/a.yaml")).unwrap();
+    assert_eq!(code(&mjumbe(folder.path(), &["check"])), 1, "no mapping at all is a mistake");
+}
+
+#[test]
+fn run_and_explain_show_what_would_be_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("m.toml"), CONFIG).unwrap();
+    let practitioner = json!({
+        "resourceType": "Practitioner", "id": "p1", "active": true, "name": [{ "text": "Grace Uwase" }],
+        "telecom": [{ "system": "phone", "value": "0788123456" }],
+    });
+    std::fs::write(folder.path().join("p.json"), practitioner.to_string()).unwrap();
+    let mapping = format!("{}/practitioner-contact.yaml", shipped());
+    let run =
+        mjumbe(folder.path(), &["--config", "m.toml", "run", "p.json", "--mapping", &mapping, "--json"]);
+    assert_eq!(code(&run), 0, "{}", stderr(&run));
+    let json: Value = serde_json::from_str(&stdout(&run)).unwrap();
+    assert_eq!(json["outputs"][0]["target"], "rapidpro.contact");
+    assert_eq!(json["outputs"][0]["destination"], "country");
+    assert!(json["outputs"][0]["body"].to_string().contains("tel:+250788123456"), "{json}");
+    assert!(json["issues"].is_array() && json["read"].is_array());
+    assert!(!folder.path().join("mjumbe.db").exists(), "a dry run makes no store");
+
+    let explain = mjumbe(folder.path(), &["--config", "m.toml", "explain", "p.json", "--mapping", &mapping]);
+    assert_eq!(code(&explain), 0, "{}", stderr(&explain));
+    assert!(stdout(&explain).contains("practitioner-contact.yaml:"), "{}", stdout(&explain));
+    let narrow = ["--config", "m.toml", "explain", "p.json", "--mapping", &mapping, "--value", "urns"];
+    let narrow = stdout(&mjumbe(folder.path(), &narrow));
+    assert!(narrow.len() < stdout(&explain).len() && narrow.contains("+250788123456"), "{narrow}");
+
+    let typo = mjumbe(folder.path(), &["run", "p.json", "--mapping", "practitioner-contct"]);
+    assert_eq!(code(&typo), 1);
+    assert!(stderr(&typo).contains("unknown-mapping"));
+}
+
+#[test]
+fn schema_is_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let schema: Value = serde_json::from_str(&stdout(&mjumbe(folder.path(), &["schema"]))).unwrap();
+    assert!(schema.to_string().contains("dhis2.report"));
+}
+
+#[test]
+fn deliveries_of_an_empty_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = mjumbe(folder.path(), &["deliveries", "list", "--json"]);
+    assert_eq!((code(&list), stdout(&list).as_str()), (0, "[]\n"), "{}", stderr(&list));
+    assert_eq!(stdout(&mjumbe(folder.path(), &["deliveries", "list", "--each", "--json"])), "[]\n");
+    let show = mjumbe(folder.path(), &["deliveries", "show", "abc"]);
+    assert_eq!(code(&show), 1);
+    assert!(stderr(&show).contains("unknown-delivery"));
+    let slip = mjumbe(folder.path(), &["deliveries", "cancel"]);
+    assert_eq!(code(&slip), 1, "nothing chosen must not be everything");
+    assert!(stderr(&slip).contains("nothing-chosen"));
+    let none = mjumbe(folder.path(), &["deliveries", "retry", "--cause", "x", "--json"]);
+    assert_eq!(stdout(&none), "{\"chosen\":0,\"waiting\":0}\n");
+}

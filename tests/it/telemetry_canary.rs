@@ -1,0 +1,141 @@
+//! Nothing about people and no credential is in the logs, at TRACE.
+//!
+//! The program runs as its own process, so that every log line of every library is caught.
+
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+const NAME: &str = "Canaryname";
+const PHONE: &str = "250788555123";
+const ADDRESS: &str = "Canary-Lane-7";
+
+struct Program {
+    child: Child,
+    folder: tempfile::TempDir,
+    url: String,
+}
+
+impl Program {
+    fn command(folder: &std::path::Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mjumbe"));
+        command.current_dir(folder).env("RUST_LOG", "trace").env("MJUMBE__LOG__LEVEL", "trace");
+        command
+    }
+
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let child = Self::command(folder.path())
+            .arg("serve")
+            .env("MJUMBE__SERVER__LISTEN", format!("127.0.0.1:{port}"))
+            .env("MJUMBE__LOG__FORMAT", "json")
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self { child, folder, url: format!("http://127.0.0.1:{port}") }
+    }
+
+    async fn ready(&mut self, client: &reqwest::Client) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while Instant::now() < deadline {
+            if client.get(format!("{}/ready", self.url)).send().await.is_ok_and(|it| it.status() == 200) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("not ready in time: {}", self.log());
+    }
+
+    fn log(&self) -> String {
+        let mut text = String::new();
+        std::fs::File::open(self.folder.path().join("log")).unwrap().read_to_string(&mut text).unwrap();
+        text
+    }
+
+    fn token(&self) -> String {
+        let made = Self::command(self.folder.path()).args(["token", "create", "canary"]).output().unwrap();
+        assert!(made.status.success());
+        String::from_utf8(made.stdout).unwrap().trim().to_owned()
+    }
+
+    /// SIGTERM, and the exit code.
+    fn terminate(&mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("it did not stop");
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Already ended where the test went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn no_canary_is_in_the_log_at_trace() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::new();
+    let mut program = Program::start();
+    program.ready(&client).await;
+    let token = program.token();
+    let fhir = format!("{}/fhir", program.url);
+    let patient = json!({
+        "resourceType": "Patient", "id": PHONE, "name": [{ "family": NAME }],
+        "telecom": [{ "system": "phone", "value": format!("+{PHONE}") }], "address": [{ "line": [ADDRESS] }],
+    });
+    let send = async |request: reqwest::RequestBuilder, status: u16| {
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), status, "{}", answer.url());
+    };
+    let json = |request: reqwest::RequestBuilder, body: String| {
+        request.bearer_auth(&token).header("content-type", "application/fhir+json").body(body)
+    };
+    send(json(client.put(format!("{fhir}/Patient/{PHONE}")), patient.to_string()), 201).await;
+    send(client.get(format!("{fhir}/Patient?family={NAME}&phone={PHONE}")).bearer_auth(&token), 200).await;
+    send(client.get(format!("{fhir}/Patient/{PHONE}")).basic_auth("canary", Some(&token)), 200).await;
+    let broken = format!("{{\"resourceType\":\"Patient\",\"{NAME}\":\"{PHONE}\"}}");
+    send(json(client.post(format!("{fhir}/Patient")), broken), 400).await;
+    send(json(client.post(format!("{fhir}/Patient")), format!("{{\"{NAME}")), 400).await;
+    let wrong_id = patient.to_string().replace(PHONE, "x");
+    send(json(client.put(format!("{fhir}/Patient/{PHONE}")), wrong_id), 400).await;
+    let bundle = json!({
+        "resourceType": "Bundle", "type": "transaction",
+        "entry": [{ "resource": patient, "request": { "method": "PUT", "url": format!("Patient/{PHONE}"), "ifMatch": "W/\"9\"" } }],
+    });
+    send(json(client.post(&fhir), bundle.to_string()), 412).await;
+    send(client.get(format!("{fhir}/Patient")).bearer_auth(format!("{token}wrong")), 401).await;
+    send(
+        client.get(format!("{fhir}/Patient?family={NAME}")).header("x-request-id", PHONE).bearer_auth(&token),
+        200,
+    )
+    .await;
+    assert_eq!(program.terminate(), Some(0));
+
+    let log = program.log();
+    assert!(log.lines().count() > 10, "there is nothing to search:\n{log}");
+    for canary in [NAME, PHONE, ADDRESS, token.as_str(), &token[10..], "Bearer", "Basic"] {
+        if let Some(line) = log.lines().find(|line| line.contains(canary)) {
+            panic!("`{canary}` is in the log: {line}");
+        }
+    }
+    assert!(
+        log.lines()
+            .filter(|line| line.starts_with('{'))
+            .all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok())
+    );
+}

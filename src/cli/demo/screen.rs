@@ -1,5 +1,6 @@
 //! What a person sees: the story as it happens on stderr, a table in the end on stdout.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
@@ -13,7 +14,12 @@ use crate::sandbox::story::truth::Report;
 pub struct Screen {
     bar: Option<ProgressBar>,
     began: Instant,
+    /// When a line was printed last, in seconds.
+    last_line: AtomicU64,
 }
+
+/// Seconds between two lines where there is no bar.
+const LINE_EVERY_S: u64 = 5;
 
 impl Screen {
     /// With a progress bar where somebody looks.
@@ -23,7 +29,7 @@ impl Screen {
         if let (Some(bar), Ok(style)) = (&bar, style) {
             bar.set_style(style);
         }
-        Self { bar, began: Instant::now() }
+        Self { bar, began: Instant::now(), last_line: AtomicU64::new(0) }
     }
 
     /// A line of the story.
@@ -37,14 +43,35 @@ impl Screen {
 
     /// Where everything stands.
     pub fn show(&self, report: &Report, kills: u32) {
-        let Some(bar) = &self.bar else { return };
+        let killed = if kills > 0 { format!(", killed {kills} times") } else { String::new() };
+        let Some(bar) = &self.bar else { return self.show_line(report, &killed) };
         bar.set_length(report.answered as u64);
         bar.set_position(report.delivered as u64);
-        let killed = if kills > 0 { format!(", killed {kills} times") } else { String::new() };
         bar.set_message(format!(
             "values in DHIS2; {} waiting, {} refused, {} contacts{killed}",
             report.waiting, report.refused, report.contacts
         ));
+    }
+
+    /// Where nobody looks at a bar: a line now and then.
+    fn show_line(&self, report: &Report, killed: &str) {
+        let now = self.began.elapsed().as_secs();
+        let last = self.last_line.fetch_max(now, Ordering::Relaxed);
+        if now < last + LINE_EVERY_S && last != 0 {
+            self.last_line.store(last, Ordering::Relaxed);
+            return;
+        }
+        eprintln!(
+            "{:5.1} s  {} of {} values are in DHIS2; {} waiting, {} refused, {} missing, {} twice, {} contacts{killed}",
+            self.began.elapsed().as_secs_f64(),
+            report.delivered,
+            report.answered,
+            report.waiting,
+            report.refused,
+            report.lost,
+            report.twice,
+            report.contacts
+        );
     }
 
     pub fn end(&self) {

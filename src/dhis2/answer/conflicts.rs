@@ -12,6 +12,8 @@ pub enum About {
     Combo,
     Attribute,
     UnitAndPeriod,
+    /// A period that is closed for some units only: clear where the rows are of one unit.
+    PeriodOfOneUnit,
     DataSet,
     /// The value itself: only an index tells which.
     Value,
@@ -191,9 +193,10 @@ pub static CONFLICTS: &[Row] = &[
     refused("E8022", About::Unit, UNIT_NOT_ASSIGNED, &["2.43/dvs-039-row-bad-ou-among-good"]),
     refused("E8023", About::Attribute, ATTRIBUTE, &["2.43/dvs-027-aoc-wrong"]),
     refused("E8024", About::Combo, COMBO, &["2.43/dvs-021-coc-unknown"]),
-    refused("E8030", About::Period, PERIOD_CLOSED, &["2.43/dvs-203-clerk-mixed-periods"]),
+    // Names the periods only, although a lock exception can keep them open for some units.
+    refused("E8030", About::PeriodOfOneUnit, PERIOD_CLOSED, &["2.43/dvs-203-clerk-mixed-periods"]),
     refused("E8031", About::UnitAndPeriod, UNIT_CLOSED, &["2.43/dvs-282-ou-not-open-yet"]),
-    refused("E8033", About::Period, APPROVED, &[]),
+    refused("E8033", About::UnitAndPeriod, APPROVED, &[]),
     refused("E8104", About::Element, ELEMENT, &["2.43/dvs-020-de-malformed"]),
     refused("E8106", About::Unit, UNIT, &["2.43/dvs-018-ou-malformed"]),
     refused("E8108", About::Combo, COMBO, &[]),

@@ -77,6 +77,7 @@ fn doubt(summary: &Summary, meaning: Meaning, verdicts: &mut [RowVerdict]) {
 /// Rows that a conflict names: 2.43 gives every row of the group as index, and the culprits as arguments.
 fn named(conflict: &Conflict, about: About, rows: &[RowNames]) -> Vec<usize> {
     let names = |text: &str| !text.is_empty() && conflict.names.iter().any(|name| name == text);
+    let of_one_unit = rows.windows(2).all(|pair| matches!(pair, [one, next] if one.unit == next.unit));
     let hits: Vec<usize> = rows
         .iter()
         .enumerate()
@@ -86,6 +87,7 @@ fn named(conflict: &Conflict, about: About, rows: &[RowNames]) -> Vec<usize> {
             About::Period => names(&row.period),
             About::Combo => names(&row.combo) && (names(&row.element) || conflict.names.len() == 1),
             About::Attribute => names(&row.attribute),
+            About::PeriodOfOneUnit => of_one_unit && names(&row.period),
             About::UnitAndPeriod => names(&row.unit) && names(&row.period),
             About::DataSet => names(&row.data_set) || conflict.names.is_empty(),
             About::Value => false,

@@ -195,7 +195,8 @@ fn complete_date(set: &DataValueSet) -> Result<Option<String>, Stop> {
     Ok(Some(date.to_string()))
 }
 
-/// What is wrong with the set: the first thing found refuses all of it.
+/// What is wrong with the set: the first thing found refuses all of it. In the order of the real one:
+/// access, keys, timeliness, doubled cells.
 fn refuse_group(world: &World, case: &Case, set: &DataValueSet) -> Option<Conflict> {
     let id = match &set.data_set {
         Some(id) => id.clone(),
@@ -204,47 +205,70 @@ fn refuse_group(world: &World, case: &Case, set: &DataValueSet) -> Option<Confli
             Err(conflict) => return Some(*conflict),
         },
     };
-    let found = world.country.data_set(&id);
-    let list = |ids: Vec<String>| format!("[{}]", ids.join(", "));
-    let foreign = distinct(
-        set,
-        |row| row.data_element.clone(),
-        |element| !found.is_some_and(|own| own.elements.iter().any(|id| id == element)),
-    );
-    if !foreign.is_empty() || found.is_none() {
-        let list = list(foreign);
-        let value = format!("Data set {id} not usable with data element(s): `{list}`");
-        return Some(group_conflict("E8020", format!("{id}-{list}"), value));
+    refuse_access(world, case, (&id, set))
+        .or_else(|| refuse_elements(world, (&id, set)))
+        .or_else(|| {
+            let data_set = world.country.data_set(&id)?;
+            refuse_units(case, data_set, set)
+                .or_else(|| refuse_period_type(data_set, set))
+                .or_else(|| refuse_combos(world, data_set, set))
+                .or_else(|| refuse_unit_span(world, set))
+                .or_else(|| refuse_untimely(case, data_set, set))
+                .or_else(|| refuse_approved(case, data_set, set))
+        })
+        .or_else(|| refuse_duplicates(set))
+}
+
+fn bracketed(ids: &[String]) -> String {
+    format!("[{}]", ids.join(", "))
+}
+
+fn refuse_access(world: &World, case: &Case, (id, set): (&str, &DataValueSet)) -> Option<Conflict> {
+    if case.user.may("ALL") {
+        return None;
     }
-    let data_set = found?;
-    if !gate::may_write_set(world, case.user, &id) {
+    if !gate::may_write_set(world, case.user, id) {
         let value = format!("Current user cannot enter data for data set: `{id}`");
-        return Some(group_conflict("E8010", id, value));
+        return Some(group_conflict("E8010", id.to_owned(), value));
     }
-    let outside = distinct(
-        set,
-        |row| row.org_unit.clone(),
-        |unit| world.country.unit(unit).is_some() && !world.in_hierarchy(case.user, unit),
-    );
-    if !outside.is_empty() {
-        let list = list(outside);
-        let value = format!("Current user cannot enter data for org unit(s): `{list}`");
-        return Some(group_conflict("E8011", list, value));
+    let outside = distinct_rows(set, |row| {
+        let unit = row.org_unit.clone()?;
+        let known = world.country.unit(&unit).is_some();
+        (known && !world.in_hierarchy(case.user, &unit)).then_some(unit)
+    });
+    if outside.is_empty() {
+        return None;
     }
-    let because = |row: &Row| fault_of(case, data_set, row);
+    let list = bracketed(&outside);
+    let value = format!("Current user cannot enter data for org unit(s): `{list}`");
+    Some(group_conflict("E8011", list, value))
+}
+
+fn refuse_elements(world: &World, (id, set): (&str, &DataValueSet)) -> Option<Conflict> {
+    let found = world.country.data_set(id);
+    let foreign = distinct_rows(set, |row| {
+        row.data_element.clone().filter(|element| !found.is_some_and(|own| own.elements.contains(element)))
+    });
+    if foreign.is_empty() && found.is_some() {
+        return None;
+    }
+    let list = bracketed(&foreign);
+    let value = format!("Data set {id} not usable with data element(s): `{list}`");
+    Some(group_conflict("E8020", format!("{id}-{list}"), value))
+}
+
+fn refuse_units(case: &Case, data_set: &DataSet, set: &DataValueSet) -> Option<Conflict> {
     let unassigned = distinct_rows(set, |row| {
         let unit = row.org_unit.clone()?;
-        let free = !data_set.units.contains(&unit) || because(row) == Some(Because::Unassigned);
-        free.then_some(unit)
+        let fault = fault_of(case, data_set, row) == Some(Because::Unassigned);
+        (!data_set.units.contains(&unit) || fault).then_some(unit)
     });
-    if !unassigned.is_empty() {
-        let list = list(unassigned);
-        let value = format!("Data set {id} not usable with org unit(s): `{list}`");
-        return Some(group_conflict("E8022", format!("{id}-{list}"), value));
+    if unassigned.is_empty() {
+        return None;
     }
-    refuse_periods(world, case, data_set, set)
-        .or_else(|| refuse_combos(world, data_set, set))
-        .or_else(|| refuse_duplicates(set))
+    let (id, list) = (&data_set.id, bracketed(&unassigned));
+    let value = format!("Data set {id} not usable with org unit(s): `{list}`");
+    Some(group_conflict("E8022", format!("{id}-{list}"), value))
 }
 
 fn fault_of(case: &Case, data_set: &DataSet, row: &Row) -> Option<Because> {
@@ -258,51 +282,65 @@ fn fault_of(case: &Case, data_set: &DataSet, row: &Row) -> Option<Because> {
     gate::refused_by_fault(case.request, &data_set.id, &key)
 }
 
-fn refuse_periods(world: &World, case: &Case, data_set: &DataSet, set: &DataValueSet) -> Option<Conflict> {
-    let id = &data_set.id;
-    let list = |ids: Vec<String>| format!("[{}]", ids.join(", "));
-    let parsed = |row: &Row| row.period.as_deref().and_then(periods::parse);
+fn period_of(row: &Row) -> Option<periods::Period> {
+    row.period.as_deref().and_then(periods::parse)
+}
+
+fn refuse_period_type(data_set: &DataSet, set: &DataValueSet) -> Option<Conflict> {
     let wrong = distinct_rows(set, |row| {
-        parsed(row).filter(|period| period.kind != data_set.period_type).map(|period| period.iso)
+        period_of(row).filter(|period| period.kind != data_set.period_type).map(|period| period.iso)
     });
-    if !wrong.is_empty() {
-        let list = list(wrong);
-        let value = format!("Data set {id} not usable with period(s): `{list}`");
-        return Some(group_conflict("E8021", format!("{id}-{list}"), value));
+    if wrong.is_empty() {
+        return None;
     }
+    let (id, list) = (&data_set.id, bracketed(&wrong));
+    let value = format!("Data set {id} not usable with period(s): `{list}`");
+    Some(group_conflict("E8021", format!("{id}-{list}"), value))
+}
+
+/// Expiry and future periods; names the periods only.
+fn refuse_untimely(case: &Case, data_set: &DataSet, set: &DataValueSet) -> Option<Conflict> {
     let free = case.user.may("F_EDIT_EXPIRED");
     let untimely = distinct_rows(set, |row| {
-        let period = parsed(row)?;
+        let period = period_of(row)?;
         let future = gate::latest_open(data_set).is_some_and(|latest| period.start > latest.start);
         let closed = (future || gate::is_expired(data_set, &period)) && !free;
         (closed || fault_of(case, data_set, row) == Some(Because::Expired)).then_some(period.iso)
     });
-    if !untimely.is_empty() {
-        let list = list(untimely);
-        let value = format!("Untimely data entry for data set {id} and period(s): `{list}`");
-        return Some(group_conflict("E8030", format!("{id}-{list}"), value));
+    if untimely.is_empty() {
+        return None;
     }
+    let (id, list) = (&data_set.id, bracketed(&untimely));
+    let value = format!("Untimely data entry for data set {id} and period(s): `{list}`");
+    Some(group_conflict("E8030", format!("{id}-{list}"), value))
+}
+
+fn refuse_unit_span(world: &World, set: &DataValueSet) -> Option<Conflict> {
     for row in &set.rows {
-        let (Some(period), Some(unit)) =
-            (parsed(row), row.org_unit.as_deref().and_then(|id| world.country.unit(id)))
-        else {
-            continue;
-        };
-        if period.end < unit.opened || unit.closed.is_some_and(|closed| period.start > closed) {
+        let unit = row.org_unit.as_deref().and_then(|id| world.country.unit(id));
+        let (Some(period), Some(unit)) = (period_of(row), unit) else { continue };
+        if period.start < unit.opened || unit.closed.is_some_and(|closed| period.start > closed) {
             let list = format!("[{}]", period.iso);
             let value = format!("Untimely data entry for org unit {} and period(s): `{list}`", unit.id);
             return Some(group_conflict("E8031", format!("{}-{list}", unit.id), value));
         }
     }
-    let approved = distinct_rows(set, |row| {
-        (fault_of(case, data_set, row) == Some(Because::Approved)).then(|| row.period.clone()).flatten()
+    None
+}
+
+/// Names the first organisation unit in conflict, and only that.
+fn refuse_approved(case: &Case, data_set: &DataSet, set: &DataValueSet) -> Option<Conflict> {
+    let approved = |row: &&Row| fault_of(case, data_set, row) == Some(Because::Approved);
+    let unit = set.rows.iter().find(approved)?.org_unit.clone()?;
+    let of_unit = distinct_rows(set, |row| {
+        let same = row.org_unit.as_ref() == Some(&unit) && approved(&row);
+        same.then(|| row.period.clone()).flatten()
     });
-    if approved.is_empty() {
-        return None;
-    }
-    let list = list(approved);
-    let value = format!("Data is already approved for data set {id} and period(s): `{list}`");
-    Some(group_conflict("E8033", format!("{id}-{list}"), value))
+    let (combo, list) = (DEFAULT_OPTION_COMBO, bracketed(&of_unit));
+    let value = format!(
+        "Data already approved for attribute option combo {combo}, org unit {unit} and period(s): `{list}`"
+    );
+    Some(group_conflict("E8033", format!("{combo}-{unit}-{list}"), value))
 }
 
 fn refuse_combos(world: &World, data_set: &DataSet, set: &DataValueSet) -> Option<Conflict> {
@@ -354,7 +392,7 @@ fn refuse_duplicates(set: &DataValueSet) -> Option<Conflict> {
 
 /// Without a data set: the one that holds the elements.
 fn detect(world: &World, set: &DataValueSet) -> Result<String, Box<Conflict>> {
-    let elements = distinct(set, |row| row.data_element.clone(), |_| true);
+    let elements = distinct_rows(set, |row| row.data_element.clone());
     let holding = |id: &String| -> Vec<String> {
         let sets = world.country.data_sets.iter().filter(|own| own.elements.contains(id));
         sets.map(|own| own.id.clone()).collect()
@@ -389,14 +427,6 @@ fn detect(world: &World, set: &DataValueSet) -> Result<String, Box<Conflict>> {
         }
         more => Err(several(more)),
     }
-}
-
-fn distinct(
-    set: &DataValueSet,
-    of: impl Fn(&Row) -> Option<String>,
-    keep: impl Fn(&str) -> bool,
-) -> Vec<String> {
-    distinct_rows(set, |row| of(row).filter(|id| keep(id)))
 }
 
 fn distinct_rows(set: &DataValueSet, of: impl Fn(&Row) -> Option<String>) -> Vec<String> {

@@ -108,7 +108,7 @@ impl<'a> Stage<'a> {
             product,
             flow,
             pace: Pace::default(),
-            truth: Truth::default(),
+            truth: Truth::new(story),
             month: month_before(Timestamp::now()),
             client: reqwest::Client::new(),
         }

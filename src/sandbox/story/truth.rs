@@ -66,6 +66,8 @@ pub struct Truth {
     cells: BTreeMap<CellKey, Wanted>,
     contacts: BTreeSet<String>,
     reports: BTreeSet<(String, String)>,
+    /// Villages whose reports DHIS2 refuses.
+    closed: BTreeSet<String>,
     /// Reports with a value that no import takes.
     broken: BTreeSet<(String, String)>,
 }
@@ -84,6 +86,12 @@ pub fn month_before(at: Timestamp) -> Date {
 }
 
 impl Truth {
+    /// Nothing answered yet.
+    pub fn new(story: &Story) -> Self {
+        let closed = story.refused.iter().map(|refused| refused.village.clone()).collect();
+        Self { closed, ..Self::default() }
+    }
+
     /// Everybody in the story who has a telephone becomes a contact.
     pub fn expect_contacts<'a>(&mut self, phones: impl Iterator<Item = &'a String>) {
         self.contacts.extend(phones.map(|phone| format!("tel:{phone}")));
@@ -177,6 +185,13 @@ impl Truth {
             return;
         }
         match open {
+            Some(open) if open.dead && !self.is_refusable(key, wanted) => {
+                report.lost += 1;
+                report.fault(format!(
+                    "{} of {} in {} was given up, although DHIS2 would take {}: {}",
+                    key.data_element, key.org_unit, key.period, wanted.value, open.reason
+                ));
+            }
             Some(open) if open.dead => {
                 report.refused += 1;
                 *report.refused_because.entry(open.reason.clone()).or_default() += 1;
@@ -202,6 +217,11 @@ impl Truth {
                 ));
             }
         }
+    }
+
+    /// Whether DHIS2 refuses this value of this cell whenever it comes.
+    fn is_refusable(&self, key: &CellKey, wanted: &Wanted) -> bool {
+        self.closed.contains(&key.org_unit) || wanted.value.starts_with('-')
     }
 
     fn compare_contacts(&self, report: &mut Report, rapidpro: &Value) {

@@ -293,7 +293,7 @@ impl Story {
                     answer("malaria_positive", json!({ "valueInteger": 1 })),
                     answer("deaths_female", json!({ "valueInteger": report.deaths_female })),
                     answer("deaths_male", json!({ "valueInteger": 0 })),
-                    answer("stock_out", json!({ "valueCoding": { "code": "No" } })),
+                    answer("stock_out", json!({ "valueBoolean": false })),
                 ] }),
         )
         .await;

@@ -21,6 +21,7 @@ pub struct Child {
     log: std::path::PathBuf,
     ready_url: String,
     expected: AtomicU32,
+    allowed: AtomicU32,
     kills: AtomicU32,
 }
 
@@ -32,8 +33,8 @@ impl Child {
     pub async fn start(house: &House) -> Result<Self, Failure> {
         let (config, log, ready_url) = (house.config_path(), house.log_path(), house.ready_url());
         let process = Mutex::new(spawn(&config, &log)?);
-        let (expected, kills) = (AtomicU32::new(0), AtomicU32::new(0));
-        let child = Self { process, config, log, ready_url, expected, kills };
+        let [expected, allowed, kills] = [AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0)];
+        let child = Self { process, config, log, ready_url, expected, allowed, kills };
         child.wait_until_ready().await.map_err(|failure| failure.hint(house.log_hint()))?;
         Ok(child)
     }
@@ -54,9 +55,20 @@ impl Child {
         Err(Failure::new("the server was not ready within a minute"))
     }
 
-    /// So many kills are to come.
+    /// So many kills are to come until the end of the story.
     pub fn expect_kills(&self, times: u32) {
         self.expected.store(times, Ordering::Relaxed);
+    }
+
+    /// A chapter of the story, from 1 to 5, begins: its share of the kills may happen.
+    pub fn allow_kills(&self, chapter: u32) {
+        let share = self.expected.load(Ordering::Relaxed) * chapter.min(5) / 5;
+        self.allowed.store(share, Ordering::Relaxed);
+    }
+
+    /// Whether one more kill may happen now.
+    pub fn may_be_killed(&self) -> bool {
+        self.kills() < self.allowed.load(Ordering::Relaxed)
     }
 
     pub fn kills(&self) -> u32 {

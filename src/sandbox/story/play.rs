@@ -26,6 +26,8 @@ pub trait Product: Send + Sync {
     fn token(&self) -> String;
     /// Its deliveries that are not settled, part by part.
     async fn open(&self) -> Vec<Open>;
+    /// A chapter begins: registration 1, first answers 2, the outage 3, late reports 4, the end 5.
+    fn chapter(&self, _number: u32) {}
     /// Whether more is to be done to it before the story may end.
     fn is_troubled(&self) -> bool {
         false
@@ -61,7 +63,7 @@ impl Default for Pace {
     fn default() -> Self {
         Self {
             post: Duration::from_secs(90),
-            contacts: Duration::from_secs(120),
+            contacts: Duration::from_secs(300),
             outage: Duration::from_secs(4),
             settle: Duration::from_secs(300),
         }
@@ -166,6 +168,7 @@ impl<'a> Stage<'a> {
     }
 
     async fn first_answers(&mut self) {
+        self.product.chapter(2);
         self.product.tell("the first people answer the monthly report; 30 % of the webhooks are lost");
         self.rapidpro.lose_webhooks(0.3);
         for fault in self.story.refusals() {
@@ -188,6 +191,7 @@ impl<'a> Stage<'a> {
     }
 
     async fn outage(&mut self) -> Result<(), Error> {
+        self.product.chapter(3);
         self.product.tell("DHIS2's database goes down: right credentials are answered 401 or 500");
         let down = self.dhis2.fault(Fault::new(Effect::DatabaseDown { answer_after_ms: 100 }));
         let until = Instant::now() + self.pace.outage;
@@ -203,6 +207,7 @@ impl<'a> Stage<'a> {
     }
 
     async fn late(&mut self) -> Result<(), Error> {
+        self.product.chapter(4);
         self.product.tell("late reports, corrections, patients who are registered after their tests");
         let sets = "/api/dataValueSets";
         self.dhis2.fault(Fault::new(Effect::StoreNothing).on("POST", sets).times(1));
@@ -218,6 +223,7 @@ impl<'a> Stage<'a> {
 
     /// Waits until everything is settled and stays so.
     async fn settle(&mut self) -> Report {
+        self.product.chapter(5);
         self.product.tell("everybody has answered; what is on its way arrives");
         let deadline = Instant::now() + self.pace.settle;
         let mut settled = 0;

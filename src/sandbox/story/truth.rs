@@ -155,6 +155,7 @@ impl Truth {
     pub fn compare(&self, (dhis2, rapidpro): (&Value, &Value), open: &[Open], country: &Country) -> Report {
         let mut report = Report { answered: self.cells.len(), ..Report::default() };
         let stored = stored_cells(dhis2);
+        let completions_open = completions_in(open);
         let open = by_place(open, country);
         for (key, wanted) in &self.cells {
             self.compare_cell(&mut report, (key, wanted), stored.get(key), open.get(&place(key)).copied());
@@ -169,7 +170,7 @@ impl Truth {
             }
         }
         self.compare_contacts(&mut report, rapidpro);
-        self.compare_completions(&mut report, dhis2);
+        self.compare_completions(&mut report, dhis2, &completions_open);
         report
     }
 
@@ -249,7 +250,7 @@ impl Truth {
         }
     }
 
-    fn compare_completions(&self, report: &mut Report, dhis2: &Value) {
+    fn compare_completions(&self, report: &mut Report, dhis2: &Value, open: &BTreeSet<(String, String)>) {
         report.reports = self.reports.len();
         let completed: BTreeSet<(String, String)> = dhis2["completions"]
             .as_array()
@@ -262,6 +263,16 @@ impl Truth {
         for (period, village) in completed.difference(&self.reports) {
             report.twice += 1;
             report.fault(format!("{village} is complete in {period}, although nobody reported"));
+        }
+        let whole =
+            |report: &&(String, String)| !self.broken.contains(*report) && !self.closed.contains(&report.1);
+        for report_key in self.reports.difference(&completed).filter(whole) {
+            if open.contains(report_key) {
+                report.waiting += 1
+            } else {
+                report.lost += 1
+            }
+            report.fault(format!("{} is not complete in {}", report_key.1, report_key.0));
         }
         for (period, village) in completed.intersection(&self.broken) {
             report.fault(format!("{village} is complete in {period}, although a value was refused"));
@@ -303,6 +314,15 @@ fn stored_cells(dhis2: &Value) -> BTreeMap<CellKey, String> {
             (key, text(cell, "value"))
         })
         .collect()
+}
+
+/// Completions that are still to be registered: period and village.
+fn completions_in(open: &[Open]) -> BTreeSet<(String, String)> {
+    let of = |one: &Open| match one.place.split('|').collect::<Vec<_>>().as_slice() {
+        ["completion", _, period, unit, _] if !one.dead => Some(((*period).to_owned(), (*unit).to_owned())),
+        _ => None,
+    };
+    open.iter().filter_map(of).collect()
 }
 
 type Place = (String, String, String, String);

@@ -5,14 +5,14 @@
 use std::time::Duration;
 
 /// The first wait, doubled at each further failure.
-const FIRST_MS: u64 = 5_000;
+const FIRST_MS: u64 = 1_000;
 /// The longest wait.
 const LONGEST_MS: u64 = 3_600_000;
 /// A collision is tried again this soon, for this many times.
 const SOON_MS: u64 = 1_000;
 const SOON_ATTEMPTS: u32 = 5;
 
-/// Milliseconds until the next attempt after `attempts` failures (1 after the first): 5 s, 10 s, 20 s …
+/// Milliseconds until the next attempt after `attempts` failures (1 after the first): 1 s, 2 s, 4 s …
 /// 1 h, each ±20 %. `chance` is in 0..1.
 pub fn wait_ms(attempts: u32, chance: f64) -> i64 {
     let doubled = FIRST_MS.saturating_mul(1u64 << attempts.saturating_sub(1).min(20));
@@ -45,22 +45,22 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_an_hour() {
-        assert_eq!(wait_ms(1, 0.5), 5_000);
-        assert_eq!(wait_ms(2, 0.5), 10_000);
-        assert_eq!(wait_ms(12, 0.5), 3_600_000);
+        assert_eq!(wait_ms(1, 0.5), 1_000);
+        assert_eq!(wait_ms(2, 0.5), 2_000);
+        assert_eq!(wait_ms(13, 0.5), 3_600_000);
         assert_eq!(wait_ms(u32::MAX, 0.5), 3_600_000);
     }
 
     #[test]
     fn jitter_is_a_fifth() {
-        assert_eq!(wait_ms(1, 0.0), 4_000);
-        assert_eq!(wait_ms(1, 1.0), 6_000);
+        assert_eq!(wait_ms(1, 0.0), 800);
+        assert_eq!(wait_ms(1, 1.0), 1_200);
     }
 
     #[test]
     fn collisions_are_soon_and_then_slow() {
         assert_eq!(collision_wait_ms(5, 0.5), 1_000);
-        assert_eq!(collision_wait_ms(6, 0.5), 5_000);
+        assert_eq!(collision_wait_ms(7, 0.5), 2_000);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::backoff;
 /// Failures in a row that open the circuit.
 const TRIPS_AFTER: u32 = 3;
 /// The first pause, doubled at each failed probe.
-const FIRST_PAUSE_MS: u64 = 5_000;
+const FIRST_PAUSE_MS: u64 = 2_000;
 const LONGEST_PAUSE_MS: u64 = 300_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,10 +77,10 @@ mod tests {
         breaker.failed(0, 0.5);
         assert_eq!(breaker.permit(0), Permit::Send);
         breaker.failed(0, 0.5);
-        assert_eq!(breaker.permit(0), Permit::WaitUntil(5_000));
-        assert_eq!(breaker.permit(5_000), Permit::Probe);
-        breaker.failed(5_000, 0.5);
-        assert_eq!(breaker.permit(5_001), Permit::WaitUntil(15_000));
+        assert_eq!(breaker.permit(0), Permit::WaitUntil(2_000));
+        assert_eq!(breaker.permit(2_000), Permit::Probe);
+        breaker.failed(2_000, 0.5);
+        assert_eq!(breaker.permit(2_001), Permit::WaitUntil(6_000));
         breaker.succeeded();
         assert_eq!(breaker.permit(0), Permit::Send);
     }

@@ -423,7 +423,7 @@ mod tests {
     fn the_far_sides_wait_is_kept_but_no_longer_than_a_day() {
         let asked = |seconds| Some(Duration::from_secs(seconds));
         assert_eq!(wait_ms(&failure(FailureKind::Throttled, asked(90)), 1, 0.5), 90_000);
-        assert_eq!(wait_ms(&failure(FailureKind::Unavailable, asked(1)), 1, 0.5), 5_000);
+        assert_eq!(wait_ms(&failure(FailureKind::Unavailable, asked(1)), 1, 0.5), 1_000);
         assert_eq!(wait_ms(&failure(FailureKind::Unavailable, asked(u64::MAX)), 1, 0.5), 86_400_000);
         assert_eq!(wait_ms(&failure(FailureKind::Collision, None), 1, 0.5), 1_000);
     }

@@ -18,6 +18,7 @@ mod rapidpro_contact;
 mod rapidpro_poll;
 mod rapidpro_reading;
 mod rooms;
+mod sandbox_faults;
 mod sandbox_shapes;
 mod server;
 mod store_writes;

@@ -1,10 +1,11 @@
 //! Where logs go and what is let through.
 
+use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, fmt};
 
 use crate::config::Log;
 
@@ -20,14 +21,23 @@ pub enum Error {
 /// # Errors
 /// When a subscriber is set already.
 pub fn init(log: &Log) -> Result<(), Error> {
-    let layer = fmt::layer().with_writer(std::io::stderr);
+    subscriber(log, std::io::stderr).try_init()?;
+    Ok(())
+}
+
+/// The filter stands before everything and not before the one layer: a filter of a layer keeps the answer
+/// to a mere question (`log_enabled!`, which sqlx asks of statements) and drops the next event for it.
+fn subscriber<W>(log: &Log, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let layer = fmt::layer().with_writer(writer);
     let layer = if log.format == "json" {
         layer.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
     } else {
         layer.with_ansi(colours()).with_target(false).boxed()
     };
-    tracing_subscriber::registry().with(layer.with_filter(filter(&log.level))).try_init()?;
-    Ok(())
+    tracing_subscriber::registry().with(filter(&log.level)).with(layer)
 }
 
 /// `info`, or `info,mjumbe::delivery=debug`. Everything outside Mjumbe stays at `warn`, whatever is
@@ -54,8 +64,41 @@ fn colours() -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
     use super::*;
     use tracing::Level;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_question_about_another_target_does_not_swallow_the_next_line() {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        tracing::subscriber::with_default(subscriber(&Log::default(), move || writer.clone()), || {
+            for round in 0..3 {
+                let question = tracing::debug_span!(target: "sqlx::query", "asked as the crate `log` asks");
+                let metadata = question.metadata().unwrap();
+                assert!(!tracing::dispatcher::get_default(|dispatch| dispatch.enabled(metadata)));
+                tracing::info!(target: "mjumbe::store", round, "a line");
+            }
+        });
+        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.matches("a line").count(), 3, "{text}");
+    }
 
     #[test]
     fn libraries_stay_at_warn() {

@@ -63,6 +63,9 @@ pub struct Evaluated<'a> {
     /// combo" from "a combo that is not known". Lists and maps leave absent members out. A list of
     /// objects keeps every object that `when` did not remove.
     pub fields: &'a Value,
+    /// A field, or a part of one, is absent or stood in for by its `default` because a step failed (an
+    /// issue of severity `Error` says which), not because the source is silent about it.
+    pub faulty: bool,
     pub context: &'a Context<'a>,
 }
 

@@ -163,6 +163,7 @@ fn build(source: &str, fields: &Value) -> Built {
         withdraw: Withdraw::Delete,
         needs: &[],
         fields,
+        faulty: false,
         context: &context,
     })
 }

@@ -306,7 +306,8 @@ fn contribution(
 
 /// The completion is a part of its own. A report that lacks a value by fault is not complete.
 fn complete(entry: &Evaluated<'_>, report: &ReportKey, parts: &mut Vec<Part>, issues: &mut Vec<Issue>) {
-    if issues.is_empty() && !parts.is_empty() {
+    let faulty = entry.faulty || !issues.is_empty();
+    if !faulty && !parts.is_empty() {
         let date = fields::authored_day(entry).map(|date| date.to_string());
         let slot = Slot::Completion { report: report.clone() }.to_string();
         parts.push(Part { slot, wanted: json!({ "completeDate": date }), last: true });

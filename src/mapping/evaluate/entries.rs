@@ -90,8 +90,9 @@ impl<'a> Round<'a> {
         }
         let Some(destination) = self.destination(entry) else { return };
         self.destination = Some(destination.clone());
+        let faults = self.faults;
         let fields = self.fields(&entry.fields);
-        self.build(entry, key, &destination, &fields);
+        self.build(entry, (key, &destination), (&fields, self.faults > faults));
         self.destination = None;
     }
 
@@ -116,7 +117,12 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn build(&mut self, entry: &'a Entry, key: &str, destination: &str, fields: &Value) {
+    fn build(
+        &mut self,
+        entry: &'a Entry,
+        (key, destination): (&str, &str),
+        (fields, faulty): (&Value, bool),
+    ) {
         if self.is_held() {
             return self.nothing(entry.place, "the evaluation is held");
         }
@@ -147,6 +153,7 @@ impl<'a> Round<'a> {
             withdraw: entry.withdraw,
             needs: &entry.needs,
             fields,
+            faulty,
             context: &context,
         };
         match target.build(&evaluated) {

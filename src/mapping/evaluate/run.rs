@@ -41,6 +41,8 @@ pub(super) struct Round<'a> {
     pub(super) outputs: Vec<Output>,
     pub(super) reads: Vec<Read>,
     issues: Vec<Issue>,
+    /// Issues of severity `Error` so far, also those beyond what is kept.
+    pub(super) faults: usize,
     held: Option<Held>,
     trace: Trace,
 }
@@ -65,6 +67,7 @@ impl<'a> Round<'a> {
             outputs: Vec::new(),
             reads: Vec::new(),
             issues: Vec::new(),
+            faults: 0,
             held: None,
             trace: Trace::default(),
         }
@@ -99,6 +102,7 @@ impl<'a> Round<'a> {
     }
 
     pub(super) fn issue(&mut self, issue: Issue) {
+        self.faults += usize::from(issue.severity == Severity::Error);
         if self.issues.len() < MAX_ISSUES {
             self.issues.push(issue);
         }

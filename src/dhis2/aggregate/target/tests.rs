@@ -4,6 +4,10 @@ use super::*;
 use crate::mapping::target::Context;
 
 fn build(target: &dyn Target, fields: Value) -> Result<(Output, Vec<Issue>), Vec<Issue>> {
+    build_after(target, fields, false)
+}
+
+fn build_after(target: &dyn Target, fields: Value, faulty: bool) -> Result<(Output, Vec<Issue>), Vec<Issue>> {
     let zone = TimeZone::get("Africa/Kigali").unwrap();
     let context = Context {
         tenant: "default",
@@ -21,6 +25,7 @@ fn build(target: &dyn Target, fields: Value) -> Result<(Output, Vec<Issue>), Vec
         withdraw: target.withdraw(),
         needs: &[],
         fields: &fields,
+        faulty,
         context: &context,
     };
     target.build(&entry)
@@ -80,6 +85,16 @@ fn an_unknown_combo_leaves_its_value_and_the_completion_out() {
     assert_eq!(output.parts.len(), 1);
     let codes: Vec<&str> = issues.iter().map(|issue| issue.code.as_str()).collect();
     assert_eq!(codes, ["dhis2-combo-absent", "dhis2-not-complete"]);
+}
+
+#[test]
+fn a_value_that_a_step_lost_leaves_the_completion_out() {
+    let values = || json!([{ "dataElement": "FTRrcoaog83", "value": "1" }, { "dataElement": "BjDrgVrkBI3", "value": null }]);
+    let (output, issues) = build_after(&Report, report(values()), true).unwrap();
+    assert_eq!(output.parts.len(), 1, "the value alone");
+    assert_eq!(issues[0].code, "dhis2-not-complete");
+    let (output, issues) = build_after(&Report, report(values()), false).unwrap();
+    assert_eq!((output.parts.len(), issues.len()), (2, 0), "silence is no fault");
 }
 
 #[test]

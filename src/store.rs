@@ -24,6 +24,8 @@ pub mod reads;
 /// Searches.
 pub mod search;
 mod setting;
+/// One server a SQLite file.
+pub mod sole;
 /// Fresh stores for tests.
 #[doc(hidden)]
 pub mod testing;

@@ -67,12 +67,14 @@ impl Claimer<'_> {
     }
 }
 
-/// Puts deliveries whose sender vanished back to waiting; what became of them is unclear.
+/// Puts deliveries whose sender vanished back to waiting; what became of them is unclear. `predecessor`
+/// has vanished for certain, so that the end of its claims need not be waited for; empty: nobody.
 ///
 /// # Errors
 /// The database's.
-pub async fn reclaim(tx: &mut Tx, claimer: &Claimer<'_>) -> Result<usize, Error> {
-    let ids = sending::abandoned(tx, claimer.tenant, &claimer.key(), claimer.now_ms).await?;
+pub async fn reclaim(tx: &mut Tx, claimer: &Claimer<'_>, predecessor: &str) -> Result<usize, Error> {
+    let gone = (claimer.now_ms, predecessor);
+    let ids = sending::abandoned(tx, claimer.tenant, &claimer.key(), gone).await?;
     if ids.is_empty() {
         return Ok(0);
     }
@@ -81,7 +83,8 @@ pub async fn reclaim(tx: &mut Tx, claimer: &Claimer<'_>) -> Result<usize, Error>
     let mut released = 0;
     for id in &ids {
         let Some(row) = board.deliveries.get_mut(id) else { continue };
-        if row.status != Status::Sending || row.lease_until_ms > claimer.now_ms {
+        let vanished = row.lease_until_ms <= claimer.now_ms || row.lease_owner == predecessor;
+        if row.status != Status::Sending || !vanished {
             continue;
         }
         released += 1;

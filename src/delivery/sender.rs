@@ -6,6 +6,7 @@
 //!
 //! **Never** sends after half a lease, and never settles after the lease was lost.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -57,6 +58,8 @@ struct Inner {
     destination: Arc<dyn Destination>,
     signals: Signals,
     state: Mutex<State>,
+    /// Nothing was claimed yet: what is claimed under this name was by a process that is gone.
+    fresh: AtomicBool,
 }
 
 /// What this process knows of the destination while it holds it.
@@ -92,8 +95,8 @@ impl Sender {
         signals: Signals,
     ) -> Self {
         let (tenant, owner) = (tenant.to_owned(), owner.to_owned());
-        let state = Mutex::new(State::default());
-        Self { inner: Arc::new(Inner { db, tenant, owner, destination, signals, state }) }
+        let (state, fresh) = (Mutex::new(State::default()), AtomicBool::new(true));
+        Self { inner: Arc::new(Inner { db, tenant, owner, destination, signals, state, fresh }) }
     }
 
     /// `SYSTEM.NAME`
@@ -108,11 +111,18 @@ impl Sender {
     }
 
     async fn work(&self, cancel: CancellationToken) {
+        // After a panic nothing of the last run is under way any more.
+        self.inner.fresh.store(true, Ordering::Release);
         let mut listener = self.inner.signals.deliveries.listen();
         let mut under_way = JoinSet::new();
         let concurrency = self.inner.destination.limits().concurrency.max(1);
         while !cancel.is_cancelled() {
-            let more = under_way.len() < concurrency && self.begin(&mut under_way).await;
+            let more = if under_way.len() < concurrency {
+                self.begin(&mut under_way).await
+            } else {
+                self.keep_hold().await;
+                false
+            };
             while under_way.try_join_next().is_some() {}
             if more {
                 continue;
@@ -137,6 +147,13 @@ impl Sender {
             transaction!(self.inner.db, |tx| sending::release_destination(tx, tenant, &key, owner));
         if let Err(error) = released {
             warn!(code = error.code(), "the destination's lease was not given back; it runs out by itself");
+        }
+    }
+
+    /// Stays the one that sends while all it may send at once is under way.
+    async fn keep_hold(&self) {
+        if let Err(error) = self.hold().await {
+            warn!(code = error.code(), "the destination's lease could not be renewed now; trying again");
         }
     }
 
@@ -192,16 +209,8 @@ impl Sender {
             return Ok(Round::Elsewhere);
         }
         self.forget().await?;
+        self.reclaim().await?;
         let now = now_ms();
-        let abandoned = {
-            let mut db = self.inner.db.read().await?;
-            !sending::abandoned(&mut db, &self.inner.tenant, &self.key(), now).await?.is_empty()
-        };
-        if abandoned {
-            let claimer = self.claimer(now);
-            let released = transaction!(self.inner.db, |tx| claim::reclaim(tx, &claimer))?;
-            warn!(released, "claims ran out: their sender is gone, and their outcome is unclear");
-        }
         let state = self.state();
         let limits = self.inner.destination.limits();
         if state.quiet_until_ms > now || state.budget.next_ms(limits.budget_per_hour, now) > now {
@@ -216,6 +225,26 @@ impl Sender {
         let mut db = self.inner.db.read().await?;
         let due = sending::due(&mut db, &self.inner.tenant, &self.key(), (now, 1)).await?;
         Ok(if due.is_empty() { Round::Idle } else { Round::Sent })
+    }
+
+    /// Looks for claims whose sender is gone. At its first look those of its own name are a predecessor's:
+    /// a SQLite file has one process ([`owner_name`]), which was killed with them.
+    async fn reclaim(&self) -> Result<(), Error> {
+        let fresh = self.inner.fresh.load(Ordering::Acquire);
+        let predecessor = if fresh { self.inner.owner.as_str() } else { "" };
+        while self.is_abandoned(predecessor).await? {
+            let claimer = self.claimer(now_ms());
+            let released = transaction!(self.inner.db, |tx| claim::reclaim(tx, &claimer, predecessor))?;
+            warn!(released, "a sender is gone; the outcome of what it had claimed is unclear");
+        }
+        self.inner.fresh.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    async fn is_abandoned(&self, predecessor: &str) -> Result<bool, Error> {
+        let mut db = self.inner.db.read().await?;
+        let gone = (now_ms(), predecessor);
+        Ok(!sending::abandoned(&mut db, &self.inner.tenant, &self.key(), gone).await?.is_empty())
     }
 
     /// Takes the destination's lease, or renews it when half of it is over.

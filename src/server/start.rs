@@ -80,6 +80,7 @@ impl Running {
 /// [`Error`], told for a person.
 pub async fn start(config: &Config, store: Store, stop: CancellationToken) -> Result<Running, Error> {
     telemetry::metrics::init();
+    let alone = store.serve_alone()?;
     let listener = bind(config.server.listen).await?;
     let address = listener.local_addr().map_err(|error| cannot_listen(config.server.listen, &error))?;
     let public_url = config.server.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
@@ -108,6 +109,7 @@ pub async fn start(config: &Config, store: Store, stop: CancellationToken) -> Re
         listen::serve(listener, router, CONNECTIONS_MAX, stopped, drain).await;
         supervisor.drained(drain).await;
         app.store.close().await;
+        drop(alone);
     });
     Ok(Running { address, public_url, readiness, stop, ended })
 }

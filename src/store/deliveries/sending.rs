@@ -188,7 +188,8 @@ pub async fn siblings(
     rows.iter().map(|row| Ok((row.text("target_id")?, row.text("status")?))).collect()
 }
 
-/// Ids of the deliveries whose claim ran out: their sender is gone.
+/// Ids of the deliveries whose sender is gone: their claim ran out, or `predecessor` claimed them. An empty
+/// name is nobody's.
 ///
 /// # Errors
 /// The database's.
@@ -196,13 +197,13 @@ pub async fn abandoned(
     db: &mut Connection,
     tenant: &str,
     destination: &str,
-    now_ms: i64,
+    (now_ms, predecessor): (i64, &str),
 ) -> Result<Vec<String>, Error> {
     let rows = db
         .all(
             "select id from delivery where tenant = $1 and destination = $2 and status = 'sending'
-             and lease_until_ms <= $3 order by id limit 1000",
-            args![tenant, destination, now_ms],
+             and (lease_until_ms <= $3 or lease_owner = $4) order by id limit 1000",
+            args![tenant, destination, now_ms, predecessor],
         )
         .await?;
     rows.iter().map(|row| row.text("id")).collect()

@@ -395,3 +395,64 @@ async fn a_frozen_far_side_costs_no_more_than_its_lease() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn who_comes_after_a_killed_process_of_the_same_file_waits_for_no_lease() {
+    each_store(|store| async move {
+        let far = Arc::new(super::far_side::FarSide::default());
+        let killed = House::with_owner(store.clone(), reports(), "this-file", far.clone()).await;
+        killed.put("test.report", "1", report("u", 1, json!({"a": "1"}))).await;
+        killed.map().await;
+        killed.sender.round().await.unwrap();
+        killed.put("test.report", "1", report("u", 1, json!({"a": "2"}))).await;
+        killed.map().await;
+        let batch = killed.sender.claim().await.unwrap();
+        assert_eq!(batch.deliveries.len(), 1);
+        // It was killed here. Another owner has to wait, its successor has not.
+        let other = House::with_owner(store.clone(), reports(), "another", far.clone()).await;
+        other.send().await;
+        assert_eq!(far.slot("u/a"), Some(json!("1")));
+        let next = House::with_owner(store, reports(), "this-file", far.clone()).await;
+        next.settle_down().await;
+        assert_eq!(far.slot("u/a"), Some(json!("2")));
+        assert_eq!(far.with(|truth| truth.unclear_seen), 1, "it is told that the outcome is unclear");
+        // Its own claims are nobody's predecessor's.
+        next.put("test.report", "1", report("u", 1, json!({"a": "3"}))).await;
+        next.map().await;
+        assert_eq!(next.sender.claim().await.unwrap().deliveries.len(), 1);
+        next.send().await;
+        assert_eq!(far.slot("u/a"), Some(json!("2")));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_request_keeps_its_destination() {
+    each_store(|store| async move {
+        let house = House::new(store.clone(), reports()).await;
+        house.far.with(|truth| truth.limits.concurrency = 1);
+        house.far.trouble(Trouble::Freeze);
+        house.put("test.report", "1", report("u", 1, json!({"a": "1"}))).await;
+        house.map().await;
+        let stop = tokio_util::sync::CancellationToken::new();
+        let running = tokio::spawn({
+            let (sender, stop) = (house.sender.clone(), stop.clone());
+            async move { sender.run(stop).await }
+        });
+        // The request is under way; half of the lease is over.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        super::run(&store, vec!["update destination set until_ms = until_ms - 6000".to_owned()]).await;
+        tokio::time::sleep(Duration::from_secs(7)).await;
+        let row = store
+            .db()
+            .read()
+            .await
+            .unwrap()
+            .one("select until_ms from destination", Default::default())
+            .await;
+        assert!(row.unwrap().int("until_ms").unwrap() > now_ms(), "another process could take it over");
+        stop.cancel();
+        running.abort();
+    })
+    .await;
+}

@@ -59,53 +59,67 @@ async fn demo(arguments: Arguments) -> Result<ExitCode, Failure> {
     let national = listen(Arc::new(dhis2.clone())).await?;
     let house = House::build((&workspace.url(), rapidpro.token()), (&national.url(), dhis2.token()))?;
     let token = house.token().await?;
-    screen.tell(&format!(
-        "RapidPro is simulated at {}, DHIS2 {} at {}",
-        workspace.url(),
-        dhis2.version().text(),
-        national.url()
-    ));
+    let (version, at) = (dhis2.version().text(), national.url());
+    screen.tell(&format!("RapidPro is simulated at {}, DHIS2 {version} at {at}", workspace.url()));
     let child = Arc::new(Child::start(&house).await?);
     let store = Store::open(&house.store_url(), 2).await?;
-    let flow = rapidpro.add_flow(monthly_report(Some(&Webhook {
-        url: house.webhook_url(),
-        secret: house.secret().to_owned(),
-        shape: WebhookShape::EditorDefault,
-    })));
-    let product = Mjumbe {
-        child: child.clone(),
-        store,
-        screen: screen.clone(),
-        fhir: house.fhir_url(),
-        token: token.clone(),
-    };
-    child.expect_kills(arguments.kill);
-    let trouble = tokio::spawn(trouble(child.clone(), arguments.kill));
-    let stage = Stage::new(&story, (&rapidpro, &dhis2), &product, flow);
-    let report =
-        play::play(stage).await.map_err(|error| Failure::new(error.to_string()).hint(house.log_hint()));
-    trouble.abort();
-    let report = report?;
+    let product =
+        Mjumbe { child: child.clone(), store, screen: screen.clone(), fhir: house.fhir_url(), token };
+    let report = tell(&product, (&story, &rapidpro, &dhis2), (&house, arguments.kill)).await;
     screen.end();
-    if arguments.json {
-        println!(
-            "{}",
-            serde_json::to_string(&report).map_err(|error| Failure::because("the report", error))?
-        );
-    } else {
-        println!("{}", screen::table(&report));
-    }
-    if !arguments.once {
-        screen.stay(&house, (&workspace.url(), &national.url()), &token);
-        let _ = tokio::signal::ctrl_c().await;
+    if let Ok(report) = &report {
+        println!("{}", if arguments.json { as_json(report)? } else { screen::table(report).to_string() });
+        if !arguments.once {
+            screen.stay(&house, (&workspace.url(), &national.url()), &product.token);
+            ended_from_outside().await;
+        }
     }
     product.store.close().await;
     child.stop().await;
+    let report = report?;
     let good = report.lost == 0 && report.twice == 0;
     if !good {
         eprintln!("{}", house.keep());
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn as_json(report: &Report) -> Result<String, Failure> {
+    serde_json::to_string(report).map_err(|error| Failure::because("the report", error))
+}
+
+/// Plays the story while the server is killed so many times.
+async fn tell(
+    product: &Mjumbe,
+    (story, rapidpro, dhis2): (&Story, &RapidPro, &Dhis2),
+    (house, kills): (&House, u32),
+) -> Result<Report, Failure> {
+    let flow = rapidpro.add_flow(monthly_report(Some(&Webhook {
+        url: house.webhook_url(),
+        secret: house.secret().to_owned(),
+        shape: WebhookShape::EditorDefault,
+    })));
+    product.child.expect_kills(kills);
+    let trouble = tokio::spawn(trouble(product.child.clone(), kills));
+    let stage = Stage::new(story, (rapidpro, dhis2), product, flow);
+    let told = tokio::select! {
+        told = play::play(stage) => {
+            told.map_err(|error| Failure::new(error.to_string()).hint(house.log_hint()))
+        }
+        () = ended_from_outside() => Err(Failure::new("ended before the story was told")),
+    };
+    trouble.abort();
+    told
+}
+
+/// Ctrl-C, or SIGTERM.
+async fn ended_from_outside() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
 }
 
 async fn listen(far: Arc<dyn FarSide>) -> Result<Server, Failure> {

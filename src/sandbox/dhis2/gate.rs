@@ -187,7 +187,8 @@ fn import(world: &mut World, request: &Request, user: &User, clash: &Clash) -> A
         (Some((_, 500)), _) => message(500, "Unable to rollback against JDBC Connection"),
         (Some(_), _) => Summary::failed("The import process failed: Failed to flush BatchHandler".to_owned())
             .answer(world.version, request),
-        (None, Ok(summary)) | (None, Err(Stop::Summary(summary))) => summary.answer(world.version, request),
+        (None, Ok(summary)) => summary.answer(world.version, request),
+        (None, Err(Stop::Summary(summary))) => summary.answer(world.version, request),
         (None, Err(Stop::Crash(text))) => message(500, &text),
     }
 }

@@ -24,7 +24,7 @@ use self::group::refuse_group;
 /// Why the import cannot even begin.
 pub(super) enum Stop {
     /// A refusal in an import summary.
-    Summary(Summary),
+    Summary(Box<Summary>),
     /// 500 with this message.
     Crash(String),
 }
@@ -89,7 +89,11 @@ fn complete_rows(set: &mut DataValueSet) {
 
 fn undecodable(code: &'static str, args: String, value: String) -> Stop {
     let conflict = Conflict { indexes: Some(vec![-1]), ..group_conflict(code, args, value) };
-    Stop::Summary(Summary { status: Status::Error, conflicts: vec![conflict], ..Summary::default() })
+    Stop::Summary(Box::new(Summary {
+        status: Status::Error,
+        conflicts: vec![conflict],
+        ..Summary::default()
+    }))
 }
 
 fn group_conflict(code: &'static str, args: String, value: String) -> Conflict {

@@ -24,7 +24,7 @@ pub(super) fn import(world: &mut World, case: &Case, mut set: DataValueSet) -> S
     }
     let complete = match register(world, case, &set) {
         Ok(complete) => complete,
-        Err(summary) => return summary,
+        Err(summary) => return *summary,
     };
     if *case.clash == Clash::Second {
         return Summary::failed("The import process failed: Failed to flush BatchHandler".to_owned());
@@ -89,7 +89,7 @@ fn refuse_set(world: &World, case: &Case, set: &DataValueSet) -> Option<Summary>
 }
 
 /// Completion is registered before the values, and even if they are refused.
-fn register(world: &mut World, case: &Case, set: &DataValueSet) -> Result<Option<String>, Summary> {
+fn register(world: &mut World, case: &Case, set: &DataValueSet) -> Result<Option<String>, Box<Summary>> {
     let Some(text) = set.complete_date.as_deref().filter(|text| *text != "false") else { return Ok(None) };
     let today = gate::today();
     let date = match (text, text.get(..10).unwrap_or(text).parse::<Date>()) {
@@ -97,7 +97,7 @@ fn register(world: &mut World, case: &Case, set: &DataValueSet) -> Result<Option
         (_, Ok(date)) => date.min(today),
         (_, Err(_)) => {
             let text = format!("The import process failed: Text '{text}' could not be parsed at index 0");
-            return Err(Summary::failed(text));
+            return Err(Box::new(Summary::failed(text)));
         }
     };
     let (Some(data_set), Some(period), Some(unit)) = (&set.data_set, &set.period, &set.org_unit) else {

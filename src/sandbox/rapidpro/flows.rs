@@ -138,8 +138,11 @@ fn listed(call: &Call, kept: &[Value], time: &str, wanted: impl Fn(&Value) -> bo
     page(call.request, Window::of(call.request), rows)
 }
 
+/// Contacts, groups, URNs.
+type Recipients = (Vec<Value>, Vec<Value>, Vec<String>);
+
 /// Contacts and groups by reference, or what is said instead.
-fn recipients(world: &World, call: &Call) -> Result<(Vec<Value>, Vec<Value>, Vec<String>), Answer> {
+fn recipients(world: &World, call: &Call) -> Result<Recipients, Answer> {
     let list = |key: &str| call.body.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     for key in ["contacts", "groups", "urns"] {
         if list(key).len() > 100 {

@@ -118,6 +118,7 @@ impl<'a> Stage<'a> {
 
     /// Health workers and patients are registered, while RapidPro has a bad day.
     async fn register(&mut self) -> Result<(), Error> {
+        self.product.chapter(1);
         let people = &self.story.people;
         self.product
             .tell(&format!("{} health workers and their patients are registered over FHIR", people.len()));

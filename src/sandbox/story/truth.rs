@@ -46,6 +46,8 @@ pub struct Report {
     pub refused_because: BTreeMap<String, usize>,
     pub reports: usize,
     pub completions: usize,
+    /// Completions on their way.
+    pub completions_waiting: usize,
     pub contacts: usize,
     pub webhooks_sent: usize,
     pub webhooks_lost: usize,
@@ -56,7 +58,7 @@ pub struct Report {
 impl Report {
     /// Nothing is missing, nothing is doubled, nothing is on its way.
     pub fn is_settled(&self) -> bool {
-        self.waiting == 0 && self.lost == 0 && self.twice == 0
+        self.waiting + self.completions_waiting + self.lost + self.twice == 0
     }
 }
 
@@ -268,10 +270,10 @@ impl Truth {
             |report: &&(String, String)| !self.broken.contains(*report) && !self.closed.contains(&report.1);
         for report_key in self.reports.difference(&completed).filter(whole) {
             if open.contains(report_key) {
-                report.waiting += 1
-            } else {
-                report.lost += 1
+                report.completions_waiting += 1;
+                continue;
             }
+            report.lost += 1;
             report.fault(format!("{} is not complete in {}", report_key.1, report_key.0));
         }
         for (period, village) in completed.intersection(&self.broken) {

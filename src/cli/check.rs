@@ -11,7 +11,7 @@ use crate::server::mappings;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// A folder of mapping files; the configured one where it is not given.
+    /// A folder of mapping files, or one file; the configured folder where it is not given.
     folder: Option<PathBuf>,
     /// Print a JSON array of everything that is wrong.
     #[arg(long)]

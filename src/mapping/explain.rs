@@ -14,10 +14,15 @@ use super::trace::{Note, Outcome, StepNote};
 const MAX_SHOWN: usize = 400;
 
 /// Renders the trace of an evaluation. With `value` only the rules whose name, path, found or resulting
-/// text has it: `--value deaths`.
+/// text has it: `--value deaths`; and what stands beside them in the same list item, so that a data
+/// element's uid shows its value too.
 pub fn explain(program: &Program, evaluation: &Evaluation, value: Option<&str>) -> String {
     let mut text = String::new();
-    let mut notes: Vec<&Note> = evaluation.trace.notes.iter().filter(|note| is_about(note, value)).collect();
+    let all = &evaluation.trace.notes;
+    let items: Vec<&str> =
+        all.iter().filter(|note| is_about(note, value)).filter_map(|note| item_of(&note.field)).collect();
+    let beside = |note: &Note| items.iter().any(|item| note.field.starts_with(item));
+    let mut notes: Vec<&Note> = all.iter().filter(|note| is_about(note, value) || beside(note)).collect();
     notes.sort_by_key(|note| note.place);
     for note in notes {
         one(&mut text, &program.file, note);
@@ -34,6 +39,13 @@ fn is_about(note: &Note, value: Option<&str>) -> bool {
     note.field.contains(wanted)
         || note.found.iter().any(|seen| seen.path.contains(wanted) || seen.value.as_ref().is_some_and(shows))
         || matches!(&note.outcome, Outcome::Value(value) if shows(value))
+}
+
+/// `to[0].values[2].` of `to[0].values[2].dataElement`; nothing for a field of the entry itself.
+fn item_of(field: &str) -> Option<&str> {
+    let end = field.rfind("].")? + 2;
+    let item = field.get(..end)?;
+    (item.matches('[').count() > 1).then_some(item)
 }
 
 // Writing into a String cannot fail.
@@ -111,6 +123,13 @@ to:
   - probe.act:
       when: $.resource.none
 ";
+
+    #[test]
+    fn what_stands_in_the_same_list_item_belongs_together() {
+        assert_eq!(item_of("to[0].values[2].dataElement"), Some("to[0].values[2]."));
+        assert_eq!(item_of("to[0].orgUnit"), None);
+        assert_eq!(item_of("unit"), None);
+    }
 
     #[test]
     fn shows_every_rule_and_why_some_gave_nothing() {

@@ -55,7 +55,7 @@ pub fn pseudonym_key_name(destination: &str) -> String {
     format!("pseudonym-key/{destination}")
 }
 
-/// Loads every mapping file of a folder; a folder that is not there holds none.
+/// Loads every mapping file of a folder, or one file; a folder that is not there holds none.
 ///
 /// `destinations` is `None` where no configuration is to be held against the files.
 ///
@@ -80,11 +80,14 @@ pub fn load(
     Ok(Loaded { programs: programs.into_iter().map(Arc::new).collect(), diagnostics })
 }
 
-/// The mapping files of a folder, by name; without their tests.
+/// The mapping files of a folder, by name, without their tests; or the one file that is named.
 ///
 /// # Errors
 /// [`Error`] of the file system.
 pub fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    if folder.is_file() {
+        return Ok(vec![folder.to_owned()]);
+    }
     let is_mapping = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         name.ends_with(".yaml") && !name.ends_with(".test.yaml") && !name.starts_with('.')
@@ -98,6 +101,11 @@ pub fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 /// # Errors
 /// [`Error`] of the file system.
 pub fn tables(folder: &Path) -> Result<Tables, Error> {
+    let folder = match folder.parent() {
+        Some(parent) if folder.is_file() && parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) if folder.is_file() => parent,
+        _ => folder,
+    };
     let mut tables = Tables::new();
     for path in entries(folder)? {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();

@@ -4,6 +4,10 @@
 //! program asked for goes to stdout, everything else (errors, progress, logs) to stderr. Exit codes: 0
 //! done, 1 not done, 2 wrong usage, 78 wrong configuration (`sysexits.h`).
 
+/// Printing; its macros are used by the commands below.
+#[macro_use]
+mod output;
+
 /// Everything that is wrong with the mapping files.
 mod check;
 /// What waits, what a person must look at.
@@ -78,7 +82,7 @@ pub fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let line = CommandLine::parse();
     match dispatch(line) {
-        Ok(code) => code,
+        Ok(code) => output::failure().map_or(code, |failure| failure.report()),
         Err(failure) => failure.report(),
     }
 }

@@ -3,7 +3,9 @@
 //! **Never** a body, name, phone number or token, at any level: Mjumbe's own rooms log ids, counts and
 //! hashes; libraries, which could log headers and bound values, are held at `warn` whatever is asked
 //! for ([`logs::filter`]). One id follows a datum from the SMS to DHIS2's answer: [`trace_id`] of its
-//! source, the field `trace` of every span on its way.
+//! source, the field `trace` of the lines that its way leaves at the default level: `a version is committed`
+//! (of a run and its QuestionnaireResponse), `a change is mapped`, `a delivery is wanted` (which adds the field
+//! `delivery`), `a delivery was answered`. A count has many sources: its answer carries the `delivery` alone.
 
 /// Where logs go and what is let through.
 pub mod logs;

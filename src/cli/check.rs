@@ -23,10 +23,10 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, Failure> 
     let loaded = super::mappings::load(config, folder)?;
     if arguments.json {
         let text = serde_json::to_string(&loaded.diagnostics);
-        println!("{}", text.map_err(|error| Failure::because("cannot write JSON", error))?);
+        out!("{}", text.map_err(|error| Failure::because("cannot write JSON", error))?);
     } else {
         for told in &loaded.diagnostics {
-            println!("{told}\n");
+            out!("{told}\n");
         }
     }
     let files = mappings::files(folder).map_err(|error| Failure::new(error.to_string()))?.len();
@@ -35,9 +35,9 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, Failure> 
             .hint("a mapping file is NAME.yaml; name its folder, or set `mappings` in the configuration"));
     }
     if loaded.diagnostics.is_empty() {
-        eprintln!("{files} mapping files, nothing wrong. Next: mjumbe test");
+        note!("{files} mapping files, nothing wrong. Next: mjumbe test");
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("{} mistakes in {files} mapping files", loaded.diagnostics.len());
+    note!("{} mistakes in {files} mapping files", loaded.diagnostics.len());
     Ok(ExitCode::FAILURE)
 }

@@ -176,10 +176,10 @@ impl Office<'_> {
             Change::Cancel => ("cancelled", "`mjumbe deliveries retry` lets them go out after all"),
         };
         if self.json {
-            println!("{}", serde_json::json!({ "chosen": ids.len(), word: changed }));
+            out!("{}", serde_json::json!({ "chosen": ids.len(), word: changed }));
         } else {
-            println!("{changed} of {} are {word} now", ids.len());
-            eprintln!("Next: {next}");
+            out!("{changed} of {} are {word} now", ids.len());
+            note!("Next: {next}");
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -68,7 +68,7 @@ async fn demo(arguments: Arguments) -> Result<ExitCode, Failure> {
     let report = tell(&product, (&story, &rapidpro, &dhis2), (&house, arguments.kill)).await;
     screen.end();
     if let Ok(report) = &report {
-        println!("{}", if arguments.json { as_json(report)? } else { screen::table(report).to_string() });
+        out!("{}", if arguments.json { as_json(report)? } else { screen::table(report).to_string() });
         if !arguments.once {
             screen.stay(&house, (&workspace.url(), &national.url()), &product.token);
             ended_from_outside().await;
@@ -79,7 +79,7 @@ async fn demo(arguments: Arguments) -> Result<ExitCode, Failure> {
     let report = report?;
     let good = report.lost == 0 && report.twice == 0;
     if !good {
-        eprintln!("{}", house.keep());
+        note!("{}", house.keep());
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -63,7 +63,7 @@ async fn existing(config: &Config) -> Result<Option<Store>, Failure> {
     let file = url.strip_prefix("sqlite:").map(|rest| rest.trim_start_matches("//"));
     let missing = file.is_some_and(|file| !Path::new(file.split('?').next().unwrap_or_default()).exists());
     if missing {
-        eprintln!("note: there is no store yet: every look-up finds nothing");
+        note!("note: there is no store yet: every look-up finds nothing");
         return Ok(None);
     }
     stores::open(config).await.map(Some)

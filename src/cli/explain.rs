@@ -31,6 +31,6 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, Failure> 
         return Err(Failure::new(format!("no rule of {mapping} has `{what}` in it"))
             .hint("leave --value out to see every rule"));
     }
-    print!("{text}");
+    out!("{}", text.trim_end_matches('\n'));
     Ok(ExitCode::SUCCESS)
 }

@@ -32,9 +32,9 @@ impl Failure {
 
     /// Prints the failure and gives its exit code.
     pub fn report(&self) -> ExitCode {
-        eprintln!("error: {}", self.text);
+        note!("error: {}", self.text);
         if !self.hint.is_empty() {
-            eprintln!("  hint: {}", self.hint);
+            note!("  hint: {}", self.hint);
         }
         ExitCode::from(self.code)
     }

@@ -29,7 +29,7 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, Failure> 
     let (file, mapping) = (&arguments.file, &arguments.mapping);
     let done = block_on(evaluation::of(config, file, mapping, Tracing::Off))?;
     if arguments.json {
-        println!("{}", as_json(&done));
+        out!("{}", as_json(&done));
     } else {
         tell(&done, mapping);
     }
@@ -78,23 +78,23 @@ fn body(output: &Output) -> Value {
 fn tell(done: &Evaluated, mapping: &str) {
     let evaluation = &done.evaluation;
     if !evaluation.matched {
-        println!("{mapping} does not take {}", done.source);
-        eprintln!("Next: mjumbe explain says why");
+        out!("{mapping} does not take {}", done.source);
+        note!("Next: mjumbe explain says why");
         return;
     }
     if let Some(held) = &evaluation.held {
-        println!("held: {} is required and absent ({})", held.field, held.place);
-        println!("  waits for {}", held.waits_for);
+        out!("held: {} is required and absent ({})", held.field, held.place);
+        out!("  waits for {}", held.waits_for);
     }
     for output in &evaluation.outputs {
         let key = if output.key.is_empty() { String::new() } else { format!(" [{}]", output.key) };
-        println!("{} → {}{key}", output.target_id, output.destination);
-        println!("{:#}\n", body(output));
+        out!("{} → {}{key}", output.target_id, output.destination);
+        out!("{:#}\n", body(output));
     }
     evaluation.issues.iter().for_each(tell_issue);
     let (outputs, issues) = (evaluation.outputs.len(), evaluation.issues.len());
-    eprintln!("{outputs} outputs, {issues} issues, {} look-ups; nothing was sent", evaluation.reads.len());
-    eprintln!("Next: mjumbe explain says where each value came from");
+    note!("{outputs} outputs, {issues} issues, {} look-ups; nothing was sent", evaluation.reads.len());
+    note!("Next: mjumbe explain says where each value came from");
 }
 
 fn tell_issue(issue: &Issue) {
@@ -103,8 +103,8 @@ fn tell_issue(issue: &Issue) {
         Severity::Error => "error",
         Severity::Warning => "warning",
     };
-    println!("{severity}[{}]: {}\n  --> {}", issue.code, issue.message, issue.place);
+    out!("{severity}[{}]: {}\n  --> {}", issue.code, issue.message, issue.place);
     if let Some(hint) = &issue.hint {
-        println!("  hint: {hint}");
+        out!("  hint: {hint}");
     }
 }

@@ -9,6 +9,6 @@ use crate::server::mappings;
 pub fn run() -> Result<ExitCode, Failure> {
     let schema = schema::schema(&mappings::registry());
     let text = serde_json::to_string_pretty(&schema);
-    println!("{}", text.map_err(|error| Failure::because("cannot write JSON", error))?);
+    out!("{}", text.map_err(|error| Failure::because("cannot write JSON", error))?);
     Ok(ExitCode::SUCCESS)
 }

@@ -25,14 +25,14 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     let has_tokens = store.tokens("default").await?.iter().any(|token| token.revoked_ms.is_none());
     let running =
         server::start(&config, store, stop).await.map_err(|error| Failure::new(error.to_string()))?;
-    println!("FHIR R4: {}/fhir", running.public_url);
+    out!("FHIR R4: {}/fhir", running.public_url);
     if config.server.dangerous_disable_auth {
-        eprintln!("warning: every request is accepted without a token (server.dangerous_disable_auth)");
+        note!("warning: every request is accepted without a token (server.dangerous_disable_auth)");
     } else if !has_tokens {
-        println!("There are no tokens yet: `mjumbe token create NAME` makes one.");
+        out!("There are no tokens yet: `mjumbe token create NAME` makes one.");
     }
     running.ended().await;
-    eprintln!("stopped");
+    note!("stopped");
     Ok(ExitCode::SUCCESS)
 }
 

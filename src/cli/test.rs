@@ -28,15 +28,15 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, Failure> 
     let (mut passed, mut failed) = (0, 0);
     for program in &loaded.programs {
         match one(config, program)? {
-            None => eprintln!("{}: no tests", program.file),
+            None => note!("{}: no tests", program.file),
             Some(result) => {
                 passed += result.passed;
                 failed += result.failed.len();
-                result.failed.iter().for_each(|text| println!("{text}"));
+                result.failed.iter().for_each(|text| out!("{text}"));
             }
         }
     }
-    eprintln!("{passed} passed, {failed} failed");
+    note!("{passed} passed, {failed} failed");
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

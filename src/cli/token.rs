@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::failure::Failure;
-use super::{block_on, stores};
+use super::{block_on, output, stores};
 use crate::auth::scope::Scopes;
 use crate::auth::token;
 use crate::config::Config;
@@ -57,8 +57,12 @@ async fn create(config: &Config, tenant: &str, name: &str, scope: &str) -> Resul
     let store = stores::open(config).await?;
     let made = token::create(&store, tenant, name, &scopes).await;
     store.close().await;
-    println!("{}", made.map_err(|error| Failure::new(error.to_string()))?);
-    eprintln!("This is the only time it is shown. Send it as `Authorization: Bearer TOKEN`.");
+    out!("{}", made.map_err(|error| Failure::new(error.to_string()))?);
+    if output::is_lost() {
+        return Err(Failure::new("the token was made and could not be printed: nobody knows it")
+            .hint(format!("mjumbe token revoke {name}, and make another")));
+    }
+    note!("This is the only time it is shown. Send it as `Authorization: Bearer TOKEN`.");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -78,11 +82,11 @@ async fn list(config: &Config, tenant: &str, json: bool) -> Result<ExitCode, Fai
                 })
             })
             .collect();
-        println!("{}", serde_json::Value::Array(rows));
+        out!("{}", serde_json::Value::Array(rows));
         return Ok(ExitCode::SUCCESS);
     }
     if rows.is_empty() {
-        eprintln!("There are no tokens. `mjumbe token create NAME` makes one.");
+        note!("There are no tokens. `mjumbe token create NAME` makes one.");
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = comfy_table::Table::new();
@@ -91,7 +95,7 @@ async fn list(config: &Config, tenant: &str, json: bool) -> Result<ExitCode, Fai
         let used = row.last_used_ms.map_or_else(|| "never".to_owned(), stores::shown);
         table.add_row([row.name, row.scope, stores::shown(row.created_ms), used]);
     }
-    println!("{table}");
+    out!("{table}");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -101,7 +105,7 @@ async fn revoke(config: &Config, tenant: &str, name: &str) -> Result<ExitCode, F
     let known = store.tokens(tenant).await;
     store.close().await;
     if revoked? {
-        println!("revoked {name}");
+        out!("revoked {name}");
         return Ok(ExitCode::SUCCESS);
     }
     let known = known?;

@@ -19,6 +19,7 @@ use crate::store::deliveries::{
     self, Cause, ContributionRow, DeliveryRow, PartRow, PartStatus, Place, Status, sending,
 };
 use crate::store::error::Error;
+use crate::telemetry::trace_id;
 
 /// Who claims, and for how long.
 #[derive(Clone, Copy)]
@@ -43,6 +44,8 @@ pub struct Batch {
 #[derive(Debug, Clone)]
 pub struct Claimed {
     pub outgoing: Outgoing,
+    /// The id that its source's log lines carry; empty for a count, which has many sources.
+    pub trace: String,
     pub fence: i64,
     /// The places, as they are stored, and whether each was in doubt before this claim.
     pub parts: Vec<ClaimedPart>,
@@ -437,7 +440,8 @@ fn take(
     row.updated_ms = claimer.now_ms;
     // Until an answer says otherwise.
     let fence = row.lease_fence;
-    Some(Claimed { outgoing, fence, parts: claimed })
+    let trace = row.source.split_once('/').map(|(kind, id)| trace_id(claimer.tenant, kind, id));
+    Some(Claimed { outgoing, trace: trace.unwrap_or_default(), fence, parts: claimed })
 }
 
 #[cfg(test)]

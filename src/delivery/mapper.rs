@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, warn};
+use tracing::{Instrument, debug, info, warn};
 
 use super::board::Moment;
 use super::evaluation::{self, Prepared, Subjected, Surrounded};
@@ -230,16 +230,12 @@ impl Mapper {
         for loaded in self.inner.mappings.iter().filter(|loaded| concerns(loaded, &stored, row.position)) {
             let surrounded = Surrounded { around: &self.inner.around, evaluator: loaded.evaluator.as_ref() };
             let one = evaluation::prepare(&mut db, &surrounded, &stored).await?;
-            let trace = trace_id(&self.inner.around.tenant, &stored.kind, &stored.id);
-            let outputs = one.as_ref().map_or(0, |prepared| prepared.outputs.len());
-            debug!(
-                trace,
-                mapping = loaded.evaluator.name(),
-                version = stored.version,
-                outputs,
-                "a change is mapped"
-            );
-            prepared.extend(one.map(|prepared| (loaded.clone(), prepared)));
+            if let Some(one) = one {
+                let trace = trace_id(&self.inner.around.tenant, &stored.kind, &stored.id);
+                let (mapping, outputs) = (loaded.evaluator.name(), one.outputs.len());
+                info!(trace, mapping, version = stored.version, outputs, "a change is mapped");
+                prepared.push((loaded.clone(), one));
+            }
         }
         Ok(Mapped { stored: Some(stored), prepared, watched })
     }

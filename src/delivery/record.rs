@@ -114,7 +114,7 @@ fn trace(wish: &Wish<'_>) {
     let trace = trace_id(wish.tenant, kind, id);
     for output in wish.outputs {
         let delivery = delivery_id(wish.tenant, wish.mapping, wish.source, output);
-        tracing::debug!(trace, delivery, target_id = output.target_id, "a delivery is wanted");
+        tracing::info!(trace, delivery, target_id = output.target_id, "a delivery is wanted");
     }
 }
 

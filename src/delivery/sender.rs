@@ -396,6 +396,11 @@ impl Sender {
             let kind = settle::kind_text(failure.kind);
             warn!(batch = %batch.id, kind, code = %failure.reason.code, "a batch did not go through");
         }
+        let status = sent.exchanges.last().and_then(|exchange| exchange.status);
+        for told in &outcome.answers {
+            let settle::Told { delivery, trace, result, code } = told;
+            info!(trace, delivery, batch = %batch.id, status, result, code, "a delivery was answered");
+        }
         let (accepted, refused, later) = (outcome.accepted, outcome.refused, outcome.later);
         info!(batch = %batch.id, accepted, refused, later, "a batch was settled");
     }

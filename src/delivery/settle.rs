@@ -42,8 +42,21 @@ pub struct Outcome {
     pub later: usize,
     /// Deliveries whose lease was lost: their answer was not written.
     pub lost: usize,
+    /// What the far side said of each delivery whose answer was written.
+    pub answers: Vec<Told>,
     /// Resources that are linked now: `Type/id`. Those who look for them are evaluated again.
     pub linked: Vec<String>,
+}
+
+/// One delivery's answer, as the log tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    pub delivery: String,
+    pub trace: String,
+    /// `accepted`, `refused`, `later`, or why the whole batch did not go through.
+    pub result: String,
+    /// The code of the cause; empty where all was accepted.
+    pub code: String,
 }
 
 /// Writes what became of a batch.
@@ -77,6 +90,12 @@ pub async fn settle(
             Ok(settled) => answered(&mut board, settler, claimed, settled.get(index), &mut outcome),
             Err(failure) => failed(&mut board, settler, claimed, failure, lone, &mut outcome),
         };
+        outcome.answers.push(Told {
+            delivery: claimed.outgoing.id.clone(),
+            trace: claimed.trace.clone(),
+            result: attempt.outcome.clone(),
+            code: attempt.cause.clone(),
+        });
         attempts.push(AttemptRow { batch: batch.id.clone(), ..attempt });
         held.push((index, claimed));
     }

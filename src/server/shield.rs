@@ -57,9 +57,9 @@ async fn bounded(shield: &Shield, request: Request, next: Next) -> Answer {
         let outcome = Outcome::error(IssueType::Throttled, "busy", "too many requests are under way");
         return answer::refusal(&outcome.status(503));
     };
-    metrics::gauge!("mjumbe_http_requests_in_flight").increment(1.0);
+    let _counted = InFlight::begin();
     let guarded = AssertUnwindSafe(next.run(request)).catch_unwind();
-    let answer = match tokio::time::timeout(shield.timeout, guarded).await {
+    match tokio::time::timeout(shield.timeout, guarded).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => {
             tracing::error!("a handler panicked");
@@ -72,9 +72,23 @@ async fn bounded(shield: &Shield, request: Request, next: Next) -> Answer {
             let text = "the request took too long; a write may still take effect";
             answer::refusal(&Outcome::error(IssueType::Timeout, "timeout", text).status(503))
         }
-    };
-    metrics::gauge!("mjumbe_http_requests_in_flight").decrement(1.0);
-    answer
+    }
+}
+
+/// Counts one request until it ends, also where its client goes away and nothing more of it runs.
+struct InFlight;
+
+impl InFlight {
+    fn begin() -> Self {
+        metrics::gauge!("mjumbe_http_requests_in_flight").increment(1.0);
+        Self
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        metrics::gauge!("mjumbe_http_requests_in_flight").decrement(1.0);
+    }
 }
 
 /// The client's own `X-Request-Id` where it is harmless in a log, else a new one.

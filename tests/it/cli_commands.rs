@@ -60,6 +60,24 @@ fn a_token_is_printed_alone_and_once() {
     assert!(!store.windows(token.trim().len()).any(|bytes| bytes == token.trim().as_bytes()));
 }
 
+/// `mjumbe schema | head` ends quietly; a token that nobody could read is said to be lost.
+#[test]
+fn a_reader_that_has_gone_is_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let deaf = |arguments: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mjumbe"));
+        command.current_dir(folder.path()).env_remove("MJUMBE_CONFIG").args(arguments).stdout(writer);
+        command.output().unwrap()
+    };
+    let schema = deaf(&["schema"]);
+    assert_eq!((code(&schema), stderr(&schema).as_str()), (0, ""));
+    let token = deaf(&["token", "create", "lost"]);
+    assert_eq!(code(&token), 1);
+    assert!(stderr(&token).contains("mjumbe token revoke lost"), "{}", stderr(&token));
+}
+
 #[test]
 fn exit_codes_tell_usage_from_configuration() {
     let folder = tempfile::tempdir().unwrap();

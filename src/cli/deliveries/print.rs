@@ -12,27 +12,27 @@ use crate::store::deliveries::{DeliveryRow, PartRow, SlotRow, Status};
 pub fn groups(groups: &[Group], json: bool) {
     if json {
         let groups: Vec<Value> = groups.iter().map(group).collect();
-        println!("{}", Value::Array(groups));
+        out!("{}", Value::Array(groups));
         return;
     }
     if groups.is_empty() {
-        eprintln!("There are no such deliveries.");
+        note!("There are no such deliveries.");
         return;
     }
     for one in groups {
         let cause = if one.cause.is_empty() { String::new() } else { format!("  {}", one.cause) };
-        println!("{:>8}  {}{cause}", one.count, one.status.text());
+        out!("{:>8}  {}{cause}", one.count, one.status.text());
         if !one.message.is_empty() {
-            println!("          {}", one.message);
+            out!("          {}", one.message);
         }
         if !one.hint.is_empty() {
-            println!("          hint: {}", one.hint);
+            out!("          hint: {}", one.hint);
         }
         if one.status != Status::Settled {
-            println!("          since {}", time(one.oldest_ms));
+            out!("          since {}", time(one.oldest_ms));
         }
     }
-    eprintln!("Next: mjumbe deliveries list --each --cause CODE; mjumbe deliveries retry --cause CODE");
+    note!("Next: mjumbe deliveries list --each --cause CODE; mjumbe deliveries retry --cause CODE");
 }
 
 fn group(group: &Group) -> Value {
@@ -46,11 +46,11 @@ fn group(group: &Group) -> Value {
 pub fn each(rows: &[DeliveryRow], json: bool) {
     if json {
         let rows: Vec<Value> = rows.iter().map(delivery).collect();
-        println!("{}", Value::Array(rows));
+        out!("{}", Value::Array(rows));
         return;
     }
     if rows.is_empty() {
-        eprintln!("There are no such deliveries.");
+        note!("There are no such deliveries.");
         return;
     }
     let mut table = Table::new();
@@ -68,8 +68,8 @@ pub fn each(rows: &[DeliveryRow], json: bool) {
             due,
         ]);
     }
-    println!("{table}");
-    eprintln!("Next: mjumbe deliveries show ID");
+    out!("{table}");
+    note!("Next: mjumbe deliveries show ID");
 }
 
 fn delivery(row: &DeliveryRow) -> Value {
@@ -88,35 +88,35 @@ pub fn one(shown: &Shown, json: bool) {
         whole["parts"] = shown.parts.iter().map(|(part, slot)| part_json(part, slot.as_ref())).collect();
         whole["tries"] = shown.attempts.iter().map(attempt_json).collect();
         whole["exchanges"] = shown.exchanges.iter().map(exchange_json).collect();
-        println!("{whole}");
+        out!("{whole}");
         return;
     }
     let row = &shown.delivery;
-    println!("{}  {}  {} → {}", row.id, row.status.text(), row.target, row.destination);
-    println!("  mapping {}, lane {}, source {}", row.mapping, row.lane, row.source);
+    out!("{}  {}  {} → {}", row.id, row.status.text(), row.target, row.destination);
+    out!("  mapping {}, lane {}, source {}", row.mapping, row.lane, row.source);
     if !row.cause.code.is_empty() {
-        println!("  {}: {}\n  hint: {}", row.cause.code, row.cause.message, row.cause.hint);
+        out!("  {}: {}\n  hint: {}", row.cause.code, row.cause.message, row.cause.hint);
     }
-    println!("parts:");
+    out!("parts:");
     shown.parts.iter().for_each(|(part, slot)| tell_part(part, slot.as_ref()));
-    println!("attempts, newest first:");
+    out!("attempts, newest first:");
     for attempt in &shown.attempts {
-        println!("  {} {} {} {}", time(attempt.at_ms), attempt.outcome, attempt.cause, attempt.message);
+        out!("  {} {} {} {}", time(attempt.at_ms), attempt.outcome, attempt.cause, attempt.message);
     }
-    println!("exchanges:");
+    out!("exchanges:");
     for exchange in &shown.exchanges {
         let ExchangeRow { at_ms, method, path, status, elapsed_ms, .. } = exchange;
-        println!("  {} {method} {path} → {status} in {elapsed_ms} ms", time(*at_ms));
-        println!("    sent     {}\n    answered {}", exchange.request, exchange.response);
+        out!("  {} {method} {path} → {status} in {elapsed_ms} ms", time(*at_ms));
+        out!("    sent     {}\n    answered {}", exchange.request, exchange.response);
     }
 }
 
 fn tell_part(part: &PartRow, slot: Option<&SlotRow>) {
     let wanted = part.wanted.as_deref().unwrap_or("(nothing)");
     let sent = slot.and_then(|slot| slot.sent.as_deref()).unwrap_or("(nothing)");
-    println!("  {} {}: wanted {wanted}, there {sent}", part.status.text(), part.slot);
+    out!("  {} {}: wanted {wanted}, there {sent}", part.status.text(), part.slot);
     if !part.cause.code.is_empty() {
-        println!("    {}: {}\n    hint: {}", part.cause.code, part.cause.message, part.cause.hint);
+        out!("    {}: {}\n    hint: {}", part.cause.code, part.cause.message, part.cause.hint);
     }
 }
 

@@ -97,7 +97,7 @@ impl Child {
         drop(process);
         // A server that is killed before it serves would prove nothing.
         if self.wait_until_ready().await.is_err() {
-            eprintln!("the server did not come back after it was killed");
+            note!("the server did not come back after it was killed");
         }
         self.kills.fetch_add(1, Ordering::Relaxed);
     }

@@ -37,7 +37,7 @@ impl Screen {
         let line = format!("{:5.1} s  {text}", self.began.elapsed().as_secs_f64());
         match &self.bar {
             Some(bar) => bar.println(line),
-            None => eprintln!("{line}"),
+            None => note!("{line}"),
         }
     }
 
@@ -61,7 +61,7 @@ impl Screen {
             self.last_line.store(last, Ordering::Relaxed);
             return;
         }
-        eprintln!(
+        note!(
             "{:5.1} s  {} of {} values are in DHIS2; {} waiting, {} refused, {} missing, {} twice, {} contacts{killed}",
             self.began.elapsed().as_secs_f64(),
             report.delivered,
@@ -83,9 +83,9 @@ impl Screen {
     /// The servers stay up: what can be tried.
     pub fn stay(&self, house: &House, (rapidpro, dhis2): (&str, &str), token: &str) {
         let fhir = house.fhir_url();
-        println!("FHIR      {fhir}\nRapidPro  {rapidpro}/_sandbox/state\nDHIS2     {dhis2}/_sandbox/state\n");
-        println!("curl -H 'Authorization: Bearer {token}' '{fhir}/QuestionnaireResponse?_count=1'");
-        println!("\nCtrl-C ends it.");
+        out!("FHIR      {fhir}\nRapidPro  {rapidpro}/_sandbox/state\nDHIS2     {dhis2}/_sandbox/state\n");
+        out!("curl -H 'Authorization: Bearer {token}' '{fhir}/QuestionnaireResponse?_count=1'");
+        out!("\nCtrl-C ends it.");
     }
 }
 

@@ -148,7 +148,7 @@ impl Poller {
                     for new in written.iter().filter(|written| written.effect != Effect::Unchanged) {
                         round.written += 1;
                         let trace = trace_id(&self.settings.tenant, &new.kind, &new.id);
-                        tracing::debug!(
+                        tracing::info!(
                             trace,
                             kind = new.kind,
                             version = new.version,

@@ -42,7 +42,8 @@ pub async fn write(call: &Call, plan: bundle::Plan) -> Result<Vec<Done>, Stop> {
     Ok(done.collect())
 }
 
-/// The beginning of the trace that mapping and delivery go on with.
+/// The beginning of the trace that mapping and delivery go on with; one line a version is much for a client
+/// that posts thousands, and what is mapped says so at the default level.
 fn trace(call: &Call, written: &Written) {
     let trace = trace_id(&call.tenant, &written.kind, &written.id);
     tracing::debug!(trace, version = written.version, kind = written.kind, "a version is committed");

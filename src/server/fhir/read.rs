@@ -40,9 +40,14 @@ pub async fn current(call: &Call, kind: &str, id: &str) -> Result<Stored, Stop> 
 /// # Errors
 /// 404
 pub async fn earlier(call: &Call, kind: &str, id: &str, version: &str) -> Result<Stored, Stop> {
-    let number: i64 = version.parse().map_err(|_| not_found(kind, id))?;
+    let absent = || {
+        let (id, version) = (answer::plain(id), answer::plain(version));
+        let text = format!("there is no version {version} of {kind}/{id}");
+        Outcome::error(IssueType::NotFound, "not-found", text)
+    };
+    let number: i64 = version.parse().map_err(|_| absent())?;
     let found = call.app.store.vread(&call.tenant, (kind, id), number).await?;
-    Ok(found.ok_or_else(|| not_found(kind, id))?)
+    Ok(found.ok_or_else(absent)?)
 }
 
 /// `GET Type/id/_history/version`

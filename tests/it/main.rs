@@ -23,3 +23,4 @@ mod sandbox_shapes;
 mod server;
 mod store_writes;
 mod telemetry_canary;
+mod telemetry_story;

@@ -12,35 +12,47 @@ const NAME: &str = "Canaryname";
 const PHONE: &str = "250788555123";
 const ADDRESS: &str = "Canary-Lane-7";
 
-struct Program {
-    child: Child,
+/// `serve` as its own process, with its log in a file.
+pub struct Program {
+    child: Option<Child>,
     folder: tempfile::TempDir,
-    url: String,
+    pub url: String,
 }
 
 impl Program {
     fn command(folder: &std::path::Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mjumbe"));
         command.current_dir(folder).env("RUST_LOG", "trace").env("MJUMBE__LOG__LEVEL", "trace");
+        command.env("MJUMBE_CONFIG", "mjumbe.toml");
         command
     }
 
     fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let child = Self::command(folder.path())
-            .arg("serve")
-            .env("MJUMBE__SERVER__LISTEN", format!("127.0.0.1:{port}"))
-            .env("MJUMBE__LOG__FORMAT", "json")
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        Self { child, folder, url: format!("http://127.0.0.1:{port}") }
+        Self::start_with(|_| "[log]\nformat = \"json\"\n".to_owned())
     }
 
-    async fn ready(&mut self, client: &reqwest::Client) {
+    /// With the configuration that `config` writes for it.
+    pub fn start_with(config: impl FnOnce(&Self) -> String) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut program = Self { child: None, folder, url: format!("http://127.0.0.1:{port}") };
+        let folder = program.folder.path();
+        std::fs::write(folder.join("mjumbe.toml"), config(&program)).unwrap();
+        let log = std::fs::File::create(folder.join("log")).unwrap();
+        let mut command = Self::command(folder);
+        command.arg("serve").env("MJUMBE__SERVER__LISTEN", format!("127.0.0.1:{port}"));
+        program.child = Some(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
+        program
+    }
+
+    /// Runs a command beside the server and gives its stdout.
+    pub fn run(&self, arguments: &[&str]) -> String {
+        let made = Self::command(self.folder.path()).args(arguments).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        String::from_utf8(made.stdout).unwrap()
+    }
+
+    pub async fn ready(&mut self, client: &reqwest::Client) {
         let deadline = Instant::now() + Duration::from_secs(30);
         while Instant::now() < deadline {
             if client.get(format!("{}/ready", self.url)).send().await.is_ok_and(|it| it.status() == 200) {
@@ -51,25 +63,24 @@ impl Program {
         panic!("not ready in time: {}", self.log());
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         let mut text = String::new();
         std::fs::File::open(self.folder.path().join("log")).unwrap().read_to_string(&mut text).unwrap();
         text
     }
 
-    fn token(&self) -> String {
-        let made = Self::command(self.folder.path()).args(["token", "create", "canary"]).output().unwrap();
-        assert!(made.status.success());
-        String::from_utf8(made.stdout).unwrap().trim().to_owned()
+    pub fn token(&self) -> String {
+        self.run(&["token", "create", "canary"]).trim().to_owned()
     }
 
     /// SIGTERM, and the exit code.
-    fn terminate(&mut self) -> Option<i32> {
-        let pid = self.child.id().to_string();
+    pub fn terminate(&mut self) -> Option<i32> {
+        let child = self.child.as_mut().unwrap();
+        let pid = child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         let deadline = Instant::now() + Duration::from_secs(30);
         while Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait().unwrap() {
+            if let Some(status) = child.try_wait().unwrap() {
                 return status.code();
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -81,8 +92,10 @@ impl Program {
 impl Drop for Program {
     fn drop(&mut self) {
         // Already ended where the test went well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 

@@ -124,7 +124,7 @@ async fn pages_neither_miss_nor_repeat_while_others_write() {
         let entry = |index: usize| {
             json!({
                 "request": { "method": "PUT", "url": format!("Patient/p{index}") },
-                "resource": { "resourceType": "Patient", "id": format!("p{index}"), "gender": if index % 2 == 0 { "male" } else { "female" } },
+                "resource": { "resourceType": "Patient", "id": format!("p{index}"), "gender": if index.is_multiple_of(2) { "male" } else { "female" } },
             })
         };
         let entries: Vec<Value> = (0..57).map(entry).collect();

@@ -56,7 +56,9 @@ fn each_failure_is_read_as_it_was_recorded() {
 
 #[test]
 fn complaints_about_fields_are_told_apart_without_repeating_numbers() {
-    let rows: &[(&str, &str, Option<&str>, Problem, Option<&str>)] = &[
+    /// Recording, code, field, problem, what it names.
+    type Row = (&'static str, &'static str, Option<&'static str>, Problem, Option<&'static str>);
+    let rows: &[Row] = &[
         ("contacts_post_duplicate_urn", "urns", None, Problem::UrnTaken, None),
         ("contacts_post_invalid_phone_short", "urns", Some("0"), Problem::UrnInvalid, None),
         ("contacts_post_group_malformed", "groups", None, Problem::NoSuchObject, Some("nope")),

@@ -233,7 +233,12 @@ async fn handle(
         "method": request.method,
         "path": request.path,
     });
-    let (answer, fault) = play(&shared, request).await;
+    // In a task of its own: a server finishes its work although the client has hung up.
+    let played = {
+        let shared = shared.clone();
+        tokio::spawn(async move { play(&shared, request).await })
+    };
+    let (answer, fault) = played.await.unwrap_or((None, true));
     let mut line = line;
     line["status"] = answer.as_ref().map_or(Value::Null, |answer| answer.status.into());
     line["fault"] = fault.into();

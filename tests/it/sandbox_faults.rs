@@ -60,6 +60,17 @@ async fn a_connection_is_dropped_before_or_after_the_effect() {
 }
 
 #[tokio::test]
+async fn an_import_goes_on_when_its_client_has_hung_up() {
+    let it = National::start(Version::V2_43, 300).await;
+    let patience = Duration::from_millis(100);
+    assert!(tokio::time::timeout(patience, it.send("202601", 4)).await.is_err());
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!(it.stored("202601"), 4);
+    let (status, body) = it.send("202601", 4).await.unwrap();
+    assert_eq!((status, body["response"]["importCount"]["ignored"].as_u64()), (200, Some(0)));
+}
+
+#[tokio::test]
 async fn what_an_answer_says_and_what_was_stored_may_differ() {
     let it = National::start(Version::V2_40, 0).await;
     it.dhis2.fault(Fault::new(Effect::StoreRows { rows: 2, status: 409 }).on("POST", SETS).times(1));

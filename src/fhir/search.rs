@@ -30,7 +30,7 @@ pub struct Context<'a> {
     pub base: &'a str,
     /// The tenant's zone, for dates without one.
     pub zone: &'a TimeZone,
-    /// For the prefix `ap`, which is a tenth of the time between then and now.
+    /// For the prefix `ap`, which is a tenth of the time between then and the beginning of this UTC day.
     pub now: Timestamp,
     pub handling: Handling,
 }

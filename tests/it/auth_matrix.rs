@@ -146,6 +146,38 @@ async fn conditions_need_the_right_to_search() {
     .await;
 }
 
+/// Two countries on one server: neither's token, ids, versions nor page tokens reach the other.
+#[tokio::test]
+async fn tenants_do_not_see_each_other() {
+    each_store(|store| async move {
+        let mut config = Config::default();
+        config.tenant.insert("other".to_owned(), mjumbe::config::Tenant::default());
+        let server = TestServer::start_with(store, config).await;
+        let scopes = mjumbe::auth::scope::Scopes::everything();
+        let other = mjumbe::auth::token::create(&server.store, "other", "test", &scopes).await.unwrap();
+        let own = format!("{}/fhir", server.url);
+        let others = format!("{}/tenants/other/fhir", server.url);
+        for id in ["1", "2", "3"] {
+            server.put(&format!("Patient/{id}"), &json!({ "resourceType": "Patient", "id": id })).await;
+        }
+        let ask = |url: String, token: &str| answered(server.client.get(url).bearer_auth(token));
+        for (base, token) in [(&own, &other), (&others, &server.token)] {
+            for path in ["Patient", "Patient/1", "Patient/1/_history", "Patient/1/_history/1"] {
+                ask(format!("{base}/{path}"), token).await.refused(401, "login-required");
+            }
+        }
+        let nothing = ask(format!("{others}/Patient?_total=accurate"), &other).await;
+        assert_eq!((nothing.status.as_u16(), nothing.body["total"].as_u64()), (200, Some(0)));
+        for path in ["Patient/1", "Patient/1/_history", "Patient/1/_history/1"] {
+            ask(format!("{others}/{path}"), &other).await.refused(404, "not-found");
+        }
+        let next = ask(format!("{own}/Patient?_count=1"), &server.token).await.link("next").unwrap();
+        ask(next.replace(&own, &others), &other).await.refused(410, "page-token");
+        server.stop().await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn without_auth_everything_is_open_on_loopback() {
     each_store(|store| async move {

@@ -11,6 +11,8 @@ use crate::fhir::query::{self, Filter, Match, PartMatch, Prefix};
 use crate::fhir::reference::{self, Literal};
 use rust_decimal::prelude::ToPrimitive;
 
+const DAY_MS: i64 = 86_400_000;
+
 /// One parameter as the client wrote it.
 pub struct Asked<'a> {
     pub parameter: &'static Parameter,
@@ -175,7 +177,8 @@ fn date(asked: &Asked<'_>, text: &str) -> Result<(Prefix, i64, i64), Outcome> {
     if prefix != Prefix::Ap {
         return Ok((prefix, low, high));
     }
-    let now = asked.context.now.as_millisecond();
+    // Whole days: the search is the same on its second page, whose token is sealed for this search.
+    let now = asked.context.now.as_millisecond().div_euclid(DAY_MS) * DAY_MS;
     let margin = now.saturating_sub(low).saturating_abs() / 10;
     Ok((prefix, low.saturating_sub(margin), high.saturating_add(margin)))
 }

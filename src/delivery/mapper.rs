@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, warn};
 
 use super::board::Moment;
-use super::evaluation::{self, Prepared, Subjected, Surrounded};
+use super::evaluation::{self, Outcome, Prepared, Subjected, Surrounded};
 use super::evaluator::Evaluator;
 use super::lookup::Surroundings;
-use super::record::{Wish, record};
+use super::record::{States, Wish, record};
 use super::signal::{POLL, Signals, now_ms};
 use super::transaction::transaction;
 use super::watch;
@@ -283,11 +283,17 @@ impl Mapper {
         }
         let subjected = Subjected { mapping, source: &source, stored, now_ms: now };
         reads::write_evaluation(tx, tenant, &prepared.row(&subjected, loaded.evaluator.version())).await?;
-        if let Some(held) = prepared.held(&subjected) {
-            // What it wanted before stays wanted until it can be evaluated.
-            return reads::write_held(tx, tenant, &held).await;
+        let held = prepared.held(&subjected);
+        match &held {
+            Some(held) => reads::write_held(tx, tenant, held).await?,
+            None => reads::remove_held(tx, tenant, mapping, stored.rid).await?,
         }
-        reads::remove_held(tx, tenant, mapping, stored.rid).await?;
+        let outputs = match &prepared.outcome {
+            // A defect says nothing about what is wanted.
+            Outcome::Failed(_) => return Ok(()),
+            Outcome::Held(_) => &[],
+            Outcome::Done | Outcome::Unmatched => prepared.outputs.as_slice(),
+        };
         let wish = Wish {
             tenant,
             mapping,
@@ -295,7 +301,8 @@ impl Mapper {
             rid: stored.rid,
             source: &source,
             source_version: stored.version,
-            outputs: &prepared.outputs,
+            outputs,
+            states: if held.is_some() { States::Stay } else { States::AreReplaced },
             moment: Moment { now_ms: now, order_no: written.order_no },
         };
         record(tx, &wish).await?;

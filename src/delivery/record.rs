@@ -28,7 +28,18 @@ pub struct Wish<'a> {
     pub source_version: i64,
     /// All that it wants now; what it wanted before and is not here is withdrawn.
     pub outputs: &'a [Output],
+    pub states: States,
     pub moment: Moment,
+}
+
+/// What becomes of the states that a source wanted before and of which this wish says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum States {
+    /// They are wanted no more.
+    AreReplaced,
+    /// The source is held: what it wanted stays wanted until it can be evaluated. It contributes to no
+    /// count meanwhile, so that a cell is what a recount would find.
+    Stay,
 }
 
 /// Records a wish. Gives the destinations that now have something to do.
@@ -37,7 +48,12 @@ pub struct Wish<'a> {
 /// The database's.
 pub async fn record(tx: &mut Tx, wish: &Wish<'_>) -> Result<BTreeSet<String>, Error> {
     trace(wish);
-    let known = deliveries::deliveries_of_source(tx, wish.tenant, wish.mapping, wish.rid).await?;
+    let known = match wish.states {
+        States::AreReplaced => {
+            deliveries::deliveries_of_source(tx, wish.tenant, wish.mapping, wish.rid).await?
+        }
+        States::Stay => Vec::new(),
+    };
     let ids: Vec<String> = known.iter().map(|row| row.id.clone()).collect();
     let known_parts = deliveries::parts_of(tx, wish.tenant, &ids).await?;
     let contributed = deliveries::contributions_of(tx, wish.tenant, wish.mapping, wish.rid).await?;

@@ -1,6 +1,7 @@
-//! A random history against the whole server: creations, corrections, deletions, late patients, moved
-//! health workers and outages. At the end DHIS2's cells must equal a recount: counts with the patients as
-//! they are now (the look-up is followed), reports at the facility of their time (theirs is not).
+//! A random history against the whole server: creations, corrections, deletions, late patients, tests that
+//! turn out to be another patient's, moved health workers, outages, refused cells and killed servers. At the
+//! end DHIS2's cells must equal a recount: counts with the patients as they are now (the look-up is followed;
+//! whose patient was deleted is not counted), reports at the facility of their time (theirs is not).
 //!
 //! `MJUMBE_HISTORY_SEEDS=1,2,3` tells other stories.
 
@@ -14,11 +15,15 @@ use jiff::civil::{Date, date};
 use mjumbe::config::{Config, Dhis2 as Dhis2Config, RapidPro as RapidProConfig};
 use mjumbe::sandbox::dhis2::country::{Country, DEFAULT_OPTION_COMBO, facility_id, village_id};
 use mjumbe::sandbox::dhis2::{Dhis2, Options, Version};
-use mjumbe::sandbox::faults::{Effect, Fault};
+use mjumbe::delivery::desk;
+use mjumbe::delivery::signal::now_ms;
+use mjumbe::sandbox::faults::{Because, Cells as RefusedCells, Effect, Fault};
 use mjumbe::sandbox::http::Server;
 use mjumbe::sandbox::rapidpro::{self, RapidPro};
 use mjumbe::store::Store;
-use mjumbe::store::testing::each_store;
+use mjumbe::store::deliveries::Status;
+use mjumbe::store::deliveries::list::{self, Filter};
+use mjumbe::store::testing::each_database;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -30,7 +35,7 @@ const PATIENTS: usize = 12;
 const OBSERVATIONS: usize = 40;
 const WORKERS: usize = 5;
 const REPORTS: usize = 20;
-const STEPS: usize = 160;
+const STEPS: usize = 180;
 /// Everything must have arrived by then.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -41,14 +46,17 @@ type Cells = BTreeMap<(String, String, String, String), String>;
 async fn cells_equal_a_recount_after_a_random_history() {
     let seeds = std::env::var("MJUMBE_HISTORY_SEEDS").unwrap_or_else(|_| "1,2".to_owned());
     for seed in seeds.split(',').map(|seed| seed.parse::<u64>().unwrap()) {
-        each_store(|store| tell(store, seed)).await;
+        each_database(|url| tell(url, seed)).await;
     }
 }
 
-async fn tell(store: Store, seed: u64) {
-    let mut story = Story::begin(store, seed).await;
-    for _ in 0..STEPS {
+async fn tell(url: String, seed: u64) {
+    let mut story = Story::begin(url, seed).await;
+    for step in 0..STEPS {
         story.step().await;
+        if step % 60 == 59 {
+            story = story.with_killed_server().await;
+        }
     }
     story.end().await;
 }
@@ -81,6 +89,10 @@ struct Report {
 struct Story {
     random: StdRng,
     seed: u64,
+    url: String,
+    config: Config,
+    /// The server's own: what it leaves behind when it is killed vanishes with it.
+    runtime: tokio::runtime::Runtime,
     server: TestServer,
     far: Dhis2,
     _far_server: Server,
@@ -95,7 +107,7 @@ struct Story {
 }
 
 impl Story {
-    async fn begin(store: Store, seed: u64) -> Self {
+    async fn begin(url: String, seed: u64) -> Self {
         let version = if seed.is_multiple_of(2) { Version::V2_43 } else { Version::V2_40 };
         let far = Dhis2::new(Options { seed, ..Options::new(version) });
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -108,10 +120,14 @@ impl Story {
         });
         let workspace_server = Server::start(Arc::new(workspace.clone()), loopback).await.unwrap();
         let config = config((&workspace, &workspace_server), (&far, &far_server));
+        let (runtime, server) = serve(&url, &config).await;
         let mut story = Self {
             random: StdRng::seed_from_u64(seed),
             seed,
-            server: TestServer::start_with(store, config).await,
+            url,
+            config,
+            runtime,
+            server,
             country: far.country().clone(),
             far,
             _far_server: far_server,
@@ -167,7 +183,8 @@ impl Story {
 
     async fn step(&mut self) {
         match self.random.random_range(0..100) {
-            0..15 => self.register().await,
+            0..13 => self.register().await,
+            13..15 => self.delete_patient().await,
             15..45 => self.observe().await,
             45..55 => self.correct_observation().await,
             55..62 => self.delete_observation().await,
@@ -196,6 +213,14 @@ impl Story {
         self.patients.insert(at, patient);
     }
 
+    async fn delete_patient(&mut self) {
+        let all: Vec<usize> = self.patients.keys().copied().collect();
+        let Some(&at) = all.choose(&mut self.random) else { return };
+        let answer = self.server.delete(&format!("Patient/p{at}")).await;
+        assert!(answer.status.is_success(), "{}", answer.body);
+        self.patients.remove(&at);
+    }
+
     async fn observe(&mut self) {
         let at = self.random.random_range(0..OBSERVATIONS);
         let patient = match self.observations.get(&at) {
@@ -215,6 +240,9 @@ impl Story {
         let Some((&at, known)) = self.pick_observation() else { return };
         let mut observation = known.clone();
         observation.positive = self.random.random_bool(0.5);
+        if self.random.random_bool(0.3) {
+            observation.patient = self.random.random_range(0..PATIENTS);
+        }
         observation.status =
             ["amended", "corrected", "entered-in-error", "final"].choose(&mut self.random).unwrap();
         self.put_observation(at, observation).await;
@@ -323,6 +351,13 @@ impl Story {
             Effect::AnswerAfter { status: 500, body: None },
             Effect::StoreRows { rows: 2, status: 409 },
             Effect::Slow { ms: 200 },
+            Effect::RefuseCells(RefusedCells {
+                data_set: None,
+                period: None,
+                org_unit: None,
+                data_element: Some("MjTestsPos1".to_owned()),
+                because: Because::Approved,
+            }),
         ];
         let effect = effects.choose(&mut self.random).unwrap().clone();
         self.far.fault(Fault::new(effect).on("POST", "/api/*").lasting(Duration::from_millis(600)));
@@ -332,6 +367,39 @@ impl Story {
     async fn put(&self, path: &str, body: Value) {
         let answer = self.server.put(path, &body).await;
         assert!(answer.status.is_success(), "{path}: {}", answer.body);
+    }
+
+    /// The server ends in the middle of whatever it does, and another one goes on.
+    async fn with_killed_server(mut self) -> Self {
+        let (runtime, server) = (self.runtime, self.server);
+        drop(server);
+        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(10)))
+            .await
+            .unwrap();
+        if self.url.starts_with("postgres") {
+            // On PostgreSQL the claims of the killed run out by themselves, after minutes.
+            let store = Store::open(&self.url, 2).await.unwrap();
+            let run_out = "update delivery set lease_until_ms = 0 where status = 'sending'";
+            crate::delivery::run(&store, vec![run_out.to_owned()]).await;
+            store.close().await;
+        }
+        (self.runtime, self.server) = serve(&self.url, &self.config).await;
+        self
+    }
+
+    /// A person lets everything go again that was refused.
+    async fn retry(&self) {
+        let store = &self.server.store;
+        let filter = Filter { status: Some(Status::Dead), ..Filter::default() };
+        let mut connection = store.db().read().await.unwrap();
+        let ids = list::ids(&mut connection, "default", &filter, 1_000).await.unwrap();
+        drop(connection);
+        let retried = ids.clone();
+        let revive = store.db().transaction(move |tx| {
+            let ids = retried.clone();
+            Box::pin(async move { desk::revive(tx, "default", &ids, now_ms()).await })
+        });
+        assert_eq!(revive.await.unwrap(), ids.len());
     }
 
     /// Waits until every change was mapped.
@@ -356,6 +424,8 @@ impl Story {
     async fn end(self) {
         self.mapped().await;
         self.until("sending", |row| row == 0, UNSENT).await;
+        self.retry().await;
+        self.until("sending again", |row| row == 0, UNSENT).await;
         let (expected, found) = (self.expected(), self.found());
         if expected != found {
             self.show_places().await;
@@ -373,6 +443,7 @@ impl Story {
         );
         assert!(!expected.is_empty());
         self.server.stop().await;
+        self.runtime.shutdown_background();
     }
 
     /// What the store believes, for the reader of a failure.
@@ -462,6 +533,16 @@ impl Story {
         }
         counts.into_iter().map(|(key, count)| (key, count.to_string())).collect()
     }
+}
+
+/// A server with a runtime and a store of its own.
+async fn serve(url: &str, config: &Config) -> (tokio::runtime::Runtime, TestServer) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (url, config) = (url.to_owned(), config.clone());
+    let start = async move { TestServer::start_with(Store::open(&url, 6).await.unwrap(), config).await };
+    let server = runtime.spawn(start).await.unwrap();
+    (runtime, server)
 }
 
 const UNMAPPED: &str = "select

@@ -40,7 +40,8 @@ impl TestServer {
         let _ = rustls::crypto::ring::default_provider().install_default();
         config.server.listen = ([127, 0, 0, 1], 0).into();
         // No mapping acts unless a test brings its own.
-        let token = token::create(&store, "default", "test", &Scopes::everything()).await.unwrap();
+        let name = format!("test-{}", uuid::Uuid::new_v4());
+        let token = token::create(&store, "default", &name, &Scopes::everything()).await.unwrap();
         let running = server::start(&config, store.clone(), CancellationToken::new()).await.unwrap();
         let url = format!("http://{}", running.address);
         let client = reqwest::Client::builder().gzip(false).build().unwrap();

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use mjumbe::delivery::evaluator::{Asked, Evaluator, Round, Subject};
 use mjumbe::mapping::lookup::Answer;
-use mjumbe::mapping::output::Aggregate;
+use mjumbe::mapping::output::{Aggregate, Withdraw};
 use mjumbe::store::testing::each_store;
-use mjumbe::store::write::partition;
+use mjumbe::store::write::{Fixed, Put, partition};
 use serde_json::json;
 
-use super::mappings::Counts;
-use super::{House, TENANT, run};
+use super::mappings::{Counts, Reports};
+use super::{House, TENANT, put_of, run};
 
 /// Stops where it first finds the patient absent, until it is told to go on.
 struct Slow {
@@ -76,6 +76,41 @@ async fn a_patient_who_appears_while_her_observation_is_evaluated_is_found() {
         assert_eq!(one.far.slot("counts-remembered|m|u/male"), Some(json!("1")));
         let mut db = store.db().read().await.unwrap();
         assert!(mjumbe::store::reads::held(&mut db, TENANT, None, 10).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+/// A resource stays in the partition of its first version, so that its versions are mapped in order although
+/// its subject changes or it is deleted.
+#[tokio::test]
+async fn versions_are_mapped_in_order_although_the_subject_changes() {
+    each_store(|store| async move {
+        let mapping = Reports { withdraw: Withdraw::Delete };
+        let house = House::new(store, vec![Arc::new(mapping)]).await;
+        // Partitions are worked on in their order: what comes second goes into an earlier one.
+        let mut subjects: Vec<String> = (0..40).map(|at| format!("Patient/{at}")).collect();
+        subjects.sort_by_key(|subject| partition(subject));
+        let (early, late) = (subjects[0].clone(), subjects[39].clone());
+        let report = |value: &str| Some(json!({ "unit": "u", "authored": 1, "values": { "a": value } }));
+        let put = |id: &str, body, subject: &str| Put {
+            subject: subject.to_owned(),
+            ..put_of("test.report", id, body)
+        };
+        let puts = [
+            put("deleted", report("1"), &late),
+            put("deleted", None, &early),
+            put("moved", report("2"), &late),
+            put("moved", report("3"), &early),
+        ];
+        for put in puts {
+            let plan = Fixed { puts: vec![put], ..Fixed::default() };
+            house.store.write(TENANT, Box::new(plan)).await.unwrap();
+        }
+        house.settle_down().await;
+        assert_eq!(house.far.slot("u/a"), Some(json!("3")));
+        house.delete("test.report", "moved").await;
+        house.settle_down().await;
+        assert_eq!(house.far.slot("u/a"), None, "what was deleted wants nothing");
     })
     .await;
 }

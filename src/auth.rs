@@ -5,11 +5,11 @@
 //! a token was the wrong one. Credentials come from the server's `Authorization` header, and leave as a
 //! [`Principal`] or a [`Denied`].
 
-/// What a caller sends in `Authorization`.
+// What a caller sends in `Authorization`.
 pub mod credentials;
-/// `system/Patient.rs` and the like.
+// `system/Patient.rs` and the like.
 pub mod scope;
-/// Making, listing, revoking and recognising tokens.
+// Making, listing, revoking and recognising tokens.
 pub mod token;
 
 use scope::{Permission, Scopes};

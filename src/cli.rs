@@ -8,31 +8,31 @@
 #[macro_use]
 mod output;
 
-/// Everything that is wrong with the mapping files.
+// Everything that is wrong with the mapping files.
 mod check;
-/// What waits, what a person must look at.
+// What waits, what a person must look at.
 mod deliveries;
-/// The story on loopback.
+// The story on loopback.
 mod demo;
-/// One mapping applied to one resource.
+// One mapping applied to one resource.
 mod evaluation;
-/// Where each value came from.
+// Where each value came from.
 mod explain;
-/// Exit codes and errors for people.
+// Exit codes and errors for people.
 pub mod failure;
-/// Loading mapping files as `serve` does.
+// Loading mapping files as `serve` does.
 mod mappings;
-/// A dry run of one mapping.
+// A dry run of one mapping.
 mod run;
-/// The JSON Schema of mapping files.
+// The JSON Schema of mapping files.
 mod schema;
-/// The program itself.
+// The program itself.
 mod serve;
-/// Opening the store that the configuration names.
+// Opening the store that the configuration names.
 mod stores;
-/// The authors' tests beside the mapping files.
+// The authors' tests beside the mapping files.
 mod test;
-/// Making, listing and revoking tokens.
+// Making, listing and revoking tokens.
 mod token;
 
 use std::path::PathBuf;

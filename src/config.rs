@@ -4,13 +4,13 @@
 //! ([`problem::Problem`]). **Never** prints the value of a secret. Data comes from one file and from the
 //! environment, and leaves as a [`Config`] that the other rooms need not check again.
 
-/// What does not fit together.
+// What does not fit together.
 mod check;
-/// The environment's part: names to keys.
+// The environment's part: names to keys.
 mod environment;
-/// From file and environment to a checked [`Config`].
+// From file and environment to a checked [`Config`].
 mod load;
-/// What is wrong with a configuration, for a person.
+// What is wrong with a configuration, for a person.
 pub mod problem;
 
 pub use load::load;

@@ -3,46 +3,46 @@
 //! **Knows no system's protocol**: a system's room implements [`destination::Destination`].
 //! Data comes from the store (changes, evaluations) and leaves only through a destination.
 
-/// Aggregate cells from their contributions.
+// Aggregate cells from their contributions.
 pub mod aggregate;
-/// When to try again.
+// When to try again.
 pub mod backoff;
-/// Places, parts and deliveries as one transaction sees them.
+// Places, parts and deliveries as one transaction sees them.
 pub mod board;
-/// The circuit breaker of one destination.
+// The circuit breaker of one destination.
 pub mod breaker;
-/// Requests an hour.
+// Requests an hour.
 pub mod budget;
-/// A batch under a lease.
+// A batch under a lease.
 pub mod claim;
-/// What a person may do.
+// What a person may do.
 pub mod desk;
-/// The far side, as the delivery engine sees it.
+// The far side, as the delivery engine sees it.
 pub mod destination;
-/// One mapping applied to one version.
+// One mapping applied to one version.
 pub mod evaluation;
-/// What the mapper asks of a mapping.
+// What the mapper asks of a mapping.
 pub mod evaluator;
-/// Counts and ages for `/metrics`.
+// Counts and ages for `/metrics`.
 pub mod gauges;
-/// Names that stay.
+// Names that stay.
 pub mod identity;
-/// Answers look-ups from the store.
+// Answers look-ups from the store.
 pub mod lookup;
-/// Maps changes.
+// Maps changes.
 pub mod mapper;
-/// Mapping files' programs as evaluators.
+// Mapping files' programs as evaluators.
 pub mod programs;
-/// What one evaluation wants, recorded.
+// What one evaluation wants, recorded.
 pub mod record;
-/// Sends what is due to one destination.
+// Sends what is due to one destination.
 pub mod sender;
-/// What became of a batch.
+// What became of a batch.
 pub mod settle;
-/// Wakes workers.
+// Wakes workers.
 pub mod signal;
-/// Who has a place, and what goes out.
+// Who has a place, and what goes out.
 pub mod slots;
 mod transaction;
-/// What look-ups wait for.
+// What look-ups wait for.
 pub mod watch;

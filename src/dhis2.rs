@@ -4,19 +4,19 @@
 //! leaves. Deliveries come in through [`crate::delivery::destination::Destination`] and leave as data value
 //! sets; metadata comes in as documents of the store.
 
-/// Reports and counts: targets and destination.
+// Reports and counts: targets and destination.
 pub mod aggregate;
-/// What an answer of the aggregate import means.
+// What an answer of the aggregate import means.
 pub mod answer;
-/// HTTP to one instance.
+// HTTP to one instance.
 pub mod client;
-/// What an instance says about itself.
+// What an instance says about itself.
 pub mod metadata;
-/// Periods: parse, write, contain, shift.
+// Periods: parse, write, contain, shift.
 pub mod period;
-/// Value types: what DHIS2 stores for a value, or why it would refuse it.
+// Value types: what DHIS2 stores for a value, or why it would refuse it.
 pub mod value;
-/// Which DHIS2 speaks.
+// Which DHIS2 speaks.
 pub mod version;
 
 use std::sync::Arc;

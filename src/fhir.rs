@@ -3,31 +3,31 @@
 //! **Never** does I/O and never knows the store. Working form of a resource is [`serde_json::Value`];
 //! fhirbolt's model (crate `mjumbe-fhir-model`) is the last check on the way in.
 
-/// What a transaction or batch asks for.
+// What a transaction or batch asks for.
 pub mod bundle;
-/// The CapabilityStatement.
+// The CapabilityStatement.
 pub mod capability;
-/// FHIR's dates as ranges of time.
+// FHIR's dates as ranges of time.
 pub mod dates;
-/// The element table of R4.
+// The element table of R4.
 pub mod elements;
-/// What search parameters extract from a resource: the rows of the search index.
+// What search parameters extract from a resource: the rows of the search index.
 pub mod index;
-/// Does a resource match a query?
+// Does a resource match a query?
 pub mod matching;
-/// OperationOutcome: what is wrong, where, and what to do.
+// OperationOutcome: what is wrong, where, and what to do.
 pub mod outcome;
-/// The search parameters of R4.
+// The search parameters of R4.
 pub mod parameters;
-/// Searches, parsed: what the store turns into SQL.
+// Searches, parsed: what the store turns into SQL.
 pub mod query;
-/// References: parsing, classifying, rewriting.
+// References: parsing, classifying, rewriting.
 pub mod reference;
-/// A checked resource and its stored form.
+// A checked resource and its stored form.
 pub mod resource;
-/// From a query string to a query.
+// From a query string to a query.
 pub mod search;
-/// Is this JSON an R4 resource?
+// Is this JSON an R4 resource?
 pub mod structure;
-/// Whom a resource is about, and when it happened.
+// Whom a resource is about, and when it happened.
 pub mod subject;

@@ -9,27 +9,27 @@
 //! Everything that comes in is stored first; deliveries are the only way out. ARCHITECTURE.md walks
 //! one datum through the rooms.
 
-/// Who is calling and what they may do.
+// Who is calling and what they may do.
 pub mod auth;
-/// One file a command; no logic of its own.
+// One file a command; no logic of its own.
 pub mod cli;
-/// The typed configuration tree.
+// The typed configuration tree.
 pub mod config;
-/// Wanted against sent: lanes, leases, retries, dead letters.
+// Wanted against sent: lanes, leases, retries, dead letters.
 pub mod delivery;
-/// The DHIS2 client, its metadata, periods, value types and targets.
+// The DHIS2 client, its metadata, periods, value types and targets.
 pub mod dhis2;
-/// What FHIR R4 says. No I/O.
+// What FHIR R4 says. No I/O.
 pub mod fhir;
-/// Mapping files: checked programs, evaluation, trace. No I/O, no clock.
+// Mapping files: checked programs, evaluation, trace. No I/O, no clock.
 pub mod mapping;
-/// The RapidPro client, contacts, flows and runs.
+// The RapidPro client, contacts, flows and runs.
 pub mod rapidpro;
-/// A simulated RapidPro and a simulated DHIS2.
+// A simulated RapidPro and a simulated DHIS2.
 pub mod sandbox;
-/// HTTP: FHIR interactions, webhooks, health, metrics.
+// HTTP: FHIR interactions, webhooks, health, metrics.
 pub mod server;
-/// The only SQL.
+// The only SQL.
 pub mod store;
-/// Logs, spans and metrics.
+// Logs, spans and metrics.
 pub mod telemetry;

@@ -7,39 +7,39 @@
 //! [`program::load`] compiles a file or says everything that is wrong with it; [`evaluate::evaluate`]
 //! applies it to one change; [`explain`] and [`testing`] are for its author.
 
-/// What is wrong in a file, with its place.
+// What is wrong in a file, with its place.
 pub mod diagnostic;
-/// The document that expressions see.
+// The document that expressions see.
 pub mod document;
-/// A program applied to a change.
+// A program applied to a change.
 pub mod evaluate;
-/// The trace for people.
+// The trace for people.
 pub mod explain;
-/// VALUE and COND, compiled.
+// VALUE and COND, compiled.
 pub mod expression;
-/// Look-ups that an evaluation asks its caller for.
+// Look-ups that an evaluation asks its caller for.
 pub mod lookup;
-/// What an evaluation produces.
+// What an evaluation produces.
 pub mod output;
-/// What several mappings must not do together.
+// What several mappings must not do together.
 pub mod overlap;
-/// JSONPath.
+// JSONPath.
 pub mod path;
 #[cfg(test)]
 mod probe;
-/// Files, compiled.
+// Files, compiled.
 pub mod program;
-/// The JSON Schema of mapping files.
+// The JSON Schema of mapping files.
 pub mod schema;
-/// YAML with positions.
+// YAML with positions.
 pub mod source;
-/// What each step does to a value.
+// What each step does to a value.
 pub mod steps;
-/// CSV tables beside a mapping.
+// CSV tables beside a mapping.
 pub mod table;
-/// What a system's room tells the engine about a target.
+// What a system's room tells the engine about a target.
 pub mod target;
-/// Authors' own tests.
+// Authors' own tests.
 pub mod testing;
-/// Where each value came from.
+// Where each value came from.
 pub mod trace;

@@ -5,19 +5,19 @@
 //! contacts go out through [`contact`], the `rapidpro.contact` target and its destination.
 //! Behaviour is taken from recorded answers of RapidPro 9.0 and from reading 7.4 to 26.
 
-/// Speaks API v2: token, budget, cursor paging, and one table that reads failures.
+// Speaks API v2: token, budget, cursor paging, and one table that reads failures.
 pub mod client;
-/// The `rapidpro.contact` target and the destination that upserts contacts.
+// The `rapidpro.contact` target and the destination that upserts contacts.
 pub mod contact;
-/// Flow definitions, read for what their results mean.
+// Flow definitions, read for what their results mean.
 pub mod flow;
-/// What came from RapidPro, as documents and resources to be written.
+// What came from RapidPro, as documents and resources to be written.
 pub mod mirror;
-/// Polls a workspace into the store.
+// Polls a workspace into the store.
 pub mod poll;
-/// A run and its flow become a typed QuestionnaireResponse.
+// A run and its flow become a typed QuestionnaireResponse.
 pub mod run;
-/// URNs: `tel:+…` in E.164, and what each scheme may hold.
+// URNs: `tel:+…` in E.164, and what each scheme may hold.
 pub mod urn;
-/// What webhooks say: a hint that something happened.
+// What webhooks say: a hint that something happened.
 pub mod webhook;

@@ -5,15 +5,15 @@
 //! uses nothing of the product: what it says comes from recordings of the real systems and from its own
 //! record of what it was told, so that it can be held against what the product claims.
 
-/// A simulated DHIS2: metadata, data values by both importer generations, completion.
+// A simulated DHIS2: metadata, data values by both importer generations, completion.
 pub mod dhis2;
-/// What can be made to go wrong, and when.
+// What can be made to go wrong, and when.
 pub mod faults;
-/// The HTTP server that both simulated systems share: faults, control API, dropped connections.
+// The HTTP server that both simulated systems share: faults, control API, dropped connections.
 pub mod http;
-/// A simulated RapidPro: contacts, groups, fields, flows, runs, and people who answer.
+// A simulated RapidPro: contacts, groups, fields, flows, runs, and people who answer.
 pub mod rapidpro;
-/// A month in the country: who lives there, what they answer, what should come of it.
+// A month in the country: who lives there, what they answer, what should come of it.
 pub mod story;
-/// Times as the simulated systems keep and write them.
+// Times as the simulated systems keep and write them.
 pub mod time;

@@ -1,38 +1,38 @@
 //! HTTP: FHIR interactions, webhooks, health, metrics; and the workers that run beside it.
 //!
-//! **No SQL**, and no FHIR rule of its own: a handler asks who calls ([`authorise`]), reads the request,
-//! calls `fhir` and `store`, and renders. Every refusal becomes an OperationOutcome in [`answer`].
-//! Requests come from [`listen`] through [`shield`]; writes leave as [`crate::store::write::Plan`]s.
+//! **No SQL**, and no FHIR rule of its own: a handler asks who calls (`authorise`), reads the request,
+//! calls `fhir` and `store`, and renders. Every refusal becomes an OperationOutcome in `answer`.
+//! Requests come from `listen` through `shield`; writes leave as [`crate::store::write::Plan`]s.
 
-/// Refusals as HTTP.
+// Refusals as HTTP.
 mod answer;
-/// What every handler shares.
+// What every handler shares.
 mod app;
-/// Who calls.
+// Who calls.
 mod authorise;
-/// Reading bodies up to a limit.
+// Reading bodies up to a limit.
 mod body;
-/// FHIR's REST interactions.
+// FHIR's REST interactions.
 mod fhir;
-/// Process, readiness, metrics.
+// Process, readiness, metrics.
 mod health;
-/// Which interaction a request is.
+// Which interaction a request is.
 pub mod interaction;
-/// The accept loop.
+// The accept loop.
 mod listen;
-/// Mapping files from their folder.
+// Mapping files from their folder.
 pub mod mappings;
-/// What stands before every route.
+// What stands before every route.
 mod shield;
-/// From a configuration to a running server.
+// From a configuration to a running server.
 mod start;
-/// Keeps the workers running.
+// Keeps the workers running.
 pub mod supervisor;
-/// RapidPro's webhooks.
+// RapidPro's webhooks.
 mod webhook;
-/// What a client asks of an answer.
+// What a client asks of an answer.
 mod wishes;
-/// Mapper, senders, pollers, metadata.
+// Mapper, senders, pollers, metadata.
 mod workers;
 
 use std::sync::Arc;

@@ -4,34 +4,34 @@
 //! never speaks HTTP. Migrations for both engines are under `migrations/`.
 
 mod body;
-/// Changes as the mapper takes them.
+// Changes as the mapper takes them.
 pub mod changes;
 mod cursor;
-/// Pools, transactions and statements for both engines.
+// Pools, transactions and statements for both engines.
 pub mod db;
-/// Deliveries, their parts and the places they want.
+// Deliveries, their parts and the places they want.
 pub mod deliveries;
-/// What can go wrong, without values.
+// What can go wrong, without values.
 pub mod error;
 mod index;
-/// Remembered pairs: this resource is that object over there.
+// Remembered pairs: this resource is that object over there.
 pub mod link;
 mod migration;
-/// Current and earlier versions.
+// Current and earlier versions.
 pub mod read;
-/// What evaluations looked up, and what is held.
+// What evaluations looked up, and what is held.
 pub mod reads;
-/// Searches.
+// Searches.
 pub mod search;
 mod setting;
-/// One server a SQLite file.
+// One server a SQLite file.
 pub mod sole;
 /// Fresh stores for tests.
 #[doc(hidden)]
 pub mod testing;
-/// Who may call.
+// Who may call.
 pub mod token;
-/// What is written, and what a write answers.
+// What is written, and what a write answers.
 pub mod write;
 
 use std::collections::HashMap;

@@ -7,9 +7,9 @@
 //! (of a run and its QuestionnaireResponse), `a change is mapped`, `a delivery is wanted` (which adds the field
 //! `delivery`), `a delivery was answered`. A count has many sources: its answer carries the `delivery` alone.
 
-/// Where logs go and what is let through.
+// Where logs go and what is let through.
 pub mod logs;
-/// Counters, gauges and histograms, as Prometheus text.
+// Counters, gauges and histograms, as Prometheus text.
 pub mod metrics;
 
 use sha2::{Digest, Sha256};

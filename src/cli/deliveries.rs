@@ -1,6 +1,6 @@
 //! `mjumbe deliveries list|show|retry|cancel`.
 
-/// How deliveries are printed.
+// How deliveries are printed.
 mod print;
 
 use std::process::ExitCode;

@@ -1,10 +1,10 @@
 //! `mjumbe demo`: the story on loopback.
 
-/// The server as a process of its own, that can be killed.
+// The server as a process of its own, that can be killed.
 mod child;
-/// A folder with everything that the server needs.
+// A folder with everything that the server needs.
 mod house;
-/// What a person sees.
+// What a person sees.
 mod screen;
 
 use std::io::IsTerminal;

@@ -4,21 +4,21 @@
 //! mapping. Names are resolved against mirrored metadata only when something is checked or sent, because
 //! the mapping engine is pure. Leaves as data value sets and completions.
 
-/// Judges parts against mirrored metadata.
+// Judges parts against mirrored metadata.
 pub mod check;
-/// Registrations of complete data sets.
+// Registrations of complete data sets.
 mod completion;
-/// The destination.
+// The destination.
 pub mod destination;
-/// Fields that both targets have.
+// Fields that both targets have.
 mod fields;
-/// What DHIS2 holds.
+// What DHIS2 holds.
 mod readback;
-/// Bodies of requests.
+// Bodies of requests.
 mod request;
-/// One batch on its way.
+// One batch on its way.
 mod sending;
-/// The place of a part: a cell or a completion.
+// The place of a part: a cell or a completion.
 pub mod slot;
-/// `dhis2.report` and `dhis2.count`.
+// `dhis2.report` and `dhis2.count`.
 pub mod target;

@@ -5,13 +5,13 @@
 //! right credentials while the database is down. Nothing here talks to anybody, and no reason that it gives
 //! holds a value: DHIS2's own words do, so they are not passed on.
 
-/// What single conflicts mean.
+// What single conflicts mean.
 pub mod conflicts;
-/// From conflicts back to rows.
+// From conflicts back to rows.
 pub mod rows;
-/// The envelope, taken apart.
+// The envelope, taken apart.
 pub mod summary;
-/// What whole answers mean.
+// What whole answers mean.
 pub mod table;
 
 use std::time::Duration;

@@ -4,17 +4,17 @@
 //! Pulled in few requests ([`pull`]), stored as documents, and held in memory as one immutable snapshot
 //! that is replaced as a whole. Everything that leaves is judged against it, without the network.
 
-/// From names in a mapping to option combos.
+// From names in a mapping to option combos.
 pub mod combo;
-/// Documents of the store, and back.
+// Documents of the store, and back.
 pub mod document;
-/// The snapshot, and the task that keeps it fresh.
+// The snapshot, and the task that keeps it fresh.
 pub mod mirror;
-/// One snapshot.
+// One snapshot.
 pub mod model;
-/// Reads it from the instance.
+// Reads it from the instance.
 pub mod pull;
-/// Keeps documents in the store.
+// Keeps documents in the store.
 pub mod stored;
 
 pub use model::Metadata;

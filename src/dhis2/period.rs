@@ -4,7 +4,7 @@
 //! `org.hisp.dhis.period` does, quirks included, and is tested against 943 of its own answers.
 //! <https://docs.dhis2.org/en/develop/using-the-api/dhis-core-version-master/introduction.html>
 
-/// The period types.
+// The period types.
 pub mod kind;
 mod parse;
 

@@ -4,7 +4,7 @@
 //! are not checked at all, and a NUL character loses the whole request: so nothing leaves unchecked.
 //! <https://docs.dhis2.org/en/develop/using-the-api/dhis-core-version-master/data-validation.html>
 
-/// Dates, times and texts with a shape.
+// Dates, times and texts with a shape.
 mod shape;
 
 use std::collections::BTreeSet;

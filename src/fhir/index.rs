@@ -7,10 +7,10 @@
 
 mod composite;
 mod extract;
-/// Numbers and quantities.
+// Numbers and quantities.
 pub mod number;
 mod references;
-/// Text for search: lower case, without accents.
+// Text for search: lower case, without accents.
 pub mod text;
 mod times;
 mod token;

@@ -2,7 +2,7 @@
 //!
 //! **Never** follows a reference; that is the store's. <https://hl7.org/fhir/R4/references.html>
 
-/// Changing references in a resource.
+// Changing references in a resource.
 pub mod rewrite;
 
 use crate::fhir::elements::table;

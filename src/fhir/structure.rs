@@ -6,7 +6,7 @@
 //! **Never** changes the resource and never repeats its content in an issue.
 
 mod contained;
-/// The formats of R4's primitive types.
+// The formats of R4's primitive types.
 pub mod primitive;
 mod sibling;
 

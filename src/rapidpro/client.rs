@@ -14,9 +14,9 @@ use url::Url;
 use crate::config;
 use crate::delivery::destination::Exchange;
 
-/// How many requests an hour.
+// How many requests an hour.
 pub mod budget;
-/// The table that reads failures.
+// The table that reads failures.
 pub mod fault;
 
 use budget::{Budget, Scope};

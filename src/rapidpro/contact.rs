@@ -7,19 +7,19 @@
 //! Groups must exist: RapidPro takes names of existing groups only, and a group made by accident of a
 //! misspelling would be sent to nobody's attention; a missing one is refused with a hint.
 
-/// Groups and status.
+// Groups and status.
 mod actions;
-/// What a delivery asks of a contact, place by place.
+// What a delivery asks of a contact, place by place.
 mod asked;
-/// Sends contacts to a workspace.
+// Sends contacts to a workspace.
 pub mod destination;
-/// A contact as RapidPro shows it.
+// A contact as RapidPro shows it.
 mod shown;
-/// `rapidpro.contact` in mapping files.
+// `rapidpro.contact` in mapping files.
 pub mod target;
-/// Finds, makes and changes one contact.
+// Finds, makes and changes one contact.
 mod upsert;
-/// What an answer shows, and why something is refused.
+// What an answer shows, and why something is refused.
 mod verdict;
-/// What the fields of a mapping file may hold.
+// What the fields of a mapping file may hold.
 mod words;

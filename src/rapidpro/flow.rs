@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// Nodes: routers and actions that give results.
+// Nodes: routers and actions that give results.
 mod node;
 
 pub use node::{Category, Giver, Kind, Node, Standing};

@@ -21,11 +21,11 @@ use super::mirror::Workspace;
 use super::webhook::Hint;
 use crate::store::{self, Store};
 
-/// Flows as stored, and when to read their definitions again.
+// Flows as stored, and when to read their definitions again.
 mod flows;
-/// When to poll: intervals, hints, waits.
+// When to poll: intervals, hints, waits.
 mod pace;
-/// What one round reads and writes.
+// What one round reads and writes.
 mod round;
 
 pub use round::Round;

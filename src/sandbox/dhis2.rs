@@ -14,31 +14,31 @@ use self::state::{Clash, User, World};
 use super::faults::{Effect, Fault, Faults};
 use super::http::{Answer, FarSide, Request};
 
-/// Completion of data sets.
+// Completion of data sets.
 mod completion;
-/// Metadata of an invented country.
+// Metadata of an invented country.
 pub mod country;
-/// Which of an object's properties are shown, and which objects.
+// Which of an object's properties are shown, and which objects.
 mod fields;
-/// Who asks, and for which path.
+// Who asks, and for which path.
 mod gate;
-/// The importer since 2.43: E8xxx.
+// The importer since 2.43: E8xxx.
 mod importer_new;
-/// The importer up to 2.42: E76xx.
+// The importer up to 2.42: E76xx.
 mod importer_old;
-/// A data value set as it came in.
+// A data value set as it came in.
 mod incoming;
-/// Lists and single objects of metadata.
+// Lists and single objects of metadata.
 mod metadata;
-/// ISO periods.
+// ISO periods.
 pub mod periods;
-/// Reading data values.
+// Reading data values.
 mod reading;
-/// All that the server holds.
+// All that the server holds.
 mod state;
-/// Import summaries and other envelopes.
+// Import summaries and other envelopes.
 mod summary;
-/// Value types.
+// Value types.
 mod values;
 
 /// Which DHIS2 is simulated.

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::faults::{Effect, Fault, Faults};
 use super::http::cut::{Cut, CuttableListener};
 
-/// Connections that can be cut in the middle of an answer.
+// Connections that can be cut in the middle of an answer.
 mod cut;
 
 /// Largest request body that a sandbox takes.

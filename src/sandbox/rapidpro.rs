@@ -13,29 +13,29 @@ use self::state::World;
 use super::faults::{Effect, Fault, Faults};
 use super::http::{Answer, FarSide, Request};
 
-/// What a body may say about a contact, and what is said when it is wrong.
+// What a body may say about a contact, and what is said when it is wrong.
 mod contact_body;
-/// Contacts as the API shows, creates, changes and deletes them.
+// Contacts as the API shows, creates, changes and deletes them.
 mod contacts;
-/// A flow definition by hand: the monthly village report.
+// A flow definition by hand: the monthly village report.
 pub mod definition;
-/// Lets a person go through a flow; webhooks and runs come of it.
+// Lets a person go through a flow; webhooks and runs come of it.
 mod engine;
-/// Contact fields and what of a value reads back.
+// Contact fields and what of a value reads back.
 mod fields;
-/// Flows, definitions, runs, flow starts, broadcasts.
+// Flows, definitions, runs, flow starts, broadcasts.
 mod flows;
-/// Who asks, for which path, how often.
+// Who asks, for which path, how often.
 mod gate;
-/// Contact groups.
+// Contact groups.
 mod groups;
-/// Cursors and pages of 250.
+// Cursors and pages of 250.
 mod paging;
-/// The tests of a flow's router.
+// The tests of a flow's router.
 mod router;
-/// All that the workspace holds.
+// All that the workspace holds.
 mod state;
-/// URNs as RapidPro normalises them.
+// URNs as RapidPro normalises them.
 mod urns;
 
 pub use engine::{Reply, WebhookShape};

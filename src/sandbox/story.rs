@@ -13,13 +13,13 @@ use super::dhis2::{self, Version};
 use super::faults::{Because, Cells, Effect, Fault};
 use super::rapidpro;
 
-/// FHIR resources of the people.
+// FHIR resources of the people.
 pub mod bundle;
-/// People, patients, tests, and how people answer.
+// People, patients, tests, and how people answer.
 pub mod people;
-/// Tells the story to a product.
+// Tells the story to a product.
 pub mod play;
-/// What should be there in the end, and a comparison with what is.
+// What should be there in the end, and a comparison with what is.
 pub mod truth;
 
 /// People who report.

@@ -3,25 +3,25 @@
 //! One path for every resource type: a request is parsed ([`call::Call`]), authorised by what its
 //! [`Interaction`] needs, and handed to the file of that interaction.
 
-/// Transactions and batches.
+// Transactions and batches.
 mod bundle;
-/// A request, read.
+// A request, read.
 mod call;
-/// What this server can do.
+// What this server can do.
 pub mod capabilities;
-/// What belongs to the matches of a page.
+// What belongs to the matches of a page.
 mod include;
-/// Bundles and interactions as the store writes them.
+// Bundles and interactions as the store writes them.
 mod plan;
-/// From a checked resource to what the store writes.
+// From a checked resource to what the store writes.
 mod put;
-/// Read, vread, history.
+// Read, vread, history.
 mod read;
-/// Versions as answers.
+// Versions as answers.
 mod render;
-/// Search on one type.
+// Search on one type.
 mod search;
-/// Create, update, delete.
+// Create, update, delete.
 mod write;
 
 use std::sync::Arc;

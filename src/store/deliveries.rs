@@ -4,10 +4,10 @@
 //! transactions that are opened here. Rows come from the mapper, and are settled by the sender.
 
 mod board;
-/// Deliveries as a person looks at them.
+// Deliveries as a person looks at them.
 pub mod list;
 mod row;
-/// What the sender reads and writes.
+// What the sender reads and writes.
 pub mod sending;
 
 pub use board::{

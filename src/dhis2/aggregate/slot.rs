@@ -42,7 +42,7 @@ impl Slot {
         }
     }
 
-    /// Reads what [`Slot::to_string`] wrote.
+    /// Reads what [`Display`](std::fmt::Display) wrote.
     pub fn parse(text: &str) -> Option<Self> {
         let fields: Vec<&str> = text.split('|').collect();
         match fields.as_slice() {

@@ -13,9 +13,9 @@ use super::state::{CellKey, Clash, Completion, NewValue, World};
 use super::summary::{Conflict, Status, Summary};
 use super::values::{self, Wrong};
 
-/// What cannot be read.
+// What cannot be read.
 mod decode;
-/// What refuses the whole group.
+// What refuses the whole group.
 mod group;
 
 use self::decode::decode;

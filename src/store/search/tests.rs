@@ -1,4 +1,4 @@
-/// No search reads a whole table.
+// No search reads a whole table.
 mod plans;
 
 use std::collections::BTreeSet;

@@ -46,3 +46,6 @@ pub mod slots;
 mod transaction;
 // What look-ups wait for.
 pub mod watch;
+
+#[cfg(test)]
+mod tests;

@@ -147,9 +147,9 @@ pub async fn pending(
                          where n.tenant = $1 and n.partition = p.partition and n.position > p.position
                          order by n.position limit $3) as h) as high
                  from table($2) as p)
-             select c.partition, c.position, c.rid, c.version from bounds b
-             join change c on c.tenant = $1 and c.partition = b.partition
-                 and c.position > b.low and c.position <= b.high
+             select c.partition, c.position, c.rid, c.version from bounds
+             join change c on c.tenant = $1 and c.partition = bounds.partition
+                 and c.position > bounds.low and c.position <= bounds.high
              order by c.position",
             args![tenant, cursors, limit],
         )

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use jiff::ToSpan;
 use jiff::civil::{Date, date};
 use mjumbe::config::{Config, Dhis2 as Dhis2Config, RapidPro as RapidProConfig};
-use mjumbe::sandbox::dhis2::country::{Country, DEFAULT_OPTION_COMBO, facility_id, village_id};
-use mjumbe::sandbox::dhis2::{Dhis2, Options, Version};
 use mjumbe::delivery::desk;
 use mjumbe::delivery::signal::now_ms;
+use mjumbe::sandbox::dhis2::country::{Country, DEFAULT_OPTION_COMBO, facility_id, village_id};
+use mjumbe::sandbox::dhis2::{Dhis2, Options, Version};
 use mjumbe::sandbox::faults::{Because, Cells as RefusedCells, Effect, Fault};
 use mjumbe::sandbox::http::Server;
 use mjumbe::sandbox::rapidpro::{self, RapidPro};
@@ -373,9 +373,7 @@ impl Story {
     async fn with_killed_server(mut self) -> Self {
         let (runtime, server) = (self.runtime, self.server);
         drop(server);
-        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(10)))
-            .await
-            .unwrap();
+        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(10))).await.unwrap();
         if self.url.starts_with("postgres") {
             // On PostgreSQL the claims of the killed run out by themselves, after minutes.
             let store = Store::open(&self.url, 2).await.unwrap();
@@ -537,8 +535,7 @@ impl Story {
 
 /// A server with a runtime and a store of its own.
 async fn serve(url: &str, config: &Config) -> (tokio::runtime::Runtime, TestServer) {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (url, config) = (url.to_owned(), config.clone());
     let start = async move { TestServer::start_with(Store::open(&url, 6).await.unwrap(), config).await };
     let server = runtime.spawn(start).await.unwrap();

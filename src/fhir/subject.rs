@@ -1,47 +1,13 @@
-//! Whom a resource is about, and when what it tells of happened.
-//!
-//! The subject decides the partition: changes of one subject are mapped in order. The event time decides
-//! periods and which of two values is the later one. **Never** the time of processing.
+//! Whom a resource is about: the subject decides the partition, and changes of one subject are mapped in
+//! order.
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use crate::fhir::dates;
 use crate::fhir::reference::{self, Literal};
 
 /// Elements that name whom a resource is about, the better ones first.
 const SUBJECTS: [&str; 7] =
     ["subject", "patient", "for", "beneficiary", "individual", "source", "practitioner"];
-
-/// Elements that say when something happened, the better ones first. A Period or Timing counts by its end,
-/// because that is when its outcome is known.
-const TIMES: [&str; 24] = [
-    "authored",
-    "effectiveDateTime",
-    "effectivePeriod",
-    "effectiveInstant",
-    "effectiveTiming",
-    "occurrenceDateTime",
-    "occurrencePeriod",
-    "occurredDateTime",
-    "occurredPeriod",
-    "performedDateTime",
-    "performedPeriod",
-    "sent",
-    "received",
-    "period",
-    "onsetDateTime",
-    "recordedDate",
-    "recorded",
-    "authoredOn",
-    "issued",
-    "date",
-    "dateTime",
-    "created",
-    "birthDate",
-    "start",
-];
 
 /// The partition subject: the literal reference `Type/id`, else the resource itself.
 pub fn subject(kind: &str, id: &str, resource: &Value) -> String {
@@ -57,22 +23,6 @@ pub fn subject(kind: &str, id: &str, resource: &Value) -> String {
         _ => None,
     });
     found.unwrap_or_else(|| format!("{kind}/{id}"))
-}
-
-/// When what a resource tells of happened; dates without a zone are in `zone`, the tenant's. `None` where it
-/// does not say.
-pub fn event_time(resource: &Value, zone: &TimeZone) -> Option<Timestamp> {
-    TIMES.iter().filter_map(|name| resource.get(*name)).find_map(|value| time_of(value, zone))
-}
-
-fn time_of(value: &Value, zone: &TimeZone) -> Option<Timestamp> {
-    if let Some(text) = value.as_str() {
-        return dates::timestamp(text, zone);
-    }
-    let text = |name: &str| value.get(name).and_then(Value::as_str);
-    let last_event =
-        value.get("event").and_then(Value::as_array).and_then(|events| events.last()).and_then(Value::as_str);
-    text("end").or_else(|| text("start")).or(last_event).and_then(|text| dates::timestamp(text, zone))
 }
 
 #[cfg(test)]
@@ -92,20 +42,5 @@ mod tests {
             subject("Observation", "o", &json!({"subject": {"identifier": {"value": "x"}}})),
             "Observation/o"
         );
-    }
-
-    #[test]
-    fn the_event_time_is_the_events_own() {
-        let zone = TimeZone::get("Africa/Nairobi").unwrap();
-        let time = |resource: Value| event_time(&resource, &zone).map(|time| time.to_string());
-        assert_eq!(
-            time(json!({"authored": "2024-02-29T10:00:00Z", "issued": "2020"})).as_deref(),
-            Some("2024-02-29T10:00:00Z")
-        );
-        assert_eq!(
-            time(json!({"effectivePeriod": {"start": "2024-01-01", "end": "2024-02-01"}})).as_deref(),
-            Some("2024-01-31T21:00:00Z")
-        );
-        assert_eq!(time(json!({"status": "final"})), None);
     }
 }

@@ -229,6 +229,8 @@ async fn open_sqlite(url: &str, connections: u32) -> Result<Db, Error> {
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
+        // A full disk ends SQLite's transaction and not sqlx's, which could never begin another.
+        .after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         .connect_with(options.clone())
         .await
         .map_err(|error| sqlite_not_opened(&error, &options))?;

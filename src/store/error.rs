@@ -102,7 +102,7 @@ fn of_database(error: &(dyn sqlx::error::DatabaseError + 'static)) -> Error {
     if if postgres { postgres_conflict(&code) } else { sqlite_conflict(&code) } {
         return Error::Conflict { code };
     }
-    if postgres && matches!(code.get(..2), Some("08" | "53" | "57")) {
+    if if postgres { postgres_unavailable(&code) } else { sqlite_unavailable(&code) } {
         return Error::Unavailable { reason: error.message().to_owned() };
     }
     let telling = !postgres || matches!(code.get(..2), Some("28" | "3D" | "3F" | "42"));
@@ -113,6 +113,16 @@ fn of_database(error: &(dyn sqlx::error::DatabaseError + 'static)) -> Error {
 /// Serialization failure, deadlock, lock not available.
 fn postgres_conflict(code: &str) -> bool {
     matches!(code, "40001" | "40P01" | "55P03")
+}
+
+/// Connections, resources (a full disk) and operators; and a server that was made a standby meanwhile.
+fn postgres_unavailable(code: &str) -> bool {
+    matches!(code.get(..2), Some("08" | "53" | "57")) || code == "25006"
+}
+
+/// SQLITE_READONLY, SQLITE_IOERR, SQLITE_FULL, SQLITE_CANTOPEN: the disk, and not the statement.
+fn sqlite_unavailable(code: &str) -> bool {
+    code.parse::<i64>().is_ok_and(|code| matches!(code & 0xff, 8 | 10 | 13 | 14))
 }
 
 /// SQLITE_BUSY and SQLITE_LOCKED with their extended codes.
@@ -129,5 +139,12 @@ mod tests {
         assert!(sqlite_conflict("5") && sqlite_conflict("517") && sqlite_conflict("6"));
         assert!(!sqlite_conflict("2067"));
         assert!(postgres_conflict("40001") && !postgres_conflict("23505"));
+    }
+
+    #[test]
+    fn a_full_disk_and_a_standby_are_no_defects() {
+        assert!(["8", "13", "14", "778"].into_iter().all(sqlite_unavailable) && !sqlite_unavailable("2067"));
+        assert!(["53100", "57P01", "25006"].into_iter().all(postgres_unavailable));
+        assert!(!postgres_unavailable("23505"));
     }
 }

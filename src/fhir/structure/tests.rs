@@ -123,7 +123,6 @@ mod random {
             let _ = crate::fhir::resource::Resource::parse(body.to_string().as_bytes());
             crate::fhir::index::rows(&kind, &body, &jiff::tz::TimeZone::UTC);
             crate::fhir::subject::subject(&kind, "x", &body);
-            crate::fhir::subject::event_time(&body, &jiff::tz::TimeZone::UTC);
             crate::fhir::reference::rewrite::conditional(&body);
             let map = [("Patient/1".to_owned(), "Patient/2".to_owned())].into_iter().collect();
             crate::fhir::reference::rewrite::replace(&mut body, &map);

@@ -51,6 +51,26 @@ async fn a_part_is_undone_and_a_dropped_transaction_leaves_nothing() {
     .await;
 }
 
+/// SQLite ends a transaction by itself when the disk is full; the connection must not be stuck for it.
+#[tokio::test]
+async fn writes_go_on_after_the_disk_was_full() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("m.db").display());
+    let store = crate::store::Store::open(&url, 2).await.unwrap();
+    let write = async |bytes: usize| {
+        let mut tx = store.db().begin_write().await?;
+        tx.execute("pragma max_page_count = 200", args![]).await?;
+        let insert = "insert into setting (tenant, name, value) values ('t', $1, $2)";
+        tx.execute(insert, args![format!("{bytes}"), vec![7u8; bytes]]).await?;
+        tx.commit().await
+    };
+    for _ in 0..3 {
+        let full = write(4_000_000).await.unwrap_err();
+        assert!(full.is_transient(), "{full}");
+    }
+    write(10).await.unwrap();
+}
+
 #[tokio::test]
 async fn concurrent_transactions_all_count() {
     each_store(|store| async move {

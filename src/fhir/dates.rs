@@ -16,11 +16,6 @@ pub fn range(text: &str, zone: &TimeZone) -> Option<(i64, i64)> {
     }
 }
 
-/// When a date begins, or when a time is: for ordering and for event time.
-pub fn timestamp(text: &str, zone: &TimeZone) -> Option<Timestamp> {
-    range(text, zone).and_then(|(low, _)| Timestamp::from_millisecond(low).ok())
-}
-
 fn date_range(text: &str, zone: &TimeZone) -> Option<(i64, i64)> {
     if !text.is_ascii() {
         return None;

@@ -50,6 +50,10 @@ fn describe() {
     metrics::describe_histogram!("mjumbe_http_request_duration_seconds", "From request to answer, by route");
     metrics::describe_gauge!("mjumbe_http_requests_in_flight", "Requests under way");
     metrics::describe_counter!("mjumbe_task_restarts_total", "Workers that failed and were started again");
+    metrics::describe_counter!(
+        "mjumbe_rapidpro_webhooks_total",
+        "Webhooks that RapidPro sent and that were accepted, by workspace"
+    );
     metrics::describe_counter!("mjumbe_parts_sent_total", "Parts that a destination answered for, by result");
     metrics::describe_gauge!(
         "mjumbe_deliveries",
@@ -68,5 +72,12 @@ mod tests {
         init();
         metrics::counter!("mjumbe_test_total", "kind" => "a").increment(2);
         assert!(render().unwrap().contains("mjumbe_test_total{kind=\"a\"} 2"));
+    }
+
+    #[test]
+    fn what_is_described_is_rendered_with_its_words() {
+        init();
+        metrics::counter!("mjumbe_rapidpro_webhooks_total", "destination" => "a").increment(1);
+        assert!(render().unwrap().contains("# HELP mjumbe_rapidpro_webhooks_total Webhooks"));
     }
 }

@@ -214,6 +214,22 @@ async fn a_webhook_needs_its_own_secret_and_is_only_a_hint() {
         send("nowhere", secret, body).await.refused(401, "login-required");
         send("country", secret, "[]").await.refused(400, "webhook-not-json");
         send("country", secret, "{}").await.refused(400, "webhook-nameless");
+        let keyed = |workspace: &str, query: &str| {
+            let url = format!("{}/rapidpro/{workspace}/webhook?{query}", server.url);
+            answered(server.client.post(url).body(body))
+        };
+        // A resthook sends no header of one's choice: the secret is in its address.
+        assert_eq!(keyed("country", &format!("key={secret}")).await.status, 202);
+        keyed("country", "key=wrong").await.refused(401, "login-required");
+        keyed("country", "key=").await.refused(401, "login-required");
+        keyed("country", &format!("key=wrong&key={secret}")).await.refused(401, "login-required");
+        keyed("country", &format!("secret={secret}")).await.refused(401, "login-required");
+        keyed("country", &format!("key={}", server.token)).await.refused(401, "login-required");
+        keyed("silent", "key=").await.refused(401, "login-required");
+        keyed("nowhere", &format!("key={secret}")).await.refused(401, "login-required");
+        let metrics = server.client.get(format!("{}/metrics", server.url)).bearer_auth(&server.token);
+        let metrics = metrics.send().await.unwrap().text().await.unwrap();
+        assert!(metrics.contains("/webhook") && !metrics.contains(secret), "{metrics}");
         assert_eq!(server.get("QuestionnaireResponse").await.body["total"], 0, "nothing is believed");
         assert_eq!(answered(server.client.get(format!("{}/ready", server.url))).await.status, 200);
         server.stop().await;

@@ -132,7 +132,6 @@ to:
       each: $.b
       key: $.item.id
       withdraw: delete
-      writeBack: true
       urns: [{ path: $.item.phone, type: phone, country: RW }, { const: ['mailto:a@b', 'tel:+1'] }]
       name: { pseudonym: $.item.id }
       fields: { k: { path: [$.a.x, $.c.y], map: { 1: 2 }, otherwise: 3 }, w: { link: $.item.id } }

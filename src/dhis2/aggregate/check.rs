@@ -266,7 +266,7 @@ fn unreadable() -> Reason {
     Reason::new(
         "dhis2-part-unreadable",
         "this part was not made by this version of the aggregate targets",
-        "replay its source",
+        "the next version of its source is mapped anew; or `mjumbe deliveries cancel` this one",
     )
 }
 

@@ -127,8 +127,7 @@ fn contents(
         let word = reader.word(node, "`withdraw`", &["delete", "keep"])?;
         Some(if word == "delete" { Withdraw::Delete } else { Withdraw::Keep })
     });
-    let write_back =
-        generic(reader, body, shape, "writeBack", |reader, node| reader.flag(node, "`writeBack`"));
+    let write_back = generic(reader, body, shape, "writeBack", not_built);
     let act = act(reader, body, shape, target.nature());
     let mut known: Vec<&str> = GENERIC.to_vec();
     known.extend(OF_ACTS);
@@ -146,10 +145,21 @@ fn contents(
         key: key?,
         needs: needs?.unwrap_or_default(),
         withdraw: withdraw?.unwrap_or_else(|| target.withdraw()),
-        write_back: write_back?.unwrap_or(false),
         act: act?,
         fields,
     })
+    .filter(|_| write_back.is_some())
+}
+
+/// A key that the language will have: refused, so that nobody relies on what does not happen.
+fn not_built(reader: &mut Reader<'_>, node: &Node) -> Option<()> {
+    let told = Diagnostic::new(
+        "not-built",
+        node.place,
+        "`writeBack` is not built yet: nothing would be written back",
+    );
+    reader.tell(told.hint("leave it out; the remote id is kept as the link of the source"));
+    None
 }
 
 fn identifier(reader: &mut Reader<'_>, node: &Node) -> Option<String> {

@@ -9,6 +9,8 @@ use crate::mapping::expression::{Escape, Piece, Template};
 use crate::mapping::source::{Key, Node};
 
 const KINDS: [&str; 4] = ["reference", "search", "contact", "orgUnit"];
+/// Brackets in a flow mapping need the quotes.
+const CLIMB_EXAMPLE: &str = "up: partOf, until: { path: '$.item.type[0].coding[0].code', is: facility }";
 const KEYS: [&str; 9] = ["reference", "search", "contact", "orgUnit", "follow", "up", "until", "many", "by"];
 
 pub(super) fn lookups(reader: &mut Reader<'_>, node: &Node) -> Vec<Lookup> {
@@ -106,7 +108,7 @@ fn climb(reader: &mut Reader<'_>, name: &str, node: &Node) -> Option<Option<Clim
         (Some(node), None) | (None, Some(node)) => {
             reader.tell(
                 Diagnostic::new("lookup-climb", node.place, "`up` and `until` go together")
-                    .hint("up: partOf, until: { path: $.item.type[0].coding[0].code, is: facility }"),
+                    .hint(CLIMB_EXAMPLE),
             );
             None
         }

@@ -122,6 +122,8 @@ fn values_are_checked_at_load() {
         ("when: { path: $.resource.a, si: 5 }", "unknown-key"),
         ("when: { all: [], path: $.resource.a }", "unknown-key"),
         ("withdraw: never", "unknown-word"),
+        ("writeBack: true", "not-built"),
+        ("writeBack: false", "not-built"),
     ];
     for (body, code) in cases {
         assert_eq!(first(&entry(body)).0, code, "{body}");
@@ -174,6 +176,9 @@ fn lookups_are_checked() {
     for (text, code) in cases {
         assert_eq!(first(&with(text)).0, code, "{text}");
     }
+    let climb = with("  a: { reference: $.resource.a, up: partOf }");
+    let hint = load(&climb).unwrap_err().remove(0).hint.unwrap();
+    assert!(load(&climb.replace("up: partOf", &hint)).is_ok(), "what the hint says can be written: {hint}");
     let uses = load(&with("  a: { contact: $.resource.a }\n  b: { orgUnit: $.a.fields.u }")).unwrap();
     assert_eq!(uses.with[1].uses, [0]);
 }

@@ -197,7 +197,6 @@ pub(super) fn generic(nature: Nature) -> Vec<(&'static str, Value)> {
             "withdraw",
             json!({ "description": "When the source no longer wants it.", "enum": ["delete", "keep"] }),
         ),
-        ("writeBack", json!({ "description": "Add the remote id to the resource.", "type": "boolean" })),
     ];
     if nature == Nature::Act {
         keys.push((

@@ -235,6 +235,6 @@ fn unknown_slot() -> Reason {
     Reason::new(
         "rapidpro-part-unknown",
         "this part is of another release of Mjumbe",
-        "map the source again with `mjumbe replay`",
+        "the next version of its source is mapped anew; or `mjumbe deliveries cancel` this one",
     )
 }

@@ -592,11 +592,16 @@ fn what_a_file_gives_is_checked_and_normalised() {
 fn a_contact_needs_an_address() {
     let issues = build("Patient/1", &json!({"name": "Uwase"})).unwrap_err();
     assert_eq!(issues[0].code, "contact-without-address");
-    // A questionnaire response is not a contact: it needs `find`.
+    // A questionnaire response is not a contact: `find` or the first of `urns` says whose contact it changes.
     let answered = "QuestionnaireResponse/1";
-    assert!(build(answered, &json!({"urns": [PHONE]})).is_err());
-    let (output, _) = build(answered, &json!({"find": PHONE, "fields": {"village": "Gasabo"}})).unwrap();
-    assert_eq!((output.lane.as_str(), output.link), ("contact/tel:+250788383383", None));
+    assert!(build(answered, &json!({"name": "Uwase"})).is_err());
+    let (found, _) = build(answered, &json!({"find": PHONE, "fields": {"village": "Gasabo"}})).unwrap();
+    let (addressed, _) = build(answered, &json!({"urns": ["0788383383", "0788000111"]})).unwrap();
+    assert_eq!(found.lane, addressed.lane, "one person has one lane, however named");
+    assert!(found.lane.starts_with("contact/urn-") && !found.lane.contains("788"), "{}", found.lane);
+    assert_eq!((found.link, addressed.link), (None, None));
+    let (other, _) = build(answered, &json!({"urns": ["0788000111"]})).unwrap();
+    assert_ne!(other.lane, addressed.lane);
 }
 
 #[test]

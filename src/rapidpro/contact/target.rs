@@ -5,7 +5,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::words::{LANGUAGE_HINT, bad_group, bad_key, complaint, find_text, flat, is_language, scalar};
+use super::words::{
+    LANGUAGE_HINT, bad_group, bad_key, complaint, find_text, flat, hashed, is_language, scalar,
+};
 use crate::mapping::output::{Issue, Nature, Output, Part, Severity, Withdraw};
 use crate::mapping::target::{Complaint, Evaluated, Field, Kind, Shape, Target};
 use crate::rapidpro::urn::{self, UrnError};
@@ -169,11 +171,14 @@ impl Draft<'_> {
         self.issues.push(Issue { severity, ..issue });
     }
 
-    /// What tells this contact from others before it has a uuid: the linked resource, else `find`.
+    /// What tells this contact from others before it has a uuid: the linked resource, else `find`, else the
+    /// first of `urns`.
     fn identity(&mut self) -> Option<String> {
         let find = self.find();
         let urns = self.urns();
-        let identity = link_of(self.entry).or_else(|| find.as_ref().map(find_text));
+        let identity = link_of(self.entry)
+            .or_else(|| find.as_ref().map(find_text))
+            .or_else(|| urns.first().map(|urn| hashed(urn)));
         if let Some(find) = &find {
             self.body.insert("find".to_owned(), find.clone());
         }

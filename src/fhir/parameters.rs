@@ -23,6 +23,11 @@ pub fn find(kind: &str, code: &str) -> Option<&'static Parameter> {
     all.binary_search_by(|parameter| parameter.code.cmp(code)).ok().and_then(|at| all.get(at))
 }
 
+/// Whether R4 has the parameter for this type and this server has not.
+pub fn is_unsupported(kind: &str, code: &str) -> bool {
+    unsupported().iter().any(|known| known.split_once('.') == Some((kind, code)))
+}
+
 /// The official parameters that are not supported, as `Type.code`.
 pub fn unsupported() -> Vec<&'static str> {
     include_str!("tables/unsupported.txt").lines().collect()

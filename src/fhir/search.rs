@@ -2,7 +2,7 @@
 //!
 //! The pairs come from the server (already percent-decoded), the [`Query`] goes to the store. What R4
 //! has but this server does not (chains, `_has`, `_filter` …) is refused rather than ignored, because
-//! ignoring it would answer with more than was asked for. Unknown names are ignored unless the client
+//! ignoring it would answer with more than was asked for. Names that R4 does not have are ignored unless the client
 //! wants `handling=strict`. **Never** reads a clock: `now` is passed in. <https://hl7.org/fhir/R4/search.html>
 
 mod includes;
@@ -241,6 +241,9 @@ fn filter(search: &mut Search, name: &str, value: &str, context: &Context<'_>) -
         return Err(not_supported(name, "chained parameters are not supported"));
     }
     let Some(parameter) = parameters::find(&kind, code) else {
+        if parameters::is_unsupported(&kind, code) {
+            return Err(not_supported(name, "this standard parameter is not supported"));
+        }
         return match context.handling {
             Handling::Strict => Err(unknown(&kind, name, code)),
             Handling::Lenient => Ok(false),

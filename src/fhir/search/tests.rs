@@ -207,6 +207,19 @@ fn unknown_names_are_ignored_and_listed_unless_strict() {
     assert_eq!(search.applied, [("name".to_owned(), "x".to_owned())]);
 }
 
+/// Leaving one out would answer with more than was asked for.
+#[test]
+fn a_standard_parameter_that_is_not_built_is_refused() {
+    for name in parameters::unsupported() {
+        let (kind, code) = name.split_once('.').unwrap();
+        let kind = if kind.ends_with("esource") { "Patient" } else { kind };
+        for handling in [Handling::Lenient, Handling::Strict] {
+            let refused = parse_text(kind, &format!("{code}=1"), handling).unwrap_err();
+            assert_eq!(refused.issues[0].kind, crate::fhir::outcome::IssueType::NotSupported, "{name}");
+        }
+    }
+}
+
 /// Every parameter in the CapabilityStatement can be parsed.
 #[test]
 fn every_parameter_of_the_table_takes_a_value() {

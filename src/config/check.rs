@@ -14,6 +14,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     for (name, tenant) in &config.tenant {
         name_fits(&format!("tenant.{name}"), name, &mut found);
         timezone(&format!("tenant.{name}.timezone"), &tenant.timezone, &mut found);
+        languages(&format!("tenant.{name}.languages"), &tenant.languages, &mut found);
     }
     for (name, workspace) in &config.rapidpro {
         rapidpro(config, name, workspace, &mut found);
@@ -148,6 +149,20 @@ fn name_fits(key: &str, name: &str, found: &mut Vec<Problem>) {
     if name.is_empty() || name.len() > 63 || !name.chars().all(fits) {
         let message = format!("`{name}` cannot be a name");
         found.push(Problem::new("invalid-name", key, message, "1 to 63 of a-z, 0-9 and -"));
+    }
+}
+
+/// RapidPro writes ISO 639-3; whether a code is assigned is not judged.
+fn languages(key: &str, codes: &[String], found: &mut Vec<Problem>) {
+    let fits = |code: &&String| code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_lowercase());
+    for code in codes.iter().filter(|code| !fits(code)) {
+        let message = format!("`{code}` is not three small letters");
+        found.push(Problem::new(
+            "invalid-value",
+            key,
+            message,
+            "ISO 639-3, as RapidPro writes it: eng, fra, swa",
+        ));
     }
 }
 

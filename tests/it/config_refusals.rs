@@ -86,6 +86,13 @@ fn the_environment_wins_and_keeps_its_types() {
 }
 
 #[test]
+fn languages_are_three_letters() {
+    let toml = "[tenant.default]\nlanguages = [\"kin\", \"rw\"]";
+    refused(toml, &[], &["tenant.default.languages", "`rw`", "ISO 639-3"]);
+    refused("[tenant.default]\nlanguages = [\"ENG\"]", &[], &["tenant.default.languages", "`ENG`"]);
+}
+
+#[test]
 fn secrets_come_from_files() {
     let config = load("[dhis2.d]\nurl = \"https://d.example.org\"\ntoken_file = \"secret\"", &[]).unwrap();
     assert_eq!(config.dhis2["d"].token.as_ref().unwrap().expose_secret(), SECRET);

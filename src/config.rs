@@ -127,6 +127,7 @@ pub struct Dhis2 {
 pub struct Tenant {
     /// IANA name: `Africa/Kigali`. Dates without a zone and periods are in it.
     pub timezone: String,
+    /// The languages that messages may have, ISO 639-3: checked, and of use once flows are written.
     pub languages: Vec<String>,
 }
 
@@ -137,6 +138,20 @@ pub struct Log {
     pub format: String,
     /// A filter such as `info` or `mjumbe=debug`.
     pub level: String,
+}
+
+impl Config {
+    /// A tenant's RapidPro workspaces, by name.
+    pub fn workspaces_of(&self, tenant: &str) -> impl Iterator<Item = (&String, &RapidPro)> {
+        let own = move |named: Option<&str>| named.unwrap_or("default") == tenant;
+        self.rapidpro.iter().filter(move |(_, settings)| own(settings.tenant.as_deref()))
+    }
+
+    /// A tenant's DHIS2 instances, by name.
+    pub fn instances_of(&self, tenant: &str) -> impl Iterator<Item = (&String, &Dhis2)> {
+        let own = move |named: Option<&str>| named.unwrap_or("default") == tenant;
+        self.dhis2.iter().filter(move |(_, settings)| own(settings.tenant.as_deref()))
+    }
 }
 
 impl Default for Config {

@@ -7,7 +7,7 @@
 // Refusals as HTTP.
 mod answer;
 // What every handler shares.
-mod app;
+pub(crate) mod app;
 // Who calls.
 mod authorise;
 // Reading bodies up to a limit.

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::failure::Failure;
+use super::mappings::Whose;
+use super::stores;
 use crate::config::Config;
 use crate::server::mappings;
 
@@ -13,14 +15,17 @@ use crate::server::mappings;
 pub struct Arguments {
     /// A folder of mapping files, or one file; the configured folder where it is not given.
     folder: Option<PathBuf>,
+    #[command(flatten)]
+    whose: Whose,
     /// Print a JSON array of everything that is wrong.
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let folder = arguments.folder.as_ref().unwrap_or(&config.mappings);
-    let loaded = super::mappings::load(config, folder)?;
+    let tenant = stores::tenant(config, &arguments.whose.tenant)?;
+    let folder = &arguments.folder.clone().unwrap_or_else(|| mappings::folder(config, tenant));
+    let loaded = super::mappings::load(config, tenant, Some(folder))?;
     if arguments.json {
         let text = serde_json::to_string(&loaded.diagnostics);
         out!("{}", text.map_err(|error| Failure::because("cannot write JSON", error))?);

@@ -16,13 +16,12 @@ use crate::delivery::lookup::{Surroundings, look_up, value_of};
 use crate::mapping::evaluate::{Answers, Change, Evaluation, Input, Step, Tracing};
 use crate::mapping::lookup::{Answer, Query};
 use crate::mapping::program::Program;
-use crate::server::mappings;
+use crate::server::{app, mappings};
 use crate::store::Store;
 use crate::telemetry::logs;
 
 /// More rounds than eight look-ups that climb sixteen levels need.
 const ROUNDS_MAX: usize = 256;
-const TENANT: &str = "default";
 
 /// What one mapping makes of one resource.
 pub struct Evaluated {
@@ -40,17 +39,23 @@ struct Subject {
     recorded_ms: i64,
 }
 
-/// Applies `mapping` to `file`: JSON in a file, or `Type/id` of a stored resource.
-pub async fn of(config: &Config, file: &str, mapping: &str, tracing: Tracing) -> Result<Evaluated, Failure> {
+/// Applies a tenant's `mapping` to `file`: JSON in a file, or `Type/id` of a stored resource.
+pub async fn of(
+    config: &Config,
+    (tenant, file): (&str, &str),
+    mapping: &str,
+    tracing: Tracing,
+) -> Result<Evaluated, Failure> {
+    let tenant = stores::tenant(config, tenant)?;
     logs::init(&config.log).map_err(|error| Failure::new(error.to_string()))?;
-    let program = files::one(config, mapping)?;
+    let program = files::one(config, tenant, mapping)?;
     let store = existing(config).await?;
     let subject = match std::fs::read_to_string(file) {
         Ok(text) => from_file(file, &text, &program)?,
-        Err(error) => from_store(store.as_ref(), file, &error).await?,
+        Err(error) => from_store(store.as_ref(), (tenant, file), &error).await?,
     };
     let source = format!("{}/{}", subject.kind, subject.id);
-    let evaluation = evaluate(config, &program, &subject, (store.as_ref(), tracing)).await?;
+    let evaluation = evaluate((config, tenant), &program, &subject, (store.as_ref(), tracing)).await?;
     if let Some(store) = store {
         store.close().await;
     }
@@ -79,30 +84,34 @@ fn from_file(file: &str, text: &str, program: &Program) -> Result<Subject, Failu
     Ok(Subject { kind, id, body, recorded_ms: jiff::Timestamp::now().as_millisecond() })
 }
 
-async fn from_store(store: Option<&Store>, name: &str, error: &std::io::Error) -> Result<Subject, Failure> {
+async fn from_store(
+    store: Option<&Store>,
+    (tenant, name): (&str, &str),
+    error: &std::io::Error,
+) -> Result<Subject, Failure> {
     let unreadable = || {
         Failure::new(format!("cannot read {name}: {error}"))
             .hint("name a file with one resource as JSON, or Type/id of a stored resource")
     };
     let (Some(store), Some((kind, id))) = (store, name.split_once('/')) else { return Err(unreadable()) };
-    let stored = store.read(TENANT, kind, id).await?.ok_or_else(unreadable)?;
+    let stored = store.read(tenant, kind, id).await?.ok_or_else(unreadable)?;
     let body = value_of(&stored).ok_or_else(|| Failure::new(format!("{name} was deleted")))?;
     Ok(Subject { kind: stored.kind, id: stored.id, body, recorded_ms: stored.updated_ms })
 }
 
 async fn evaluate(
-    config: &Config,
+    (config, tenant): (&Config, &str),
     program: &Program,
     subject: &Subject,
     (store, tracing): (Option<&Store>, Tracing),
 ) -> Result<Evaluation, Failure> {
-    let (registry, (zone, country)) = (mappings::registry(), surroundings_of(config)?);
-    let pseudonym_keys = pseudonym_keys(config, store).await?;
-    let around = surroundings(config, zone.clone());
+    let (registry, (zone, country)) = (mappings::registry(), surroundings_of(config, tenant)?);
+    let pseudonym_keys = pseudonym_keys((config, tenant), store).await?;
+    let around = surroundings((config, tenant), zone.clone());
     let mut answers = Answers::default();
     for _ in 0..ROUNDS_MAX {
         let step = program.evaluate(&Input {
-            tenant: TENANT,
+            tenant,
             zone: &zone,
             country: country.as_deref(),
             change: Change {
@@ -136,30 +145,31 @@ async fn answer(store: Option<&Store>, around: &Surroundings, query: &Query) -> 
     Ok(look_up(&mut connection, around, query).await?.answer)
 }
 
-fn surroundings(config: &Config, zone: jiff::tz::TimeZone) -> Surroundings {
+fn surroundings((config, tenant): (&Config, &str), zone: jiff::tz::TimeZone) -> Surroundings {
     let public_url =
         config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", config.server.listen));
     Surroundings {
-        tenant: TENANT.to_owned(),
-        base: format!("{}/fhir", public_url.trim_end_matches('/')),
+        tenant: tenant.to_owned(),
+        base: app::base(public_url.trim_end_matches('/'), tenant),
         zone,
-        workspaces: config.rapidpro.keys().cloned().collect(),
+        workspaces: config.workspaces_of(tenant).map(|(name, _)| name.clone()).collect(),
     }
 }
 
 /// The store's own keys, so that pseudonyms are those that would be sent; without a store made-up ones.
 async fn pseudonym_keys(
-    config: &Config,
+    (config, tenant): (&Config, &str),
     store: Option<&Store>,
 ) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
     let mut keys: BTreeMap<String, Vec<u8>> =
-        ["rapidpro", "dhis2"].map(|system| (system.to_owned(), system.as_bytes().to_vec())).into();
-    for (system, name) in mappings::destinations(config) {
+        ["rapidpro", "dhis2"].map(|name| (mappings::full_name(name, name), name.as_bytes().to_vec())).into();
+    for (system, name) in mappings::destinations(config, tenant) {
+        let full_name = mappings::full_name(&system, &name);
         let key = match store {
-            Some(store) => store.tenant_key(TENANT, &mappings::pseudonym_key_name(&name)).await?,
+            Some(store) => store.tenant_key(tenant, &mappings::pseudonym_key_name(&system, &name)).await?,
             None => system.into_bytes(),
         };
-        keys.insert(name, key);
+        keys.insert(full_name, key);
     }
     Ok(keys)
 }

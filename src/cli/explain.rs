@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::failure::Failure;
+use super::mappings::Whose;
 use super::{block_on, evaluation};
 use crate::config::Config;
 use crate::mapping::evaluate::Tracing;
@@ -17,14 +18,16 @@ pub struct Arguments {
     /// The mapping's name, or its file.
     #[arg(long, short)]
     mapping: String,
+    #[command(flatten)]
+    whose: Whose,
     /// Only the rules that have this in their name, path, or value.
     #[arg(long)]
     value: Option<String>,
 }
 
 pub fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let (file, mapping) = (&arguments.file, &arguments.mapping);
-    let done = block_on(evaluation::of(config, file, mapping, Tracing::On))?;
+    let (tenant, file, mapping) = (&arguments.whose.tenant, &arguments.file, &arguments.mapping);
+    let done = block_on(evaluation::of(config, (tenant, file), mapping, Tracing::On))?;
     let text = explain(&done.program, &done.evaluation, arguments.value.as_deref());
     if text.trim().is_empty() {
         let what = arguments.value.as_deref().unwrap_or_default();

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::block_on;
 use super::evaluation::{self, Evaluated};
 use super::failure::Failure;
+use super::mappings::Whose;
 use crate::config::Config;
 use crate::mapping::evaluate::Tracing;
 use crate::mapping::output::{Issue, Output, Severity};
@@ -20,14 +21,16 @@ pub struct Arguments {
     /// The mapping's name, or its file.
     #[arg(long, short)]
     mapping: String,
+    #[command(flatten)]
+    whose: Whose,
     /// Print one JSON object: outputs, issues, read.
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let (file, mapping) = (&arguments.file, &arguments.mapping);
-    let done = block_on(evaluation::of(config, file, mapping, Tracing::Off))?;
+    let (tenant, file, mapping) = (&arguments.whose.tenant, &arguments.file, &arguments.mapping);
+    let done = block_on(evaluation::of(config, (tenant, file), mapping, Tracing::Off))?;
     if arguments.json {
         out!("{}", as_json(&done));
     } else {

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::failure::Failure;
-use super::mappings::{surroundings_of, told};
+use super::mappings::{Whose, surroundings_of, told};
+use super::stores;
 use crate::config::Config;
 use crate::mapping::program::Program;
 use crate::mapping::testing::{self, Setting};
@@ -17,17 +18,19 @@ use crate::server::mappings;
 pub struct Arguments {
     /// A folder of mapping files; the configured one where it is not given.
     folder: Option<PathBuf>,
+    #[command(flatten)]
+    whose: Whose,
 }
 
 pub fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let folder = arguments.folder.as_ref().unwrap_or(&config.mappings);
-    let loaded = super::mappings::load(config, folder)?;
+    let tenant = stores::tenant(config, &arguments.whose.tenant)?;
+    let loaded = super::mappings::load(config, tenant, arguments.folder.as_deref())?;
     if !loaded.diagnostics.is_empty() {
         return Err(Failure::new(told(&loaded.diagnostics)));
     }
     let (mut passed, mut failed) = (0, 0);
     for program in &loaded.programs {
-        match one(config, program)? {
+        match one((config, tenant), program)? {
             None => note!("{}: no tests", program.file),
             Some(result) => {
                 passed += result.passed;
@@ -46,7 +49,7 @@ struct Results {
 }
 
 /// `NAME.test.yaml` beside `NAME.yaml`; `None` where there is none.
-fn one(config: &Config, program: &Program) -> Result<Option<Results>, Failure> {
+fn one((config, tenant): (&Config, &str), program: &Program) -> Result<Option<Results>, Failure> {
     let path = Path::new(&program.file).with_extension("test.yaml");
     if !path.exists() {
         return Ok(None);
@@ -54,8 +57,8 @@ fn one(config: &Config, program: &Program) -> Result<Option<Results>, Failure> {
     let file = path.display().to_string();
     let text = mappings::read(&path).map_err(|error| Failure::new(error.to_string()))?;
     let tests = testing::read(&file, &text).map_err(|diagnostics| Failure::new(told(&diagnostics)))?;
-    let (registry, (zone, country)) = (mappings::registry(), surroundings_of(config)?);
-    let keys = fixed_keys(config);
+    let (registry, (zone, country)) = (mappings::registry(), surroundings_of(config, tenant)?);
+    let keys = fixed_keys(config, tenant);
     let setting =
         Setting { registry: &registry, zone: &zone, country: country.as_deref(), pseudonym_keys: &keys };
     let mut results = Results { passed: 0, failed: Vec::new() };
@@ -73,9 +76,10 @@ fn one(config: &Config, program: &Program) -> Result<Option<Results>, Failure> {
 }
 
 /// The same whatever the destinations are called, so that expected pseudonyms can be written down.
-fn fixed_keys(config: &Config) -> BTreeMap<String, Vec<u8>> {
-    let configured = mappings::destinations(config).into_iter();
-    let keys = configured.map(|(system, name)| (name, system.into_bytes()));
-    let own_names = ["rapidpro", "dhis2"].map(|system| (system.to_owned(), system.as_bytes().to_vec()));
+fn fixed_keys(config: &Config, tenant: &str) -> BTreeMap<String, Vec<u8>> {
+    let configured = mappings::destinations(config, tenant).into_iter();
+    let keys = configured.map(|(system, name)| (mappings::full_name(&system, &name), system.into_bytes()));
+    let own_names =
+        ["rapidpro", "dhis2"].map(|system| (mappings::full_name(system, system), system.as_bytes().to_vec()));
     own_names.into_iter().chain(keys).collect()
 }

@@ -18,7 +18,7 @@ pub struct Tenancy {
     pub zone: TimeZone,
     /// ISO 3166-1 alpha-2, for phone numbers without a country code.
     pub country: Option<String>,
-    /// Secret keys of pseudonyms, by destination.
+    /// Secret keys of pseudonyms, by destination as `SYSTEM.NAME`.
     pub pseudonym_keys: BTreeMap<String, Vec<u8>>,
     pub registry: Registry,
 }

@@ -63,7 +63,7 @@ pub struct Input<'a> {
     pub change: Change<'a>,
     /// What was looked up so far, by the question's name.
     pub answers: &'a Answers,
-    /// Secret keys of pseudonyms, by destination.
+    /// Secret keys of pseudonyms, by destination as `SYSTEM.NAME`.
     pub pseudonym_keys: &'a BTreeMap<String, Vec<u8>>,
     pub registry: &'a Registry,
     pub tracing: Tracing,

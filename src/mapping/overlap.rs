@@ -6,7 +6,7 @@ use super::diagnostic::{Diagnostic, Place};
 use super::program::{self, Destination, Entry, FieldContent, Program};
 use super::target::Registry;
 
-/// Checks the mappings of one tenant against each other.
+/// Checks the mappings of one tenant against each other; the caller adds the lines of the files.
 ///
 /// What an entry owns is told by its target ([`super::target::Target::owns`]): of a report the cells that
 /// it names by constants. Two mappings that own one would overwrite each other for ever.
@@ -35,7 +35,7 @@ fn names(programs: &[Program]) -> Vec<Diagnostic> {
     for program in programs {
         if let Some(first) = seen.insert(&program.name, &program.file) {
             let message = format!("the name `{}` is also that of {first}", program.name);
-            let one = Diagnostic::new("duplicate-name", Place { line: 1, column: 1 }, message)
+            let one = Diagnostic::new("duplicate-name", program.name_place, message)
                 .offending(&program.name)
                 .hint("deliveries carry the name: each mapping needs its own");
             told.push(Diagnostic { file: program.file.clone(), ..one });
@@ -105,6 +105,6 @@ mod tests {
     #[test]
     fn two_mappings_cannot_share_a_name() {
         let told = told(&[mapping("one", "e1", "c1"), mapping("one", "e1", "c1")]);
-        assert_eq!(told, [("duplicate-name".to_owned(), "one.yaml:1:1".to_owned())]);
+        assert_eq!(told, [("duplicate-name".to_owned(), "one.yaml:1:10".to_owned())]);
     }
 }

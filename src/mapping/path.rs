@@ -14,7 +14,8 @@ use serde_json::{Map, Value};
 
 /// Longest path, in bytes.
 const MAX_LENGTH: usize = 600;
-/// Most values that one path may give; the rest is left out and told.
+/// Most values that one path may give. A path finds one more at most, so that whoever uses the values can tell
+/// that there are too many.
 pub const MAX_FOUND: usize = 1_000;
 
 /// A compiled path. It begins with a name: `$.resource…`, `$.answers…`.
@@ -145,7 +146,7 @@ impl Path {
         matches!(self.steps, Steps::Direct(_))
     }
 
-    /// The nodes it selects, without null; at most [`MAX_FOUND`] of them.
+    /// The nodes it selects, without null; at most one more than [`MAX_FOUND`].
     pub fn nodes(&self, scope: &Scope<'_>) -> Vec<Value> {
         match &self.steps {
             Steps::Direct(steps) => self.walk(steps, scope).cloned().into_iter().collect(),
@@ -165,7 +166,7 @@ impl Path {
         Some(value).filter(|value| !value.is_null())
     }
 
-    /// What it finds: null is nothing, a list is its elements.
+    /// What it finds: null is nothing, a list is its elements; at most one more than [`MAX_FOUND`].
     pub fn find(&self, scope: &Scope<'_>) -> Found {
         let mut values = Vec::new();
         let mut list = false;
@@ -178,7 +179,7 @@ impl Path {
                 other => values.push(other),
             }
         }
-        values.truncate(MAX_FOUND);
+        values.truncate(MAX_FOUND + 1);
         match values.len() {
             0 => Found::Nothing,
             1 if !list => values.pop().map_or(Found::Nothing, Found::One),
@@ -199,7 +200,7 @@ fn element(items: &[Value], index: i64) -> Option<&Value> {
 
 fn select(query: &JpQuery, root: &Value) -> Vec<Value> {
     let found = js_path_process(query, root).unwrap_or_default();
-    found.into_iter().map(|node| node.val().clone()).filter(|v| !v.is_null()).take(MAX_FOUND).collect()
+    found.into_iter().map(|node| node.val().clone()).filter(|v| !v.is_null()).take(MAX_FOUND + 1).collect()
 }
 
 fn direct(segments: &[Segment]) -> Option<Vec<Direct>> {

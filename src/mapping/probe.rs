@@ -148,7 +148,7 @@ pub(super) fn run(text: &str, resource: &Value, mirror: Mirror<'_>) -> Evaluatio
     let program = load(text).unwrap_or_else(|told| panic!("{}", told[0]));
     let zone = TimeZone::get("Africa/Kigali").unwrap();
     let kind = resource.get("resourceType").and_then(Value::as_str).unwrap_or(&program.from.kind).to_owned();
-    let keys = BTreeMap::from([("probe".to_owned(), b"secret".to_vec())]);
+    let keys = BTreeMap::from([("probe.probe".to_owned(), b"secret".to_vec())]);
     let input = Input {
         tenant: "default",
         zone: &zone,

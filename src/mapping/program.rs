@@ -30,6 +30,8 @@ pub const MAX_ENTRIES: usize = 50;
 pub struct Program {
     /// Permanent name.
     pub name: String,
+    /// Where the name stands.
+    pub name_place: Place,
     pub description: Option<String>,
     /// The file's name, for places.
     pub file: String,
@@ -95,8 +97,6 @@ pub struct Entry {
     pub key: Option<Expression>,
     pub needs: Vec<String>,
     pub withdraw: Withdraw,
-    /// The remote id is also written into the FHIR resource.
-    pub write_back: bool,
     pub act: Act,
     pub fields: Vec<NamedField>,
 }
@@ -193,6 +193,7 @@ fn compile(file: &str, text: &str, root: &Node, settings: &Settings<'_>) -> Resu
     match program {
         Some(head) if told.is_empty() => Ok(Program {
             name: head.name,
+            name_place: head.name_place,
             description: head.description,
             file: file.to_owned(),
             version: version(text, &tables),

@@ -1,5 +1,6 @@
 //! Mapping files from their folder: `*.yaml`, with the tables (`*.csv`) beside them.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,17 +43,30 @@ pub fn registry() -> Registry {
     aggregate::target::register(Registry::default().with(Arc::new(contact::target::Contact)))
 }
 
-/// The configured destinations as (system, name).
-pub fn destinations(config: &Config) -> Vec<(String, String)> {
-    let rapidpro = config.rapidpro.keys().map(|name| ("rapidpro".to_owned(), name.clone()));
-    let dhis2 = config.dhis2.keys().map(|name| ("dhis2".to_owned(), name.clone()));
+/// A tenant's destinations as (system, name).
+pub fn destinations(config: &Config, tenant: &str) -> Vec<(String, String)> {
+    let rapidpro = config.workspaces_of(tenant).map(|(name, _)| ("rapidpro".to_owned(), name.clone()));
+    let dhis2 = config.instances_of(tenant).map(|(name, _)| ("dhis2".to_owned(), name.clone()));
     rapidpro.chain(dhis2).collect()
 }
 
+/// Of the tenant `default` the configured folder itself, of others the one of their name inside it.
+pub fn folder(config: &Config, tenant: &str) -> PathBuf {
+    match tenant {
+        "default" => config.mappings.clone(),
+        name => config.mappings.join(name),
+    }
+}
+
+/// A destination as the store names it: `SYSTEM.NAME`.
+pub fn full_name(system: &str, name: &str) -> String {
+    format!("{system}.{name}")
+}
+
 /// What the key of a destination's pseudonyms is kept under, one for each so that pseudonyms cannot be
-/// joined across destinations.
-pub fn pseudonym_key_name(destination: &str) -> String {
-    format!("pseudonym-key/{destination}")
+/// joined across destinations, also where a workspace and an instance have one name.
+pub fn pseudonym_key_name(system: &str, name: &str) -> String {
+    format!("pseudonym-key/{}", full_name(system, name))
 }
 
 /// Loads every mapping file of a folder, or one file; a folder that is not there holds none.
@@ -69,14 +83,20 @@ pub fn load(
     let tables = tables(folder)?;
     let settings = Settings { registry, destinations, tables: &tables };
     let (mut programs, mut diagnostics) = (Vec::new(), Vec::new());
+    let mut texts = BTreeMap::new();
     for file in files(folder)? {
-        let text = read(&file)?;
-        match program::load(&file.display().to_string(), &text, &settings) {
+        let (name, text) = (file.display().to_string(), read(&file)?);
+        match program::load(&name, &text, &settings) {
             Ok(program) => programs.push(program),
             Err(told) => diagnostics.extend(told),
         }
+        texts.insert(name, text);
     }
-    diagnostics.extend(overlap::check(&programs, registry));
+    let overlaps = overlap::check(&programs, registry).into_iter();
+    diagnostics.extend(overlaps.map(|told| {
+        let (file, text) = (told.file.clone(), texts.get(&told.file).map_or("", String::as_str));
+        told.within(&file, text)
+    }));
     Ok(Loaded { programs: programs.into_iter().map(Arc::new).collect(), diagnostics })
 }
 
@@ -143,4 +163,27 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 
 fn unreadable(path: &Path, error: &io::Error) -> Error {
     Error::Unreadable { path: path.to_owned(), reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workspace_and_an_instance_of_one_name_have_keys_of_their_own() {
+        assert_ne!(pseudonym_key_name("rapidpro", "country"), pseudonym_key_name("dhis2", "country"));
+    }
+
+    #[test]
+    fn what_two_files_do_together_is_told_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in ["a.yaml", "b.yaml"] {
+            let text = "# A comment\nmapping: same\nfrom: { resource: Patient }\n\
+                        to: [{ rapidpro.contact: { urns: $.resource.telecom[*].value } }]\n";
+            std::fs::write(folder.path().join(file), text).unwrap();
+        }
+        let loaded = load(folder.path(), &registry(), None).unwrap();
+        let told = loaded.diagnostics[0].to_string();
+        assert!(told.contains("2 | mapping: same\n   |          ^^^^\n"), "{told}");
+    }
 }

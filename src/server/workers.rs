@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,27 +86,23 @@ impl Crew<'_> {
     }
 
     fn workspaces(&self) -> impl Iterator<Item = (&String, &RapidPro)> {
-        let own = |tenant: Option<&str>| tenant.unwrap_or("default") == self.tenant;
-        self.config.rapidpro.iter().filter(move |(_, settings)| own(settings.tenant.as_deref()))
+        self.config.workspaces_of(self.tenant)
     }
 
     fn instances(&self) -> impl Iterator<Item = (&String, &Dhis2)> {
-        let own = |tenant: Option<&str>| tenant.unwrap_or("default") == self.tenant;
-        self.config.dhis2.iter().filter(move |(_, settings)| own(settings.tenant.as_deref()))
+        self.config.instances_of(self.tenant)
     }
 
     /// `None` where nothing is configured that a mapping could send to.
     async fn mapper(&self) -> Result<Option<Mapper>, Error> {
-        let rapidpro = self.workspaces().map(|(name, _)| ("rapidpro".to_owned(), name.clone()));
-        let dhis2 = self.instances().map(|(name, _)| ("dhis2".to_owned(), name.clone()));
-        let destinations: Vec<(String, String)> = rapidpro.chain(dhis2).collect();
+        let destinations = mappings::destinations(self.config, self.tenant);
         if destinations.is_empty() {
             tracing::info!(tenant = self.tenant, "no destinations are configured: nothing is mapped");
             return Ok(None);
         }
         let registry = mappings::registry();
         let Loaded { programs, diagnostics } =
-            mappings::load(&self.folder(), &registry, Some(&destinations))?;
+            mappings::load(&mappings::folder(self.config, self.tenant), &registry, Some(&destinations))?;
         if !diagnostics.is_empty() {
             return Err(Error::Mappings { diagnostics });
         }
@@ -130,22 +125,14 @@ impl Crew<'_> {
         Ok(Some(Mapper::start(db, &owner, around, evaluators, self.signals.clone()).await?))
     }
 
-    /// Of the tenant `default` the configured folder itself, of others the one of their name inside it.
-    fn folder(&self) -> PathBuf {
-        match self.tenant {
-            "default" => self.config.mappings.clone(),
-            name => self.config.mappings.join(name),
-        }
-    }
-
     async fn pseudonym_keys(
         &self,
         destinations: &[(String, String)],
     ) -> Result<BTreeMap<String, Vec<u8>>, Error> {
         let mut keys = BTreeMap::new();
-        for (_, name) in destinations {
-            let key = self.store.tenant_key(self.tenant, &mappings::pseudonym_key_name(name)).await?;
-            keys.insert(name.clone(), key);
+        for (system, name) in destinations {
+            let key = self.store.tenant_key(self.tenant, &mappings::pseudonym_key_name(system, name)).await?;
+            keys.insert(mappings::full_name(system, name), key);
         }
         Ok(keys)
     }

@@ -156,6 +156,52 @@ fn run_and_explain_show_what_would_be_sent() {
     assert!(stderr(&typo).contains("unknown-mapping"));
 }
 
+/// A Patient's contact without `destination`: it is the tenant's only workspace.
+const MAPPING: &str = "mapping: people\nfrom: { resource: Patient }\nto:\n  \
+    - rapidpro.contact:\n      urns: $.resource.telecom[*].value\n      name: { pseudonym: $.resource.id }\n";
+
+#[test]
+fn a_tenants_files_are_held_against_its_own_destinations() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!(
+        "{CONFIG}[tenant.north]\ntimezone = \"UTC\"\n[rapidpro.north]\nurl = \"http://127.0.0.1:9\"\n\
+         token = \"t\"\ntenant = \"north\"\ncountry = \"UG\"\n"
+    );
+    std::fs::write(folder.path().join("m.toml"), config).unwrap();
+    std::fs::create_dir_all(folder.path().join("mappings/north")).unwrap();
+    std::fs::write(folder.path().join("mappings/people.yaml"), MAPPING).unwrap();
+    std::fs::write(folder.path().join("mappings/north/northerners.yaml"), MAPPING).unwrap();
+    let patient = json!({ "resourceType": "Patient", "id": "p1", "telecom": [{ "value": "0772123456" }] });
+    std::fs::write(folder.path().join("p.json"), patient.to_string()).unwrap();
+    let call = |arguments: &[&str]| mjumbe(folder.path(), &[&["--config", "m.toml"], arguments].concat());
+    for (tenant, number) in [("default", "+250772123456"), ("north", "+256772123456")] {
+        let checked = call(&["check", "--tenant", tenant]);
+        assert_eq!(code(&checked), 0, "{tenant}: {}", stdout(&checked));
+        let run = call(&["run", "p.json", "--mapping", "people", "--tenant", tenant, "--json"]);
+        let json: Value = serde_json::from_str(&stdout(&run)).unwrap();
+        let destination = if tenant == "default" { "country" } else { tenant };
+        assert_eq!(json["outputs"][0]["destination"], destination, "{json}");
+        assert!(json["outputs"][0]["body"].to_string().contains(number), "{json}");
+        assert!(json["outputs"][0]["body"]["name"].is_string(), "there is a key for pseudonyms: {json}");
+    }
+    let unknown = call(&["check", "--tenant", "nrth"]);
+    assert!(code(&unknown) != 0 && stderr(&unknown).contains("unknown-tenant"), "{}", stderr(&unknown));
+}
+
+#[test]
+fn a_mapping_whose_file_has_a_mistake_is_not_called_unknown_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("mappings")).unwrap();
+    let text = MAPPING.replace("urns:", "unrs:");
+    std::fs::write(folder.path().join("mappings/another-name.yaml"), text).unwrap();
+    std::fs::write(folder.path().join("p.json"), r#"{"resourceType": "Patient", "id": "p1"}"#).unwrap();
+    let run = mjumbe(folder.path(), &["run", "p.json", "--mapping", "people"]);
+    let told = stderr(&run);
+    assert_eq!(code(&run), 1);
+    assert!(told.contains("another-name.yaml:5:7") && told.contains("did you mean `urns`"), "{told}");
+    assert!(!told.contains("there are: \n"), "{told}");
+}
+
 #[test]
 fn schema_is_json() {
     let folder = tempfile::tempdir().unwrap();

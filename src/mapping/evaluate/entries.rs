@@ -43,7 +43,7 @@ impl<'a> Round<'a> {
             return self.nothing(entry.place, &format!("`each`: `{}` found nothing", each.text));
         }
         if items.len() > MAX_ITEMS {
-            let message = format!("`each` found {} items; at most {MAX_ITEMS} are taken", items.len());
+            let message = format!("`each` found more than {MAX_ITEMS} items: none of them is taken");
             return self.failed(entry.place, &Failure::new("each-too-many", message));
         }
         let mut keys = HashSet::new();
@@ -89,7 +89,8 @@ impl<'a> Round<'a> {
             }
         }
         let Some(destination) = self.destination(entry) else { return };
-        self.destination = Some(destination.clone());
+        let system = entry.kind.split('.').next().unwrap_or_default();
+        self.destination = Some(format!("{system}.{destination}"));
         let faults = self.faults;
         let fields = self.fields(&entry.fields);
         self.build(entry, (key, &destination), (&fields, self.faults > faults));

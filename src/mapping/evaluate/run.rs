@@ -36,7 +36,7 @@ pub(super) struct Round<'a> {
     pub(super) trail: String,
     /// Look-ups that were made or could not be, by name.
     pub(super) looked: Vec<(&'a str, Looked)>,
-    /// Where the entry goes; decides on the key of pseudonyms.
+    /// Where the entry goes, as `SYSTEM.NAME`; decides on the key of pseudonyms.
     pub(super) destination: Option<String>,
     pub(super) outputs: Vec<Output>,
     pub(super) reads: Vec<Read>,

@@ -160,8 +160,24 @@ fn each_makes_one_output_an_item_with_a_key_of_its_own() {
     assert_eq!(made, [("a", &json!("a-0")), ("b", &json!("b-1")), ("c", &json!("c-4"))]);
     assert_eq!(codes(&evaluation), ["key-doubled", "key-absent"]);
     let many: Vec<Value> = (0..1_001).map(|n| json!({"k": n})).collect();
-    let refused = probe::run(&text, &basic(json!({"rows": many})), &|_| None);
-    assert_eq!((refused.outputs.len(), codes(&refused)), (0, vec!["each-too-many"]));
+    let many = basic(json!({"rows": many}));
+    for path in ["$.resource.rows", "$.resource.rows[*]"] {
+        let refused = probe::run(&text.replace("$.resource.rows", path), &many, &|_| None);
+        assert_eq!((refused.outputs.len(), codes(&refused)), (0, vec!["each-too-many"]), "{path}");
+    }
+}
+
+#[test]
+fn more_values_than_a_path_may_give_are_told() {
+    let many = |count: i32| basic(json!({"rows": (0..count).collect::<Vec<_>>()}));
+    for path in ["$.resource.rows", "$.resource.rows[*]", "$.resource.rows[?@>=0]"] {
+        let value = format!("{{ path: '{path}', count: true }}");
+        let text = head(&format!("to: [{{ probe.state: {{ value: {value} }} }}]"));
+        let fits = probe::run(&text, &many(1_000), &|_| None);
+        assert_eq!(codes(&fits), Vec::<&str>::new(), "{path}");
+        let cut = probe::run(&text, &many(1_001), &|_| None);
+        assert_eq!(codes(&cut), ["too-many-values"], "{path}");
+    }
 }
 
 #[test]

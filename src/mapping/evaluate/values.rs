@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::run::Round;
 use crate::mapping::expression::{Expression, Operation, Source, Step};
-use crate::mapping::path::{Found, MAX_FOUND};
+use crate::mapping::path::Found;
 use crate::mapping::steps::{self, Failure, reduce};
 use crate::mapping::trace::{Note, Outcome, StepNote};
 
@@ -187,13 +187,8 @@ impl Round<'_> {
                 None => self.failed(step.place, &steps::not_scalar(&value)),
             }
         }
-        if parts.len() > MAX_FOUND {
-            parts.truncate(MAX_FOUND);
-            let message = format!("`split` gives more than {MAX_FOUND} values; the rest is left out");
-            self.failed(step.place, &Failure::new("too-many-values", message));
-        }
         work.why = "`split` found no text".to_owned();
-        work.got = Found::Several(parts).into();
+        work.got = Found::Several(self.at_most("`split`", step.place, parts)).into();
     }
 
     /// What is there must fit the place: one value where one is wanted, scalars where scalars are.

@@ -2,7 +2,7 @@
 
 use super::reader::Reader;
 use super::{Entry, From, Lookup, conditions, entries, lookups};
-use crate::mapping::diagnostic::Diagnostic;
+use crate::mapping::diagnostic::{Diagnostic, Place};
 use crate::mapping::source::{Content, Node};
 
 const KEYS: [&str; 5] = ["mapping", "description", "from", "with", "to"];
@@ -11,6 +11,7 @@ const FROM_KEYS: [&str; 6] = ["resource", "document", "flow", "questionnaire", "
 /// A program without what only its file knows.
 pub(super) struct Head {
     pub(super) name: String,
+    pub(super) name_place: Place,
     pub(super) description: Option<String>,
     pub(super) from: From,
     pub(super) with: Vec<Lookup>,
@@ -38,7 +39,8 @@ pub(super) fn program(reader: &mut Reader<'_>, root: &Node) -> Option<Head> {
             None
         }
     };
-    Some(Head { name: name?, description, from: from?, with, to: to? })
+    let name_place = root.get("mapping").map_or(root.place, |node| node.place);
+    Some(Head { name: name?, name_place, description, from: from?, with, to: to? })
 }
 
 fn name(reader: &mut Reader<'_>, root: &Node) -> Option<String> {

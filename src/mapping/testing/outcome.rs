@@ -18,7 +18,7 @@ pub struct Setting<'a> {
     pub registry: &'a Registry,
     pub zone: &'a TimeZone,
     pub country: Option<&'a str>,
-    /// Fixed keys of pseudonyms, so that expected pseudonyms can be written down.
+    /// Fixed keys of pseudonyms, by destination as `SYSTEM.NAME`, so that expected pseudonyms can be written down.
     pub pseudonym_keys: &'a BTreeMap<String, Vec<u8>>,
 }
 

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::{Got, Round, Want, Work, several};
+use crate::mapping::diagnostic::Place;
 use crate::mapping::expression::{Age, Escape, Expression, Operation, Piece, Source, Template};
 use crate::mapping::path::{Found, MAX_FOUND, Path};
 use crate::mapping::steps::moment::{self, Completed};
@@ -14,7 +15,7 @@ use crate::mapping::trace::{Note, Sighting};
 impl Round<'_> {
     pub(super) fn source(&mut self, expression: &Expression, work: &mut Work) {
         match &expression.source {
-            Source::Path(paths) => self.first_found(paths, work),
+            Source::Path(paths) => self.first_found(expression.place, paths, work),
             Source::Constant(Value::Null) => work.lose("it is null in the file"),
             Source::Constant(Value::Array(values)) => work.got = Found::Several(values.clone()).into(),
             Source::Constant(value) => work.got = Got::One(value.clone()),
@@ -25,8 +26,7 @@ impl Round<'_> {
                     values.extend(self.value(one, Want::Scalars).into_list());
                     self.leave(entered);
                 }
-                values.truncate(MAX_FOUND);
-                work.got = Found::Several(values).into();
+                work.got = Found::Several(self.at_most("`list`", expression.place, values)).into();
                 if work.got == Got::Nothing {
                     work.lose("nothing in the list gave a value");
                 }
@@ -38,15 +38,29 @@ impl Round<'_> {
         }
     }
 
-    fn first_found(&mut self, paths: &[Path], work: &mut Work) {
+    fn first_found(&mut self, place: Place, paths: &[Path], work: &mut Work) {
         for path in paths {
-            work.got = self.sight(path, &mut work.note);
-            if work.got != Got::Nothing {
-                return;
-            }
+            work.got = match self.sight(path, &mut work.note) {
+                Got::Nothing => continue,
+                Got::One(value) => Got::One(value),
+                Got::Several(values) => {
+                    Got::Several(self.at_most(&format!("`{}`", path.text), place, values))
+                }
+            };
+            return;
         }
         let names: Vec<String> = paths.iter().map(|path| format!("`{}`", path.text)).collect();
         work.lose(format!("{} found nothing", names.join(" and ")));
+    }
+
+    /// Leaves out what is too much, and tells it.
+    pub(super) fn at_most(&mut self, what: &str, place: Place, mut values: Vec<Value>) -> Vec<Value> {
+        if values.len() > MAX_FOUND {
+            values.truncate(MAX_FOUND);
+            let message = format!("{what} gives more than {MAX_FOUND} values; the rest is left out");
+            self.failed(place, &Failure::new("too-many-values", message));
+        }
+        values
     }
 
     /// What a path finds, with a note of it.

@@ -179,7 +179,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for file in ["a.yaml", "b.yaml"] {
             let text = "# A comment\nmapping: same\nfrom: { resource: Patient }\n\
-                        to: [{ rapidpro.contact: { urns: $.resource.telecom[*].value } }]\n";
+                        to: [{ rapidpro.contact: { urns: '$.resource.telecom[*].value' } }]\n";
             std::fs::write(folder.path().join(file), text).unwrap();
         }
         let loaded = load(folder.path(), &registry(), None).unwrap();

@@ -131,7 +131,8 @@ async fn no_canary_of_the_whole_story_is_in_the_log_and_a_trace_leads_through_it
     program.ready(&reqwest::Client::new()).await;
     let token = program.token();
     let flow = rapidpro.add_flow(monthly_report(Some(&Webhook {
-        url: format!("{}/rapidpro/workspace/webhook", program.url),
+        // As a resthook would call it: the secret is in the address too.
+        url: format!("{}/rapidpro/workspace/webhook?key={SECRET}", program.url),
         secret: SECRET.to_owned(),
         shape: WebhookShape::EditorDefault,
     })));

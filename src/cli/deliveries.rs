@@ -1,11 +1,14 @@
 //! `mjumbe deliveries list|show|retry|cancel`.
 
+// How evaluations that wait are printed.
+mod held;
 // How deliveries are printed.
 mod print;
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
 
 use super::failure::Failure;
 use super::{block_on, stores};
@@ -15,12 +18,15 @@ use crate::delivery::signal::now_ms;
 use crate::store::db::AsConflict;
 use crate::store::deliveries::list::{self, Filter};
 use crate::store::deliveries::{DeliveryRow, Status};
+use crate::store::reads::{self, HeldFilter};
 use crate::store::{self, Store};
 
 /// Deliveries that one command changes at most.
 const CHANGED_MAX: i64 = 100_000;
 /// Deliveries of one transaction.
 const CHUNK: usize = 200;
+/// Held evaluations, and deliveries, of one resource that are shown at most.
+const SHOWN_MAX: i64 = 1_000;
 /// Runs of one transaction before its conflict is reported.
 const RUNS_MAX: u32 = 8;
 
@@ -37,17 +43,19 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// What waits and what a person must look at, by cause.
+    /// What waits and what a person must look at, by cause; and the evaluations that are held, by what
+    /// they wait for.
     List {
         #[command(flatten)]
         filter: FilterArguments,
-        /// Each delivery for itself, at most N.
+        /// Each delivery and each held evaluation for itself, at most N.
         #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "100")]
         each: Option<i64>,
     },
-    /// One delivery with its parts, its attempts and what the other side answered.
+    /// One delivery with its parts, its attempts and what the other side answered; or what is held and
+    /// wanted because of one resource.
     Show {
-        /// Its id, or the beginning of it.
+        /// A delivery's id, or the beginning of it; or a resource, as Type/id.
         id: String,
     },
     /// Let dead and cancelled deliveries go out again.
@@ -113,6 +121,18 @@ impl FilterArguments {
             source: self.source.clone(),
         }
     }
+
+    /// The same of held evaluations. They have no status, destination or lane yet: who asks for one of
+    /// these (`None`) means no evaluation.
+    fn held(&self) -> Option<HeldFilter> {
+        let others = self.status.is_some() || self.destination.is_some() || self.lane.is_some();
+        let filter = HeldFilter {
+            mapping: self.mapping.clone(),
+            code: self.cause.clone(),
+            source: self.source.clone(),
+        };
+        (!others).then_some(filter)
+    }
 }
 
 pub fn run(config: &Config, arguments: Arguments) -> Result<ExitCode, Failure> {
@@ -121,8 +141,9 @@ pub fn run(config: &Config, arguments: Arguments) -> Result<ExitCode, Failure> {
         let store = stores::open(config).await?;
         let office = Office { store: &store, tenant: &tenant, json: arguments.json };
         let done = match &arguments.what {
-            What::List { filter, each: None } => office.groups(&filter.filter()).await,
-            What::List { filter, each: Some(limit) } => office.each(&filter.filter(), *limit).await,
+            What::List { filter, each: None } => office.groups(filter).await,
+            What::List { filter, each: Some(limit) } => office.each(filter, *limit).await,
+            What::Show { id } if id.contains('/') => office.source(id).await,
             What::Show { id } => office.show(id).await,
             What::Retry(chosen) => office.change(chosen, Change::Retry).await,
             What::Cancel(chosen) => office.change(chosen, Change::Cancel).await,
@@ -146,16 +167,61 @@ struct Office<'a> {
 }
 
 impl Office<'_> {
-    async fn groups(&self, filter: &Filter) -> Result<ExitCode, Failure> {
-        let groups = list::groups(&mut self.store.db().read().await?, self.tenant, filter).await?;
-        print::groups(&groups, self.json);
+    async fn groups(&self, filter: &FilterArguments) -> Result<ExitCode, Failure> {
+        let mut connection = self.store.db().read().await?;
+        let groups = list::groups(&mut connection, self.tenant, &filter.filter()).await?;
+        let held = match filter.held() {
+            Some(held) => reads::held_groups(&mut connection, self.tenant, &held).await?,
+            None => Vec::new(),
+        };
+        if self.json {
+            out!(
+                "{}",
+                json!({ "deliveries": print::groups_json(&groups), "held": held::groups_json(&held) })
+            );
+        } else {
+            print::groups(&groups);
+            held::groups(&held);
+        }
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn each(&self, filter: &Filter, limit: i64) -> Result<ExitCode, Failure> {
-        let page = (None, limit.clamp(1, CHANGED_MAX));
-        let rows = list::list(&mut self.store.db().read().await?, self.tenant, filter, page).await?;
-        print::each(&rows, self.json);
+    async fn each(&self, filter: &FilterArguments, limit: i64) -> Result<ExitCode, Failure> {
+        let limit = limit.clamp(1, CHANGED_MAX);
+        let mut connection = self.store.db().read().await?;
+        let rows = list::list(&mut connection, self.tenant, &filter.filter(), (None, limit)).await?;
+        let held = match filter.held() {
+            Some(held) => reads::held(&mut connection, self.tenant, &held, limit).await?,
+            None => Vec::new(),
+        };
+        if self.json {
+            out!("{}", json!({ "deliveries": print::each_json(&rows), "held": held::each_json(&held) }));
+        } else {
+            print::each(&rows);
+            held::each(&held);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// What one resource caused: the evaluations of it that are held, and its deliveries.
+    async fn source(&self, source: &str) -> Result<ExitCode, Failure> {
+        let mut connection = self.store.db().read().await?;
+        let of_it = HeldFilter { source: Some(source.to_owned()), ..HeldFilter::default() };
+        let held = reads::held(&mut connection, self.tenant, &of_it, SHOWN_MAX).await?;
+        let of_it = Filter { source: Some(source.to_owned()), ..Filter::default() };
+        let rows = list::list(&mut connection, self.tenant, &of_it, (None, SHOWN_MAX)).await?;
+        if held.is_empty() && rows.is_empty() {
+            return Err(Failure::new(format!(
+                "nothing is held or wanted because of `{source}` [unknown-source]"
+            ))
+            .hint("a resource is named as Type/id; `mjumbe explain` says what a mapping makes of it"));
+        }
+        if self.json {
+            out!("{}", json!({ "deliveries": print::each_json(&rows), "held": held::each_json(&held) }));
+        } else {
+            print::each(&rows);
+            held::whole(&held);
+        }
         Ok(ExitCode::SUCCESS)
     }
 
@@ -176,7 +242,7 @@ impl Office<'_> {
             Change::Cancel => ("cancelled", "`mjumbe deliveries retry` lets them go out after all"),
         };
         if self.json {
-            out!("{}", serde_json::json!({ "chosen": ids.len(), word: changed }));
+            out!("{}", json!({ "chosen": ids.len(), word: changed }));
         } else {
             out!("{changed} of {} are {word} now", ids.len());
             note!("Next: {next}");

@@ -2,9 +2,14 @@
 //!
 //! One evaluation is (mapping, rid). Written only in the transaction that moves the partition's cursor.
 
+// Evaluations that wait for something.
+mod waiting;
+
 use super::db::{Connection, Row, Table, Tx};
 use super::error::Error;
 use crate::args;
+
+pub use waiting::{HeldFilter, HeldGroup, HeldRow, held, held_count, held_groups, remove_held, write_held};
 
 /// One row of `evaluation`: the last time that a mapping was applied to a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,23 +36,6 @@ pub struct ReadRow {
     pub follow: bool,
     /// JSON list of {kind, id, version}; `[]`: absent.
     pub sources: String,
-}
-
-/// One row of `held`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeldRow {
-    pub mapping: String,
-    pub rid: i64,
-    /// `Type/id`
-    pub source: String,
-    pub version: i64,
-    pub code: String,
-    pub message: String,
-    pub hint: String,
-    /// `file:line:column`
-    pub place: String,
-    pub waits_for: String,
-    pub since_ms: i64,
 }
 
 /// # Errors
@@ -178,91 +166,6 @@ pub async fn replace_reads(
         .await?;
     }
     Ok(())
-}
-
-/// Notes what an evaluation waits for; `since_ms` stays that of the first time.
-///
-/// # Errors
-/// The database's.
-pub async fn write_held(tx: &mut Tx, tenant: &str, row: &HeldRow) -> Result<(), Error> {
-    tx.execute(
-        "insert into held (tenant, mapping, rid, source, version, code, message, hint, place, waits_for, since_ms)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-         on conflict (tenant, mapping, rid) do update
-         set source = excluded.source, version = excluded.version, code = excluded.code,
-             message = excluded.message, hint = excluded.hint, place = excluded.place,
-             waits_for = excluded.waits_for",
-        args![
-            tenant,
-            row.mapping.as_str(),
-            row.rid,
-            row.source.as_str(),
-            row.version,
-            row.code.as_str(),
-            row.message.as_str(),
-            row.hint.as_str(),
-            row.place.as_str(),
-            row.waits_for.as_str(),
-            row.since_ms,
-        ],
-    )
-    .await?;
-    Ok(())
-}
-
-/// The evaluation is no longer held.
-///
-/// # Errors
-/// The database's.
-pub async fn remove_held(tx: &mut Tx, tenant: &str, mapping: &str, rid: i64) -> Result<(), Error> {
-    tx.execute(
-        "delete from held where tenant = $1 and mapping = $2 and rid = $3",
-        args![tenant, mapping, rid],
-    )
-    .await?;
-    Ok(())
-}
-
-/// What is held, the longest first; of one mapping where it is named.
-///
-/// # Errors
-/// The database's.
-pub async fn held(
-    db: &mut Connection,
-    tenant: &str,
-    mapping: Option<&str>,
-    limit: i64,
-) -> Result<Vec<HeldRow>, Error> {
-    let rows = db
-        .all(
-            "select mapping, rid, source, version, code, message, hint, place, waits_for, since_ms from held
-             where tenant = $1 and ($2 is null or mapping = $2) order by since_ms, mapping, rid limit $3",
-            args![tenant, mapping, limit],
-        )
-        .await?;
-    let read = |row: &Row| {
-        Ok(HeldRow {
-            mapping: row.text("mapping")?,
-            rid: row.int("rid")?,
-            source: row.text("source")?,
-            version: row.int("version")?,
-            code: row.text("code")?,
-            message: row.text("message")?,
-            hint: row.text("hint")?,
-            place: row.text("place")?,
-            waits_for: row.text("waits_for")?,
-            since_ms: row.int("since_ms")?,
-        })
-    };
-    rows.iter().map(read).collect()
-}
-
-/// How many evaluations are held.
-///
-/// # Errors
-/// The database's.
-pub async fn held_count(db: &mut Connection, tenant: &str) -> Result<i64, Error> {
-    db.one("select count(*) as amount from held where tenant = $1", args![tenant]).await?.int("amount")
 }
 
 /// Links of a resource to remote objects of a kind: (destination's name, remote id).

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use mjumbe::store::Store;
+use mjumbe::store::reads::{self, HeldRow};
 use serde_json::{Value, json};
 
 /// Runs `mjumbe` in a folder of its own, without the environment's settings.
@@ -213,8 +215,9 @@ fn schema_is_json() {
 fn deliveries_of_an_empty_store() {
     let folder = tempfile::tempdir().unwrap();
     let list = mjumbe(folder.path(), &["deliveries", "list", "--json"]);
-    assert_eq!((code(&list), stdout(&list).as_str()), (0, "[]\n"), "{}", stderr(&list));
-    assert_eq!(stdout(&mjumbe(folder.path(), &["deliveries", "list", "--each", "--json"])), "[]\n");
+    let empty = "{\"deliveries\":[],\"held\":[]}\n";
+    assert_eq!((code(&list), stdout(&list).as_str()), (0, empty), "{}", stderr(&list));
+    assert_eq!(stdout(&mjumbe(folder.path(), &["deliveries", "list", "--each", "--json"])), empty);
     let show = mjumbe(folder.path(), &["deliveries", "show", "abc"]);
     assert_eq!(code(&show), 1);
     assert!(stderr(&show).contains("unknown-delivery"));
@@ -223,4 +226,51 @@ fn deliveries_of_an_empty_store() {
     assert!(stderr(&slip).contains("nothing-chosen"));
     let none = mjumbe(folder.path(), &["deliveries", "retry", "--cause", "x", "--json"]);
     assert_eq!(stdout(&none), "{\"chosen\":0,\"waiting\":0}\n");
+}
+
+#[test]
+fn what_is_held_is_listed_and_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("mjumbe.db");
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let store = Store::open(&format!("sqlite://{}", database.display()), 2).await.unwrap();
+        let mut tx = store.db().begin_write().await.unwrap();
+        for number in 1..=3 {
+            let row = HeldRow {
+                mapping: "village".to_owned(),
+                rid: number,
+                source: format!("QuestionnaireResponse/r{number}"),
+                version: 2,
+                code: "required-absent".to_owned(),
+                message: "`unit` is required and absent".to_owned(),
+                hint: "it is evaluated again".to_owned(),
+                place: "village.yaml:9:5".to_owned(),
+                waits_for: format!("the contact of Practitioner/{}", number.min(2)),
+                since_ms: 0,
+            };
+            reads::write_held(&mut tx, "default", &row).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        store.close().await;
+    });
+    let json = |arguments: &[&str]| -> Value {
+        let output = mjumbe(folder.path(), &[&["deliveries"], arguments, &["--json"]].concat());
+        serde_json::from_str(&stdout(&output)).unwrap_or_else(|_| panic!("{}", stderr(&output)))
+    };
+    let group = &json(&["list"])["held"];
+    assert_eq!(group[0]["mapping"], "village");
+    assert_eq!((&group[0]["count"], &group[0]["things"]), (&json!(3), &json!(2)), "{group}");
+    assert_eq!(group[0]["waitsFor"], "the contact of Practitioner/1");
+    assert_eq!(json(&["list", "--each", "2"])["held"].as_array().unwrap().len(), 2);
+    assert_eq!(json(&["list", "--mapping", "other"])["held"], json!([]));
+    assert_eq!(json(&["list", "--status", "dead"])["held"], json!([]));
+    let shown = json(&["show", "QuestionnaireResponse/r3"]);
+    assert_eq!(shown["held"][0]["waitsFor"], "the contact of Practitioner/2");
+    let text = stdout(&mjumbe(folder.path(), &["deliveries", "list"]));
+    assert!(text.contains("3  held  village") && text.contains("and 1 more like it"), "{text}");
+    let text = stdout(&mjumbe(folder.path(), &["deliveries", "show", "QuestionnaireResponse/r3"]));
+    assert!(text.contains("village.yaml:9:5") && text.contains("Practitioner/2"), "{text}");
+    let none = mjumbe(folder.path(), &["deliveries", "show", "Patient/nobody"]);
+    assert_eq!(code(&none), 1);
+    assert!(stderr(&none).contains("unknown-source"), "{}", stderr(&none));
 }

@@ -41,8 +41,8 @@ impl Product for Watched {
 
     async fn open(&self) -> Vec<Open> {
         let listed = self.program.run(&["deliveries", "list", "--each", "--json"]);
-        let rows: Vec<Value> = serde_json::from_str(&listed).unwrap_or_default();
-        rows.iter().map(open).collect()
+        let listed: Value = serde_json::from_str(&listed).unwrap_or_default();
+        listed["deliveries"].as_array().into_iter().flatten().map(open).collect()
     }
 
     fn tell(&self, _text: &str) {}

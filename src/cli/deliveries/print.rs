@@ -9,12 +9,7 @@ use crate::store::deliveries::sending::{AttemptRow, ExchangeRow};
 use crate::store::deliveries::{DeliveryRow, PartRow, SlotRow, Status};
 
 /// Grouped by cause, each with its hint.
-pub fn groups(groups: &[Group], json: bool) {
-    if json {
-        let groups: Vec<Value> = groups.iter().map(group).collect();
-        out!("{}", Value::Array(groups));
-        return;
-    }
+pub fn groups(groups: &[Group]) {
     if groups.is_empty() {
         note!("There are no such deliveries.");
         return;
@@ -35,6 +30,10 @@ pub fn groups(groups: &[Group], json: bool) {
     note!("Next: mjumbe deliveries list --each --cause CODE; mjumbe deliveries retry --cause CODE");
 }
 
+pub fn groups_json(groups: &[Group]) -> Value {
+    groups.iter().map(group).collect()
+}
+
 fn group(group: &Group) -> Value {
     json!({
         "status": group.status.text(), "cause": group.cause, "count": group.count,
@@ -43,12 +42,7 @@ fn group(group: &Group) -> Value {
 }
 
 /// A line each.
-pub fn each(rows: &[DeliveryRow], json: bool) {
-    if json {
-        let rows: Vec<Value> = rows.iter().map(delivery).collect();
-        out!("{}", Value::Array(rows));
-        return;
-    }
+pub fn each(rows: &[DeliveryRow]) {
     if rows.is_empty() {
         note!("There are no such deliveries.");
         return;
@@ -70,6 +64,10 @@ pub fn each(rows: &[DeliveryRow], json: bool) {
     }
     out!("{table}");
     note!("Next: mjumbe deliveries show ID");
+}
+
+pub fn each_json(rows: &[DeliveryRow]) -> Value {
+    rows.iter().map(delivery).collect()
 }
 
 fn delivery(row: &DeliveryRow) -> Value {

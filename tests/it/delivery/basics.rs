@@ -9,7 +9,7 @@ use mjumbe::delivery::signal::now_ms;
 use mjumbe::mapping::output::{Aggregate, Withdraw};
 use mjumbe::store::deliveries::Status;
 use mjumbe::store::deliveries::list::{self, Filter};
-use mjumbe::store::reads;
+use mjumbe::store::reads::{self, HeldFilter};
 use mjumbe::store::testing::each_store;
 use serde_json::{Value, json};
 
@@ -288,7 +288,7 @@ async fn what_was_absent_releases_who_waited_for_it_and_what_was_found_stays() {
         house.settle_down().await;
         let held = {
             let mut db = house.store.db().read().await.unwrap();
-            reads::held(&mut db, TENANT, None, 10).await.unwrap()
+            reads::held(&mut db, TENANT, &Default::default(), 10).await.unwrap()
         };
         assert_eq!((held.len(), held[0].waits_for.as_str()), (1, "patient"));
         house.put("Patient", "other", json!({"card": "8", "gender": "male", "unit": "u"})).await;
@@ -317,7 +317,8 @@ async fn a_failing_evaluation_is_held_and_does_not_stop_the_others() {
         house.settle_down().await;
         assert_eq!(house.far.slot("u/a"), Some(json!("1")));
         let mut db = house.store.db().read().await.unwrap();
-        let held = reads::held(&mut db, TENANT, Some("reports"), 10).await.unwrap();
+        let reports = HeldFilter { mapping: Some("reports".to_owned()), ..HeldFilter::default() };
+        let held = reads::held(&mut db, TENANT, &reports, 10).await.unwrap();
         assert_eq!(held[0].code, "evaluation-failed");
     })
     .await;

@@ -75,7 +75,9 @@ async fn a_patient_who_appears_while_her_observation_is_evaluated_is_found() {
         one.settle_down().await;
         assert_eq!(one.far.slot("counts-remembered|m|u/male"), Some(json!("1")));
         let mut db = store.db().read().await.unwrap();
-        assert!(mjumbe::store::reads::held(&mut db, TENANT, None, 10).await.unwrap().is_empty());
+        assert!(
+            mjumbe::store::reads::held(&mut db, TENANT, &Default::default(), 10).await.unwrap().is_empty()
+        );
     })
     .await;
 }

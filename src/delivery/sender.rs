@@ -412,7 +412,9 @@ impl Sender {
         let failure = sent.result.as_ref().err();
         self.change(|state| {
             state.budget.spend(requests, now);
-            judge(state, failure, now);
+            if !is_unasked(sent) {
+                judge(state, failure, now);
+            }
         });
         self.store_state(failure.map(|failure| &failure.reason)).await;
     }
@@ -484,6 +486,13 @@ impl Sender {
     }
 }
 
+/// Whether the far side answered nothing because our time was over: that says nothing about it, neither
+/// good nor bad.
+fn is_unasked(sent: &Sent) -> bool {
+    let answered = sent.exchanges.iter().any(|exchange| exchange.status.is_some());
+    !answered && matches!(&sent.result, Err(failure) if failure.kind == FailureKind::Collision)
+}
+
 /// What an answer says about the destination as a whole.
 fn judge(state: &mut State, failure: Option<&Failure>, now_ms: i64) {
     match failure.map(|failure| failure.kind) {
@@ -502,4 +511,32 @@ fn judge(state: &mut State, failure: Option<&Failure>, now_ms: i64) {
 fn late(reason: Reason) -> Sent {
     let kind = FailureKind::Unavailable;
     Sent { result: Err(Failure { kind, reason, unclear: false, retry_after: None }), exchanges: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::destination::Exchange;
+
+    fn collision(exchanges: Vec<Exchange>) -> Sent {
+        let mut sent = late(Reason::new("c", "m", "h"));
+        if let Err(failure) = &mut sent.result {
+            failure.kind = FailureKind::Collision;
+        }
+        Sent { exchanges, ..sent }
+    }
+
+    fn exchange(status: Option<u16>) -> Exchange {
+        let (method, path) = ("POST".to_owned(), "/".to_owned());
+        Exchange { method, path, status, request: String::new(), response: String::new(), elapsed_ms: 1 }
+    }
+
+    #[test]
+    fn what_was_not_asked_says_nothing_about_the_far_side() {
+        assert!(is_unasked(&collision(Vec::new())));
+        assert!(is_unasked(&collision(vec![exchange(None)])));
+        assert!(!is_unasked(&collision(vec![exchange(Some(409))])), "an answer is a sign of life");
+        assert!(!is_unasked(&late(Reason::new("c", "m", "h"))), "an outage counts");
+        assert!(!is_unasked(&Sent { result: Ok(Vec::new()), exchanges: Vec::new() }));
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Reads the store now and then; counts and ages only, never ids.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -22,7 +22,7 @@ type Series = (String, &'static str, String);
 
 /// Keeps the gauges of one tenant up to date until it is cancelled.
 pub async fn run(db: Db, tenant: &str, cancel: CancellationToken) {
-    let mut known = BTreeMap::new();
+    let mut known = BTreeSet::new();
     while !cancel.is_cancelled() {
         if let Err(error) = refresh(&db, tenant, &mut known).await {
             warn!(code = error.code(), "the gauges of deliveries could not be read now");
@@ -35,20 +35,24 @@ pub async fn run(db: Db, tenant: &str, cancel: CancellationToken) {
 }
 
 /// Reads the store once. Series that are gone since the last time go to zero.
-async fn refresh(db: &Db, tenant: &str, known: &mut BTreeMap<Series, ()>) -> Result<(), Error> {
+async fn refresh(db: &Db, tenant: &str, known: &mut BTreeSet<Series>) -> Result<(), Error> {
     let (tallies, held) = {
         let mut db = db.read().await?;
         (list::tallies(&mut db, tenant).await?, reads::held_count(&mut db, tenant).await?)
     };
-    known.keys().for_each(|series| set(tenant, series, (0, 0.0)));
-    let now = now_ms();
-    for tally in &tallies {
-        let series = series_of(tally);
-        set(tenant, &series, (tally.count, age_s(tally.oldest_ms, now)));
-        known.insert(series, ());
+    for (series, value) in values(known, &tallies, now_ms()) {
+        set(tenant, &series, value);
+        known.insert(series);
     }
     metrics::gauge!("mjumbe_evaluations_held", "tenant" => tenant.to_owned()).set(held as f64);
     Ok(())
+}
+
+/// Each series once, so that whoever reads in between never finds a zero that is none.
+fn values(known: &BTreeSet<Series>, tallies: &[Tally], now_ms: i64) -> BTreeMap<Series, (i64, f64)> {
+    let gone = known.iter().map(|series| (series.clone(), (0, 0.0)));
+    let there = tallies.iter().map(|tally| (series_of(tally), (tally.count, age_s(tally.oldest_ms, now_ms))));
+    gone.chain(there).collect()
 }
 
 fn series_of(tally: &Tally) -> Series {
@@ -73,6 +77,23 @@ fn set(tenant: &str, (destination, status, cause): &Series, (count, oldest_s): (
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::deliveries::Status;
+
+    #[test]
+    fn only_what_is_gone_goes_to_zero() {
+        let tally = |cause: &str| Tally {
+            destination: "dhis2.national".to_owned(),
+            status: Status::Dead,
+            cause: cause.to_owned(),
+            count: 3,
+            oldest_ms: 1_000,
+        };
+        let known = [series_of(&tally("a")), series_of(&tally("b"))].into();
+        let values = values(&known, &[tally("b"), tally("c")], 3_000);
+        let found: Vec<(&str, i64)> =
+            values.iter().map(|((_, _, cause), (count, _))| (cause.as_str(), *count)).collect();
+        assert_eq!(found, [("a", 0), ("b", 3), ("c", 3)]);
+    }
 
     #[test]
     fn ages_are_never_negative() {

@@ -95,18 +95,27 @@ fn typed(answer: &Value) -> Option<Value> {
     .filter(|value| !value.is_null())
 }
 
-/// Where a resource says when its event was, best first.
-const EVENT_TIMES: [&[&str]; 11] = [
+/// Where a resource says when its event was, best first; the only list of them. A period in which something
+/// was observed or done counts by its end, when its outcome is known.
+const EVENT_TIMES: [&[&str]; 19] = [
     &["authored"],
     &["effectiveDateTime"],
     &["effectiveInstant"],
     &["effectivePeriod", "end"],
     &["effectivePeriod", "start"],
     &["occurrenceDateTime"],
+    &["occurrencePeriod", "end"],
+    &["occurrencePeriod", "start"],
     &["performedDateTime"],
+    &["performedPeriod", "end"],
+    &["performedPeriod", "start"],
     &["authoredOn"],
     &["issued"],
     &["period", "start"],
+    &["onsetDateTime"],
+    &["recordedDate"],
+    &["sent"],
+    &["date"],
     &["modified_on"],
 ];
 
@@ -154,6 +163,9 @@ mod tests {
         assert_eq!(at(json!({"authored": "1970-01-01T02:00:01+02:00", "issued": "2000-01-01"})), 1_000);
         assert_eq!(at(json!({"effectiveDateTime": "1970-01-02"})), 22 * 3_600_000);
         assert_eq!(at(json!({"effectivePeriod": {"start": "1970-01-01T00:00:02Z"}})), 2_000);
+        assert_eq!(at(json!({"performedPeriod": {"start": "1970-01-01T00:00:02Z"}})), 2_000);
+        assert_eq!(at(json!({"recordedDate": "1970-01-01T00:00:03Z"})), 3_000);
+        assert_eq!(at(json!({"birthDate": "1970-01-02"})), 7, "a person is no event");
         assert_eq!(at(json!({"authored": "someday"})), 7);
     }
 }

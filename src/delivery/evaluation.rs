@@ -19,8 +19,6 @@ use crate::store::reads::{self, EvaluationRow, HeldRow, ReadRow};
 
 /// More rounds than a mapping can need: eight look-ups that climb sixteen levels.
 const ROUNDS_MAX: usize = 256;
-/// Keys that one evaluation watches at most; beyond, the rest is found by the next change of the source.
-const WATCHED_MAX: usize = 2_000;
 
 /// A mapping and where it looks things up.
 pub struct Surrounded<'a> {
@@ -39,6 +37,8 @@ pub struct Subjected<'a> {
 /// An evaluation, ready to be written.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Prepared {
+    /// The version that the mapping acted on before this one.
+    pub previous: Option<i64>,
     pub outcome: Outcome,
     pub outputs: Vec<Output>,
     pub issues: Vec<Issue>,
@@ -65,6 +65,7 @@ impl Prepared {
             mapping: subjected.mapping.to_owned(),
             rid: subjected.stored.rid,
             version: subjected.stored.version,
+            previous: self.previous,
             mapping_version: mapping_version.to_owned(),
             outcome: self.outcome_text().to_owned(),
             issues: serde_json::to_string(&self.issues).unwrap_or_else(|_| "[]".to_owned()),
@@ -136,10 +137,13 @@ pub async fn prepare(
     let mapping = surrounded.evaluator.name();
     let before = reads::evaluation(db, tenant, mapping, stored.rid).await?;
     let Some(resource) = value_of(stored) else {
-        return Ok(before.map(|_| Prepared::default()));
+        return Ok(before
+            .map(|before| acted_before(&before, stored))
+            .map(|previous| Prepared { previous, ..Prepared::default() }));
     };
-    let previous = match &before {
-        Some(row) => previous(db, tenant, stored.rid, row.version).await?,
+    let acted = before.as_ref().and_then(|before| acted_before(before, stored));
+    let previous = match acted {
+        Some(version) => previous(db, tenant, stored.rid, version).await?,
         None => None,
     };
     let known = reads::reads(db, tenant, mapping, stored.rid).await?;
@@ -150,8 +154,15 @@ pub async fn prepare(
         previous: previous.as_ref(),
         recorded_ms: stored.updated_ms,
     };
-    let prepared = evaluate(db, surrounded, &subject, &known).await?;
+    let mut prepared = evaluate(db, surrounded, &subject, &known).await?;
+    prepared.previous = acted;
     Ok((before.is_some() || prepared.outcome != Outcome::Unmatched).then_some(prepared))
+}
+
+/// The version before this one that the mapping acted on. A version that is evaluated again is not its own
+/// predecessor, so that it gives the same as the first time.
+fn acted_before(before: &EvaluationRow, stored: &Stored) -> Option<i64> {
+    if before.version == stored.version { before.previous } else { Some(before.version) }
 }
 
 async fn previous(db: &mut Connection, tenant: &str, rid: i64, version: i64) -> Result<Option<Value>, Error> {
@@ -215,6 +226,7 @@ fn finish(evaluated: Evaluated, watched: &[(String, Vec<String>)]) -> Prepared {
     if evaluated.outputs.iter().any(|output| output.nature == Nature::Act) {
         return failed("this release sends no acts");
     }
+    // Bounded by what a file may ask: eight look-ups of at most 1,000 hits and 1,000 values each.
     let mut keys: Vec<String> = evaluated
         .reads
         .iter()
@@ -226,8 +238,8 @@ fn finish(evaluated: Evaluated, watched: &[(String, Vec<String>)]) -> Prepared {
         .collect();
     keys.sort();
     keys.dedup();
-    keys.truncate(WATCHED_MAX);
     Prepared {
+        previous: None,
         outcome: evaluated.held.map_or(Outcome::Done, Outcome::Held),
         outputs: evaluated.outputs,
         issues: evaluated.issues,
@@ -258,4 +270,25 @@ fn read_rows(reads: &[Read]) -> Vec<ReadRow> {
         same
     });
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mapping::lookup::Query;
+
+    #[test]
+    fn every_hit_of_every_followed_look_up_is_watched() {
+        let mut watched = Vec::new();
+        let mut evaluated = Evaluated { matched: true, ..Evaluated::default() };
+        for number in 0..8 {
+            let query = Query::Search { query: format!("Patient?_tag={number}"), many: 1_000 };
+            let keys = (0..1_000).map(|hit| format!("{number}/{hit}")).collect();
+            watched.push((query.key(), keys));
+            let source = Source { kind: "Patient".to_owned(), id: "1".to_owned(), version: 1 };
+            let name = format!("look{number}");
+            evaluated.reads.push(Read { name, query, follow: true, sources: vec![source] });
+        }
+        assert_eq!(finish(evaluated, &watched).watched.len(), 8_000);
+    }
 }

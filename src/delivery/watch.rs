@@ -10,6 +10,8 @@ use crate::store::changes::Indexed;
 
 /// Longer values are not told apart by the index, so any change of the kind counts.
 const VALUE_MAX: usize = 150;
+/// A filter of more values waits for any change of the kind.
+const VALUES_MAX: usize = 1_000;
 
 /// A resource or document itself.
 pub fn resource(kind: &str, id: &str) -> String {
@@ -49,7 +51,7 @@ pub fn search(query: &Query) -> Vec<String> {
     let telling = query.filters.iter().filter(|filter| !filter.not).find_map(|filter| {
         let keys: Option<Vec<String>> =
             filter.any.iter().map(|one| match_key(&query.kind, &filter.parameter, one)).collect();
-        keys.filter(|keys| !keys.is_empty())
+        keys.filter(|keys| !keys.is_empty() && keys.len() <= VALUES_MAX)
     });
     telling.unwrap_or_else(|| vec![any(&query.kind)])
 }
@@ -114,6 +116,16 @@ mod tests {
         for query in [by_card(None, false), by_card(Some("7"), true), by_card(Some(&long), false)] {
             assert_eq!(search(&query), [any("Patient")]);
         }
+    }
+
+    #[test]
+    fn a_search_for_very_many_values_waits_for_the_kind() {
+        let mut query = by_card(Some("7"), false);
+        let one = query.filters[0].any[0].clone();
+        query.filters[0].any = vec![one.clone(); VALUES_MAX];
+        assert_eq!(search(&query).len(), VALUES_MAX);
+        query.filters[0].any.push(one);
+        assert_eq!(search(&query), [any("Patient")]);
     }
 
     #[test]

@@ -25,8 +25,12 @@ macro_rules! migration {
     };
 }
 
-const MIGRATIONS: &[Migration] =
-    &[migration!(1, "0001_store"), migration!(2, "0002_delivery"), migration!(3, "0003_planner")];
+const MIGRATIONS: &[Migration] = &[
+    migration!(1, "0001_store"),
+    migration!(2, "0002_delivery"),
+    migration!(3, "0003_planner"),
+    migration!(4, "0004_previous"),
+];
 
 /// Runs what is missing.
 ///

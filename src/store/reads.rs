@@ -17,6 +17,8 @@ pub struct EvaluationRow {
     pub mapping: String,
     pub rid: i64,
     pub version: i64,
+    /// The version that it was applied to before that one.
+    pub previous: Option<i64>,
     pub mapping_version: String,
     /// `done`, `held` or `unmatched`.
     pub outcome: String,
@@ -48,7 +50,7 @@ pub async fn evaluation(
 ) -> Result<Option<EvaluationRow>, Error> {
     let row = db
         .optional(
-            "select mapping, rid, version, mapping_version, outcome, issues, at_ms from evaluation
+            "select mapping, rid, version, previous, mapping_version, outcome, issues, at_ms from evaluation
              where tenant = $1 and mapping = $2 and rid = $3",
             args![tenant, mapping, rid],
         )
@@ -58,6 +60,7 @@ pub async fn evaluation(
             mapping: row.text("mapping")?,
             rid: row.int("rid")?,
             version: row.int("version")?,
+            previous: row.opt_int("previous")?,
             mapping_version: row.text("mapping_version")?,
             outcome: row.text("outcome")?,
             issues: row.text("issues")?,
@@ -71,16 +74,18 @@ pub async fn evaluation(
 /// The database's.
 pub async fn write_evaluation(tx: &mut Tx, tenant: &str, row: &EvaluationRow) -> Result<(), Error> {
     tx.execute(
-        "insert into evaluation (tenant, mapping, rid, version, mapping_version, outcome, issues, at_ms)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)
+        "insert into evaluation
+             (tenant, mapping, rid, version, previous, mapping_version, outcome, issues, at_ms)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          on conflict (tenant, mapping, rid) do update
-         set version = excluded.version, mapping_version = excluded.mapping_version,
+         set version = excluded.version, previous = excluded.previous, mapping_version = excluded.mapping_version,
              outcome = excluded.outcome, issues = excluded.issues, at_ms = excluded.at_ms",
         args![
             tenant,
             row.mapping.as_str(),
             row.rid,
             row.version,
+            row.previous,
             row.mapping_version.as_str(),
             row.outcome.as_str(),
             row.issues.as_str(),

@@ -5,6 +5,7 @@ mod basics;
 mod far_side;
 mod history;
 mod mappings;
+mod previous;
 mod race;
 
 use std::sync::Arc;

@@ -21,7 +21,7 @@ use super::signal::{POLL, Signals, now_ms};
 use super::transaction::transaction;
 use super::watch;
 use crate::store::changes::{self, ChangeRow, Holder, Lease, RevisitRow};
-use crate::store::db::{Db, Engine, Tx};
+use crate::store::db::{Connection, Db, Engine, Tx};
 use crate::store::error::Error;
 use crate::store::read::{self, Stored};
 use crate::store::reads;
@@ -220,12 +220,7 @@ impl Mapper {
         let Some(stored) = read::versions(&mut db, tenant, &[(row.rid, row.version)]).await?.pop() else {
             return Ok(Mapped::default());
         };
-        let indexed = changes::indexed(&mut db, tenant, row.rid).await?;
-        let mut watched = watch::of_change(&stored.kind, &stored.id, &indexed);
-        if !changes::is_watched(&mut db, tenant, &watched).await? {
-            // Whoever begins to wait from now on evaluates once more after it has said so.
-            watched.clear();
-        }
+        let watched = self.waited_for(&mut db, &stored).await?;
         let mut prepared = Vec::new();
         for loaded in self.inner.mappings.iter().filter(|loaded| concerns(loaded, &stored, row.position)) {
             let surrounded = Surrounded { around: &self.inner.around, evaluator: loaded.evaluator.as_ref() };
@@ -238,6 +233,19 @@ impl Mapper {
             }
         }
         Ok(Mapped { stored: Some(stored), prepared, watched })
+    }
+
+    /// The keys of a change, where anybody waits for one of them. Whoever begins to wait from now on evaluates
+    /// once more after it has said so.
+    async fn waited_for(&self, db: &mut Connection, stored: &Stored) -> Result<Vec<String>, Error> {
+        let tenant = self.inner.around.tenant.as_str();
+        // The index is read only where it can matter.
+        if !changes::is_any_watched(db, tenant).await? {
+            return Ok(Vec::new());
+        }
+        let indexed = changes::indexed(db, tenant, stored.rid).await?;
+        let keys = watch::of_change(&stored.kind, &stored.id, &indexed);
+        Ok(if changes::is_watched(db, tenant, &keys).await? { keys } else { Vec::new() })
     }
 
     /// Everything that one change causes. False: the partition is no longer ours.

@@ -297,6 +297,16 @@ pub async fn request_watchers(tx: &mut Tx, tenant: &str, watched: &[String]) -> 
     .await
 }
 
+/// Whether anybody waits for anything.
+///
+/// # Errors
+/// The database's.
+pub async fn is_any_watched(db: &mut Connection, tenant: &str) -> Result<bool, Error> {
+    // `watched >= ''` is always true and makes the index serve it.
+    let sql = "select 1 as one from watch where tenant = $1 and watched >= '' limit 1";
+    Ok(db.optional(sql, args![tenant]).await?.is_some())
+}
+
 /// Whether anybody waits for one of these keys.
 ///
 /// # Errors

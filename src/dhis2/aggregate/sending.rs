@@ -21,7 +21,7 @@ pub const VALUES_MAX: usize = 1_000;
 const REQUESTS_MAX: usize = 60;
 /// Imports that collide are sent so often before they wait for another batch.
 const REPEATS: u32 = 2;
-/// From this attempt on a failure is laid at the door of the batch, if DHIS2 otherwise answers.
+/// From this attempt on a culprit is looked for in the batch, if DHIS2 otherwise answers.
 const SUSPECT_FROM: u32 = 4;
 
 /// A part of the batch.
@@ -128,7 +128,7 @@ impl Sending<'_> {
             }
         }
         if spoiled.len() == chunk.items.len() {
-            next.extend(self.halves(spoiled, &row.reason()));
+            next.extend(self.halves(spoiled, Verdict::Refused(row.reason())));
         } else if !spoiled.is_empty() {
             next.push(Chunk { items: spoiled, repeats: chunk.repeats });
         }
@@ -155,13 +155,13 @@ impl Sending<'_> {
         }
         let chunk = Chunk { items, repeats: chunk.repeats };
         match failure.kind {
-            FailureKind::Rejected => self.halves(chunk.items, &failure.reason),
+            FailureKind::Rejected => self.halves(chunk.items, Verdict::Refused(failure.reason.clone())),
             FailureKind::Collision => self.once_more(chunk, &failure.reason).await,
             FailureKind::Unauthorised if chunk.repeats == 0 && self.probe_again().await => {
                 vec![Chunk { repeats: 1, ..chunk }]
             }
             FailureKind::Unavailable if self.is_suspect(&chunk.items) && self.probe_again().await => {
-                self.halves(chunk.items, &failure.reason)
+                self.halves(chunk.items, Verdict::Later(failure.reason.clone()))
             }
             _ => {
                 if self.stopped.is_none() {
@@ -180,16 +180,17 @@ impl Sending<'_> {
             return vec![Chunk { repeats: chunk.repeats + 1, ..chunk }];
         }
         if self.is_suspect(&chunk.items) {
-            return self.halves(chunk.items, reason);
+            return self.halves(chunk.items, Verdict::Later(reason.clone()));
         }
         self.later(&chunk.items, reason);
         Vec::new()
     }
 
-    /// Two halves; the one that is alone is refused.
-    fn halves(&mut self, items: Vec<usize>, reason: &Reason) -> Vec<Chunk> {
-        if let [alone] = items.as_slice() {
-            self.decide(*alone, Verdict::Refused(reason.clone()));
+    /// Two halves, until the culprit is alone: refused where DHIS2 refuses it, and left for later where the
+    /// fault may pass, so that the others need not wait for it. Only the horizon ends that.
+    fn halves(&mut self, items: Vec<usize>, alone: Verdict) -> Vec<Chunk> {
+        if let [culprit] = items.as_slice() {
+            self.decide(*culprit, alone);
             return Vec::new();
         }
         apart(&items)

@@ -116,6 +116,18 @@ async fn success_that_stored_nothing_is_read_back_and_sent_again() {
     assert_eq!((world.fake.count(IMPORT), world.fake.count(READ)), (2, 1));
 }
 
+/// A fault that may pass is never given up before the horizon, however often it came.
+#[tokio::test]
+async fn success_that_stored_nothing_for_long_waits() {
+    let world = world("2.43.1").await;
+    for _ in 0..20 {
+        world.fake.answer(IMPORT, 200, summary("SUCCESS", [0, 0, 1], json!([]), json!([])));
+    }
+    let mut batch = one("1");
+    batch.iter_mut().for_each(|one| one.attempt = 9);
+    assert_eq!(world.verdicts(&batch).await, [vec!["later dhis2-stored-nothing"]]);
+}
+
 #[tokio::test]
 async fn what_is_unchanged_on_the_classic_importer_is_accepted() {
     let world = world("2.40.12").await;
@@ -160,7 +172,7 @@ async fn where_nothing_can_be_read_back_the_failure_stays_unclear() {
 }
 
 #[tokio::test]
-async fn a_report_that_always_breaks_dhis2_is_isolated() {
+async fn a_report_that_always_breaks_dhis2_is_isolated_and_waits_until_the_horizon() {
     let world = world("2.43.1").await;
     for _ in 0..2 {
         world.fake.answer(IMPORT, 500, json!({ "status": "ERROR", "message": "Index 30 out of bounds" }));
@@ -168,7 +180,7 @@ async fn a_report_that_always_breaks_dhis2_is_isolated() {
     world.fake.answer(IMPORT, 200, stored());
     let mut batch = two();
     batch.iter_mut().for_each(|one| one.attempt = 5);
-    assert_eq!(world.verdicts(&batch).await, [vec!["dhis2-server-error"], vec!["accepted"]]);
+    assert_eq!(world.verdicts(&batch).await, [vec!["later dhis2-server-error"], vec!["accepted"]]);
 }
 
 #[tokio::test]

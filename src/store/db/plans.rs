@@ -86,13 +86,13 @@ fn sqlite_scans(plan: &[String]) -> bool {
             let bound = table == "json_each" || scanned.contains("VIRTUAL TABLE");
             !(bound || table.starts_with('(') || table == "CONSTANT" || made.contains(&table))
         }
-        None => (line.ends_with("(tenant=?)") && !of_one_row(line)) || line.contains("ANY("),
+        None => (line.ends_with("(tenant=?)") && !of_few_rows(line)) || line.contains("ANY("),
     })
 }
 
-/// The tables that have one row a tenant.
-fn of_one_row(line: &str) -> bool {
-    line.contains("clock")
+/// The tables that have few rows a tenant whatever it stores: its clock, 64 partitions, its processes.
+fn of_few_rows(line: &str) -> bool {
+    ["clock", "mapper_partition", "mapper_worker"].iter().any(|table| line.contains(table))
 }
 
 /// A scan of a table, or of an index without a condition or by the tenant alone.
@@ -101,7 +101,7 @@ fn postgres_scans(plan: &[String]) -> bool {
         let index = line.contains("Index Scan") || line.contains("Index Only Scan");
         let condition = plan.get(at + 1).filter(|next| next.contains("Index Cond"));
         let alone = condition.is_none_or(|condition| !condition.contains(" AND "));
-        line.contains("Seq Scan on") || (index && alone && !of_one_row(line))
+        line.contains("Seq Scan on") || (index && alone && !of_few_rows(line))
     })
 }
 

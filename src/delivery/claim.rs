@@ -4,7 +4,7 @@
 //! that a request is going to touch are marked in doubt **before** it is made, so that a crash between
 //! sending and settling is not mistaken for certainty.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -392,6 +392,7 @@ async fn outgoing(
             slot: part.slot.clone(),
             wanted: part.wanted.as_deref().map(json),
             sent: board.slots.get(&part.place()).and_then(|slot| slot.sent.as_deref()).map(json),
+            note: board.slots.get(&part.place()).map(|slot| slot.remote.clone()).unwrap_or_default(),
         })
         .collect();
     Ok(Some(Outgoing {
@@ -404,6 +405,8 @@ async fn outgoing(
         remote,
         attempt: u32::try_from(row.attempts).unwrap_or(u32::MAX),
         unclear: row.unclear,
+        links: BTreeMap::new(),
+        begun_ms: row.begun_ms,
     }))
 }
 

@@ -3,6 +3,7 @@
 //! **An answer is evidence, not proof**: an implementation reads its system's answers through one
 //! table, and where an answer proves nothing it says so ([`Failure::unclear`]) or reads back itself.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -25,8 +26,18 @@ pub struct Limits {
     pub horizon: Duration,
 }
 
+/// Targets that travel in the same requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Family {
+    pub name: &'static str,
+    /// Deliveries in one batch.
+    pub deliveries: usize,
+    /// Parts in one batch.
+    pub parts: usize,
+}
+
 /// One delivery's difference: what to send now.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Outgoing {
     /// The delivery's id: stable, derived from its key.
     pub id: String,
@@ -40,20 +51,30 @@ pub struct Outgoing {
     pub parts: Vec<OutgoingPart>,
     /// `Type/id` of the resource to link, and the remote id that is already linked to it.
     pub link: Option<String>,
+    /// Of state: the remote id that is linked to `link`. Of an act: what the far side called it when it
+    /// took it.
     pub remote: Option<String>,
+    /// The remote id of each resource that a `{ "$link": { "resource": "Patient/1" } }` in the body or in
+    /// a part names. All are known when a delivery goes out.
+    pub links: BTreeMap<String, String>,
     /// Earlier attempts of this difference. When the last one ended without proof, `unclear` is set:
     /// look at the far side before anything is created.
     pub attempt: u32,
     pub unclear: bool,
+    /// When the first request went out whose effect is not known to be nothing, in milliseconds: how far
+    /// back to look. 0: none did.
+    pub begun_ms: i64,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct OutgoingPart {
     pub slot: String,
     /// `None`: withdraw it there.
     pub wanted: Option<Value>,
     /// What the destination accepted last.
     pub sent: Option<Value>,
+    /// What the destination noted about this place last ([`Settled::notes`]); empty: nothing.
+    pub note: String,
 }
 
 /// What became of one part.
@@ -86,8 +107,11 @@ impl Reason {
 pub struct Settled {
     /// Same order as [`Outgoing::parts`].
     pub parts: Vec<Verdict>,
-    /// The remote object's id, to be linked with [`Outgoing::link`].
+    /// The remote object's id, to be linked with [`Outgoing::link`]; of an act what the far side calls it.
     pub remote: Option<String>,
+    /// What to remember about each part's place until the next sending, whatever the verdict: the UID of the
+    /// object there, its generation. Same order as `parts`; `None`, or a list that is too short: as before.
+    pub notes: Vec<Option<String>>,
 }
 
 /// The whole batch did not go through.
@@ -144,6 +168,12 @@ pub trait Destination: Send + Sync {
     /// The name in the configuration: `rapidpro.NAME` is `NAME`.
     fn name(&self) -> &str;
     fn limits(&self) -> Limits;
+    /// What travels together: a batch holds targets of one family only.
+    fn family(&self, target: &str) -> Family {
+        let _ = target;
+        let limits = self.limits();
+        Family { name: "all", deliveries: limits.batch_deliveries, parts: limits.batch_parts }
+    }
     /// Which of these cannot be sent because they are wrong, judged against mirrored metadata without
     /// the network: (index of the part, why). An empty answer lets the delivery go out.
     fn check(&self, delivery: &Outgoing) -> Vec<(usize, Reason)>;

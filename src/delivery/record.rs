@@ -170,6 +170,11 @@ fn delivery_row(wish: &Wish<'_>, output: &Output) -> DeliveryRow {
         created_ms: wish.moment.now_ms,
         updated_ms: wish.moment.now_ms,
         since_ms: wish.moment.now_ms,
+        reason: output.act.as_ref().map(|act| act.reason.clone()).unwrap_or_default(),
+        not_before_ms: output.act.as_ref().and_then(|act| act.not_before_ms).unwrap_or_default(),
+        begun_ms: 0,
+        remote: String::new(),
+        write_back: output.write_back,
     }
 }
 

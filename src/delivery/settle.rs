@@ -137,6 +137,7 @@ fn answered(
     let (mut refused, mut later) = (0, 0);
     for (index, part) in claimed.parts.iter().enumerate() {
         let verdict = settled.and_then(|settled| settled.parts.get(index)).unwrap_or(&silent);
+        note(board, settler, part, settled.and_then(|settled| settled.notes.get(index)));
         match verdict {
             Verdict::Accepted => {
                 outcome.accepted += 1;
@@ -206,6 +207,13 @@ fn postpone(row: &mut DeliveryRow, settler: &Settler<'_>, failure: &str, wait_ms
 
 fn place(settler: &Settler<'_>, part: &ClaimedPart) -> Place {
     (settler.destination.to_owned(), part.slot.clone())
+}
+
+fn note(board: &mut Board, settler: &Settler<'_>, part: &ClaimedPart, note: Option<&Option<String>>) {
+    let slot = board.slots.get_mut(&place(settler, part));
+    if let (Some(slot), Some(Some(note))) = (slot, note) {
+        slot.remote.clone_from(note);
+    }
 }
 
 fn accept(board: &mut Board, settler: &Settler<'_>, claimed: &Claimed, part: &ClaimedPart) {

@@ -55,6 +55,8 @@ impl Evaluator for Everything {
             needs: Vec::new(),
             authored_ms: subject.recorded_ms,
             link: Some(format!("Patient/{}", subject.id)),
+            write_back: false,
+            act: None,
         };
         let contribution = Contribution {
             slot: format!("count/{}", subject.id),
@@ -110,6 +112,7 @@ impl Destination for Far {
         let settled = |one: &Outgoing| Settled {
             parts: one.parts.iter().map(|_| Verdict::Accepted).collect(),
             remote: one.link.clone(),
+            notes: Vec::new(),
         };
         Sent { result: Ok(batch.iter().map(settled).collect()), exchanges: Vec::new() }
     }

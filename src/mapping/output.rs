@@ -89,6 +89,24 @@ pub struct Output {
     pub authored_ms: i64,
     /// The resource to link with the remote object when the delivery settles: `Patient/1`.
     pub link: Option<String>,
+    /// Whether the remote id becomes an identifier of the linked resource (`writeBack`). Set by the engine.
+    #[serde(default)]
+    pub write_back: bool,
+    /// Of an act: why and when. Set by the engine, which makes one output of each occurrence; none of
+    /// state and counts.
+    #[serde(default)]
+    pub act: Option<Act>,
+}
+
+/// Why and when something happens once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Act {
+    /// Part of the act's identity: the same reason, source and key never make it happen twice.
+    pub reason: String,
+    /// Milliseconds since 1970 UTC; `None`: at once.
+    pub not_before_ms: Option<i64>,
+    /// Which one of a series, from 1; part of the act's identity.
+    pub occurrence: u32,
 }
 
 /// How bad an issue is.

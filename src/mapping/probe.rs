@@ -108,6 +108,8 @@ impl Target for Probe {
             needs: entry.needs.to_vec(),
             authored_ms: entry.context.authored_ms,
             link: None,
+            write_back: false,
+            act: None,
         };
         Ok((output, Vec::new()))
     }

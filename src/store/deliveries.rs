@@ -121,6 +121,8 @@ pub struct SlotRow {
     pub sent_by: String,
     /// Something was sent, and no answer proved what became of it.
     pub in_doubt: bool,
+    /// What the destination noted about the place; empty: nothing.
+    pub remote: String,
 }
 
 impl PartRow {

@@ -30,6 +30,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(2, "0002_delivery"),
     migration!(3, "0003_planner"),
     migration!(4, "0004_previous"),
+    migration!(5, "0005_acts"),
 ];
 
 /// Runs what is missing.

@@ -181,13 +181,14 @@ fn outgoing(now: &Output, before: Option<&Output>, remote: Option<&str>) -> Outg
             slot: part.slot.clone(),
             wanted: Some(part.wanted.clone()),
             sent: old(&part.slot),
+            note: String::new(),
         })
         .filter(|part| part.wanted != part.sent)
         .collect();
     for part in before.map(|before| before.parts.as_slice()).unwrap_or_default() {
         if !now.parts.iter().any(|kept| kept.slot == part.slot) {
             let sent = Some(part.wanted.clone());
-            parts.push(OutgoingPart { slot: part.slot.clone(), wanted: None, sent });
+            parts.push(OutgoingPart { slot: part.slot.clone(), wanted: None, sent, note: String::new() });
         }
     }
     Outgoing {
@@ -198,8 +199,7 @@ fn outgoing(now: &Output, before: Option<&Output>, remote: Option<&str>) -> Outg
         parts,
         link: now.link.clone(),
         remote: remote.map(str::to_owned),
-        attempt: 0,
-        unclear: false,
+        ..Outgoing::default()
     }
 }
 

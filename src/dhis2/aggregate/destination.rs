@@ -264,7 +264,7 @@ fn settled(batch: &[Outgoing], sending: Sending<'_>, followers: &HashMap<usize, 
     }
     let rest = stopped.map_or_else(out_of_time, |failure: Failure| failure.reason);
     let mut result: Vec<Settled> =
-        batch.iter().map(|_| Settled { parts: Vec::new(), remote: None }).collect();
+        batch.iter().map(|_| Settled { parts: Vec::new(), remote: None, notes: Vec::new() }).collect();
     for (at, item) in items.iter().enumerate() {
         let speaker = followers.get(&at).and_then(|speaker| items.get(*speaker)).unwrap_or(item);
         let verdict = speaker.verdict.clone().unwrap_or_else(|| Verdict::Later(rest.clone()));

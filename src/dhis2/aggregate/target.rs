@@ -355,6 +355,8 @@ fn output(
         needs: entry.needs.to_vec(),
         authored_ms: entry.context.authored_ms,
         link: None,
+        write_back: false,
+        act: None,
     }
 }
 

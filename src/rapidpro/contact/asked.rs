@@ -172,7 +172,7 @@ impl Asked {
                 *slot = verdict.clone();
             }
         }
-        Settled { parts, remote }
+        Settled { parts, remote, notes: Vec::new() }
     }
 }
 

@@ -235,5 +235,9 @@ impl Destination for Workspace {
 }
 
 fn all(outgoing: &Outgoing, verdict: &Verdict) -> Settled {
-    Settled { parts: outgoing.parts.iter().map(|_| verdict.clone()).collect(), remote: None }
+    Settled {
+        parts: outgoing.parts.iter().map(|_| verdict.clone()).collect(),
+        remote: None,
+        notes: Vec::new(),
+    }
 }

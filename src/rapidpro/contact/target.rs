@@ -132,6 +132,8 @@ impl Target for Contact {
             needs: entry.needs.to_vec(),
             authored_ms: entry.context.authored_ms,
             link: link_of(entry),
+            write_back: false,
+            act: None,
         };
         Ok((output, issues))
     }

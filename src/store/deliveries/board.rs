@@ -38,7 +38,7 @@ pub async fn lock_slots(tx: &mut Tx, tenant: &str, places: &[Place]) -> Result<(
 pub async fn slots(db: &mut Connection, tenant: &str, places: &[Place]) -> Result<Vec<SlotRow>, Error> {
     let rows = db
         .all(
-            "select s.destination, s.slot, s.sent, s.sent_by, s.in_doubt from table($2) as p
+            "select s.destination, s.slot, s.sent, s.sent_by, s.in_doubt, s.remote from table($2) as p
              join slot s on s.tenant = $1 and s.destination = p.destination and s.slot = p.slot",
             args![tenant, places_table(places)],
         )
@@ -53,6 +53,7 @@ fn read_slot(row: &Row) -> Result<SlotRow, Error> {
         sent: row.opt_text("sent")?,
         sent_by: row.text("sent_by")?,
         in_doubt: row.int("in_doubt")? != 0,
+        remote: row.text("remote")?,
     })
 }
 
@@ -67,12 +68,14 @@ pub async fn write_slots(tx: &mut Tx, tenant: &str, slots: &[SlotRow]) -> Result
         .texts("slot", slots.iter().map(|slot| slot.slot.clone()).collect())
         .column("sent", Column::Texts(slots.iter().map(|slot| slot.sent.clone()).collect()))
         .texts("sent_by", slots.iter().map(|slot| slot.sent_by.clone()).collect())
-        .ints("in_doubt", slots.iter().map(|slot| i64::from(slot.in_doubt)).collect());
+        .ints("in_doubt", slots.iter().map(|slot| i64::from(slot.in_doubt)).collect())
+        .texts("remote", slots.iter().map(|slot| slot.remote.clone()).collect());
     tx.execute(
-        "insert into slot (tenant, destination, slot, sent, sent_by, in_doubt, touched)
-         select $1, p.destination, p.slot, p.sent, p.sent_by, p.in_doubt, 0 from table($2) as p where true
+        "insert into slot (tenant, destination, slot, sent, sent_by, in_doubt, touched, remote)
+         select $1, p.destination, p.slot, p.sent, p.sent_by, p.in_doubt, 0, p.remote from table($2) as p where true
          on conflict (tenant, destination, slot) do update
-         set sent = excluded.sent, sent_by = excluded.sent_by, in_doubt = excluded.in_doubt",
+         set sent = excluded.sent, sent_by = excluded.sent_by, in_doubt = excluded.in_doubt,
+             remote = excluded.remote",
         args![tenant, rows],
     )
     .await?;

@@ -55,13 +55,24 @@ pub struct DeliveryRow {
     pub updated_ms: i64,
     /// Since when it has been where it is: waiting, dead, settled.
     pub since_ms: i64,
+    /// Of an act: why.
+    pub reason: String,
+    /// Of an act: not before this; 0: at once.
+    pub not_before_ms: i64,
+    /// When the first request went out whose effect is not known to be nothing; 0: none did.
+    pub begun_ms: i64,
+    /// Of an act: what the far side calls it.
+    pub remote: String,
+    /// The remote id becomes an identifier of the linked resource.
+    pub write_back: bool,
 }
 
 /// The columns of `delivery` but the tenant, in the order of [`table`].
 pub(super) const COLUMNS: &str = "id, destination, mapping, mapping_version, target, target_id, nature, rid, \
      source, source_version, output_key, lane, body, needs, withdraw, withdrawn, authored_ms, link, status, \
      order_no, due_ms, attempts, first_failed_ms, unclear, failure, batch_group, lease_owner, lease_fence, \
-     lease_until_ms, cause, message, hint, created_ms, updated_ms, since_ms";
+     lease_until_ms, cause, message, hint, created_ms, updated_ms, since_ms, reason, not_before_ms, \
+     begun_ms, remote, write_back";
 
 impl DeliveryRow {
     pub(super) fn read(row: &Row) -> Result<Self, Error> {
@@ -100,6 +111,11 @@ impl DeliveryRow {
             created_ms: row.int("created_ms")?,
             updated_ms: row.int("updated_ms")?,
             since_ms: row.int("since_ms")?,
+            reason: row.text("reason")?,
+            not_before_ms: row.int("not_before_ms")?,
+            begun_ms: row.int("begun_ms")?,
+            remote: row.text("remote")?,
+            write_back: row.int("write_back")? != 0,
         })
     }
 }
@@ -144,4 +160,9 @@ pub(super) fn table(rows: &[DeliveryRow]) -> Table {
         .ints("created_ms", ints(|row| row.created_ms))
         .ints("updated_ms", ints(|row| row.updated_ms))
         .ints("since_ms", ints(|row| row.since_ms))
+        .texts("reason", texts(|row| &row.reason))
+        .ints("not_before_ms", ints(|row| row.not_before_ms))
+        .ints("begun_ms", ints(|row| row.begun_ms))
+        .texts("remote", texts(|row| &row.remote))
+        .ints("write_back", ints(|row| i64::from(row.write_back)))
 }

@@ -192,8 +192,11 @@ impl Truth {
                     _ => Verdict::Accepted,
                 });
             }
-            settled
-                .push(Settled { parts, remote: one.link.as_ref().map(|link| format!("remote-of-{link}")) });
+            settled.push(Settled {
+                parts,
+                remote: one.link.as_ref().map(|link| format!("remote-of-{link}")),
+                notes: Vec::new(),
+            });
         }
         match trouble {
             Some(Trouble::FailAfter | Trouble::FailHalfway) => {

@@ -25,6 +25,8 @@ fn output(target: &str, lane: &str, authored_ms: i64) -> Output {
         needs: Vec::new(),
         authored_ms,
         link: None,
+        write_back: false,
+        act: None,
     }
 }
 

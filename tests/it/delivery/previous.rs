@@ -52,6 +52,8 @@ impl Evaluator for Before {
             needs: Vec::new(),
             authored_ms: 1,
             link: None,
+            write_back: false,
+            act: None,
         };
         let reads = vec![Read { name: "patient".to_owned(), query, follow: true, sources }];
         Round::Done(Box::new(Evaluated {

@@ -179,7 +179,7 @@ pub fn report(unit: &str, period: &str, cells: &[(&str, &str, Option<&str>)]) ->
         .map(|(element, combo, value)| OutgoingPart {
             slot: format!("cell|{lane}||{element}|{combo}"),
             wanted: value.map(|value| json!({ "dataElement": element, "value": value })),
-            sent: None,
+            ..OutgoingPart::default()
         })
         .collect();
     Outgoing {
@@ -188,10 +188,7 @@ pub fn report(unit: &str, period: &str, cells: &[(&str, &str, Option<&str>)]) ->
         lane,
         body: json!({ "dataSet": "MjDsMonthA1", "period": period, "orgUnit": unit }),
         parts,
-        link: None,
-        remote: None,
-        attempt: 0,
-        unclear: false,
+        ..Outgoing::default()
     }
 }
 
@@ -201,7 +198,7 @@ pub fn complete(mut report: Outgoing) -> Outgoing {
     report.parts.push(OutgoingPart {
         slot,
         wanted: Some(json!({ "completeDate": "2026-11-02" })),
-        sent: None,
+        ..OutgoingPart::default()
     });
     report
 }

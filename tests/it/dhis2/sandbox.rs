@@ -65,21 +65,26 @@ fn report(dhis2: &Dhis2, unit: &str, period: &str, add: usize) -> Outgoing {
         };
         for combo in combos {
             let slot = format!("cell|{lane}||{id}|{combo}");
-            parts.push(OutgoingPart { slot, wanted: Some(json!({ "value": value })), sent: None });
+            parts.push(OutgoingPart {
+                slot,
+                wanted: Some(json!({ "value": value })),
+                ..OutgoingPart::default()
+            });
         }
     }
     let slot = format!("completion|{lane}|");
-    parts.push(OutgoingPart { slot, wanted: Some(json!({ "completeDate": "2026-01-02" })), sent: None });
+    parts.push(OutgoingPart {
+        slot,
+        wanted: Some(json!({ "completeDate": "2026-01-02" })),
+        ..OutgoingPart::default()
+    });
     Outgoing {
         id: lane.clone(),
         target: "dhis2.report".to_owned(),
         body: json!({ "dataSet": VILLAGE_REPORT, "period": period, "orgUnit": unit }),
         lane,
         parts,
-        link: None,
-        remote: None,
-        attempt: 0,
-        unclear: false,
+        ..Outgoing::default()
     }
 }
 

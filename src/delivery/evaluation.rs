@@ -24,6 +24,16 @@ const ROUNDS_MAX: usize = 256;
 pub struct Surrounded<'a> {
     pub around: &'a Surroundings,
     pub evaluator: &'a dyn Evaluator,
+    pub memory: Memory,
+}
+
+/// What becomes of what an earlier evaluation of the same source found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// It stays as it was found, unless it is followed.
+    Kept,
+    /// Everything is looked up anew (`mjumbe replay --fresh`).
+    Forgotten,
 }
 
 /// Which evaluation is written.
@@ -32,6 +42,8 @@ pub struct Subjected<'a> {
     pub source: &'a str,
     pub stored: &'a Stored,
     pub now_ms: i64,
+    /// The version is replayed without its acts.
+    pub acts_withheld: bool,
 }
 
 /// An evaluation, ready to be written.
@@ -70,6 +82,7 @@ impl Prepared {
             outcome: self.outcome_text().to_owned(),
             issues: serde_json::to_string(&self.issues).unwrap_or_else(|_| "[]".to_owned()),
             at_ms: subjected.now_ms,
+            acts_withheld: subjected.acts_withheld,
         }
     }
 
@@ -146,7 +159,10 @@ pub async fn prepare(
         Some(version) => previous(db, tenant, stored.rid, version).await?,
         None => None,
     };
-    let known = reads::reads(db, tenant, mapping, stored.rid).await?;
+    let known = match surrounded.memory {
+        Memory::Kept => reads::reads(db, tenant, mapping, stored.rid).await?,
+        Memory::Forgotten => Vec::new(),
+    };
     let subject = Subject {
         kind: &stored.kind,
         id: &stored.id,

@@ -13,14 +13,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, warn};
 
 use super::board::Moment;
-use super::evaluation::{self, Outcome, Prepared, Subjected, Surrounded};
+use super::evaluation::{self, Memory, Outcome, Prepared, Subjected, Surrounded};
 use super::evaluator::Evaluator;
 use super::lookup::Surroundings;
-use super::record::{States, Wish, record};
+use super::record::{Acts, States, Wish, record};
 use super::signal::{POLL, Signals, now_ms};
 use super::transaction::transaction;
 use super::watch;
-use crate::store::changes::{self, ChangeRow, Holder, Lease, RevisitRow};
+use crate::store::changes::{self, ChangeRow, Holder, Lease, Replay, RevisitRow};
 use crate::store::db::{Connection, Db, Engine, Tx};
 use crate::store::error::Error;
 use crate::store::read::{self, Stored};
@@ -223,7 +223,7 @@ impl Mapper {
         let watched = self.waited_for(&mut db, &stored).await?;
         let mut prepared = Vec::new();
         for loaded in self.inner.mappings.iter().filter(|loaded| concerns(loaded, &stored, row.position)) {
-            let surrounded = Surrounded { around: &self.inner.around, evaluator: loaded.evaluator.as_ref() };
+            let surrounded = self.surrounded(loaded, Memory::Kept);
             let one = evaluation::prepare(&mut db, &surrounded, &stored).await?;
             if let Some(one) = one {
                 let trace = trace_id(&self.inner.around.tenant, &stored.kind, &stored.id);
@@ -263,7 +263,8 @@ impl Mapper {
         }
         let Some(stored) = &mapped.stored else { return Ok(true) };
         for (loaded, prepared) in &mapped.prepared {
-            let written = Written { partition: row.partition, order_no: row.position, confirm: true };
+            let (partition, order_no) = (row.partition, row.position);
+            let written = Written { partition, order_no, confirm: true, acts: Acts::Made };
             self.write_evaluation(tx, (loaded, stored), prepared, written).await?;
         }
         if !mapped.watched.is_empty() {
@@ -289,7 +290,8 @@ impl Mapper {
         if written.confirm && !prepared.watched.is_empty() {
             changes::request_revisit(tx, tenant, (written.partition, mapping, stored.rid)).await?;
         }
-        let subjected = Subjected { mapping, source: &source, stored, now_ms: now };
+        let acts_withheld = written.acts == Acts::Withheld;
+        let subjected = Subjected { mapping, source: &source, stored, now_ms: now, acts_withheld };
         reads::write_evaluation(tx, tenant, &prepared.row(&subjected, loaded.evaluator.version())).await?;
         let held = prepared.held(&subjected);
         match &held {
@@ -311,6 +313,7 @@ impl Mapper {
             source_version: stored.version,
             outputs,
             states: if held.is_some() { States::Stay } else { States::AreReplaced },
+            acts: written.acts,
             moment: Moment { now_ms: now, order_no: written.order_no },
         };
         record(tx, &wish).await?;
@@ -353,33 +356,21 @@ impl Mapper {
     /// Evaluates once more. Where everything was read as before, nothing is written but that it was done.
     async fn revisit_one(&self, lease: &Lease, row: &RevisitRow, loaded: &Loaded) -> Result<(), Error> {
         let tenant = self.inner.around.tenant.as_str();
-        let mut again = None;
-        let mut commit = 0;
-        {
-            let mut db = self.inner.db.read().await?;
-            let before = reads::evaluation(&mut db, tenant, &row.mapping, row.rid).await?;
-            if let Some(before) = before.filter(|before| before.outcome != "unmatched") {
-                commit = changes::commit_no(&mut db, tenant).await?;
-                let stored = read::versions(&mut db, tenant, &[(row.rid, before.version)]).await?.pop();
-                if let Some(stored) = stored {
-                    let evaluator = loaded.evaluator.as_ref();
-                    let surrounded = Surrounded { around: &self.inner.around, evaluator };
-                    let prepared = evaluation::prepare(&mut db, &surrounded, &stored).await?;
-                    let known = reads::reads(&mut db, tenant, &row.mapping, row.rid).await?;
-                    again = prepared
-                        .filter(|prepared| prepared.differs(&known, &before))
-                        .map(|prepared| (stored, prepared));
-                }
-            }
-        }
+        let mut db = self.inner.db.read().await?;
+        let commit = changes::commit_no(&mut db, tenant).await?;
+        let again = match row.replay {
+            None => self.read_again(&mut db, row, loaded).await?,
+            Some(replay) => self.replay(&mut db, (row.rid, replay), loaded).await?,
+        };
+        drop(db);
         let order_no = (commit << 16) | 0xffff;
         let work = transaction!(self.inner.db, |tx| async {
             if !changes::holds(tx, (tenant, &self.inner.owner), lease).await? {
                 return Ok(false);
             }
             changes::finish_revisit(tx, tenant, row).await?;
-            if let Some((stored, prepared)) = &again {
-                let written = Written { partition: row.partition, order_no, confirm: true };
+            if let Some(Again { stored, prepared, acts }) = &again {
+                let written = Written { partition: row.partition, order_no, confirm: true, acts: *acts };
                 self.write_evaluation(tx, (loaded, stored), prepared, written).await?;
             }
             Ok::<bool, Error>(true)
@@ -389,6 +380,52 @@ impl Mapper {
         }
         Ok(())
     }
+
+    /// Because a look-up may read another thing now. `None`: it does not.
+    async fn read_again(
+        &self,
+        db: &mut Connection,
+        row: &RevisitRow,
+        loaded: &Loaded,
+    ) -> Result<Option<Again>, Error> {
+        let tenant = self.inner.around.tenant.as_str();
+        let before = reads::evaluation(db, tenant, &row.mapping, row.rid).await?;
+        let Some(before) = before.filter(|before| before.outcome != "unmatched") else { return Ok(None) };
+        let stored = read::versions(db, tenant, &[(row.rid, before.version)]).await?.pop();
+        let Some(stored) = stored else { return Ok(None) };
+        let prepared = evaluation::prepare(db, &self.surrounded(loaded, Memory::Kept), &stored).await?;
+        let known = reads::reads(db, tenant, &row.mapping, row.rid).await?;
+        let acts = if before.acts_withheld { Acts::Withheld } else { Acts::Made };
+        let differing = prepared.filter(|prepared| prepared.differs(&known, &before));
+        Ok(differing.map(|prepared| Again { stored, prepared, acts }))
+    }
+
+    /// Because a person asked: the current version, whether the mapping took it before or not.
+    async fn replay(
+        &self,
+        db: &mut Connection,
+        (rid, replay): (i64, Replay),
+        loaded: &Loaded,
+    ) -> Result<Option<Again>, Error> {
+        let Some(stored) = read::current(db, &self.inner.around.tenant, &[rid]).await?.pop() else {
+            return Ok(None);
+        };
+        let memory = if replay.fresh { Memory::Forgotten } else { Memory::Kept };
+        let prepared = evaluation::prepare(db, &self.surrounded(loaded, memory), &stored).await?;
+        let acts = if replay.acts { Acts::Made } else { Acts::Withheld };
+        Ok(prepared.map(|prepared| Again { stored, prepared, acts }))
+    }
+
+    fn surrounded<'a>(&'a self, loaded: &'a Loaded, memory: Memory) -> Surrounded<'a> {
+        Surrounded { around: &self.inner.around, evaluator: loaded.evaluator.as_ref(), memory }
+    }
+}
+
+/// An evaluation that is made again.
+struct Again {
+    stored: Stored,
+    prepared: Prepared,
+    acts: Acts,
 }
 
 /// Where an evaluation is written.
@@ -398,6 +435,7 @@ struct Written {
     order_no: i64,
     /// Evaluate once more after the commit, where something may have appeared meanwhile.
     confirm: bool,
+    acts: Acts,
 }
 
 /// What one change causes.

@@ -29,7 +29,16 @@ pub struct Wish<'a> {
     /// All that it wants now; what it wanted before and is not here is withdrawn.
     pub outputs: &'a [Output],
     pub states: States,
+    pub acts: Acts,
     pub moment: Moment,
+}
+
+/// What becomes of acts that this source did not want before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acts {
+    Made,
+    /// An older source is replayed: what should have happened long ago does not happen now.
+    Withheld,
 }
 
 /// What becomes of the states that a source wanted before and of which this wish says nothing.
@@ -57,7 +66,7 @@ pub async fn record(tx: &mut Tx, wish: &Wish<'_>) -> Result<BTreeSet<String>, Er
     let ids: Vec<String> = known.iter().map(|row| row.id.clone()).collect();
     let known_parts = deliveries::parts_of(tx, wish.tenant, &ids).await?;
     let contributed = deliveries::contributions_of(tx, wish.tenant, wish.mapping, wish.rid).await?;
-    let wanted = Wanted::of(wish);
+    let wanted = Wanted::of(wish, &ids);
     if ids.is_empty() && contributed.is_empty() && wanted.is_empty() {
         return Ok(BTreeSet::new());
     }
@@ -95,7 +104,8 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(wish: &Wish<'_>) -> Self {
+    /// `known`: the deliveries that this source wanted before.
+    fn of(wish: &Wish<'_>, known: &[String]) -> Self {
         let mut wanted = Self {
             states: BTreeMap::new(),
             counts: BTreeMap::new(),
@@ -104,6 +114,10 @@ impl Wanted {
         };
         for output in wish.outputs {
             let row = delivery_row(wish, output);
+            let withheld = output.nature == Nature::Act && wish.acts == Acts::Withheld;
+            if withheld && !known.contains(&row.id) {
+                continue;
+            }
             match output.nature {
                 Nature::Count => {
                     wanted.contributions.extend(contribution_rows(wish, output, &row.id));

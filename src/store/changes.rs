@@ -38,6 +38,33 @@ pub struct RevisitRow {
     pub rid: i64,
     /// Counts requests; a revisit is done only where it is still this.
     pub requested: i64,
+    /// What a person asked for; `None`: a look-up may read another thing now.
+    pub replay: Option<Replay>,
+}
+
+/// How a stored resource is mapped again because a person asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Replay {
+    /// Everything is looked up anew, also what was found before.
+    pub fresh: bool,
+    /// Acts that did not happen yet are made too.
+    pub acts: bool,
+}
+
+impl Replay {
+    const ASKED: i64 = 1;
+    const FRESH: i64 = 2;
+    const ACTS: i64 = 4;
+
+    fn bits(self) -> i64 {
+        let of = |set: bool, bit: i64| if set { bit } else { 0 };
+        Self::ASKED | of(self.fresh, Self::FRESH) | of(self.acts, Self::ACTS)
+    }
+
+    fn of(bits: i64) -> Option<Self> {
+        let replay = Self { fresh: bits & Self::FRESH != 0, acts: bits & Self::ACTS != 0 };
+        (bits & Self::ASKED != 0).then_some(replay)
+    }
 }
 
 /// Who asks for partitions, and until when.
@@ -245,7 +272,7 @@ pub async fn revisits(
 ) -> Result<Vec<RevisitRow>, Error> {
     let rows = db
         .all(
-            "select r.partition, r.mapping, r.rid, r.requested from revisit r where r.tenant = $1
+            "select r.partition, r.mapping, r.rid, r.requested, r.replay from revisit r where r.tenant = $1
              and r.partition in (select value from table($2) as p)
              and r.mapping in (select value from table($3) as m)
              order by r.partition, r.mapping, r.rid limit $4",
@@ -258,6 +285,7 @@ pub async fn revisits(
             mapping: row.text("mapping")?,
             rid: row.int("rid")?,
             requested: row.int("requested")?,
+            replay: Replay::of(row.int("replay")?),
         })
     };
     rows.iter().map(read).collect()
@@ -279,6 +307,45 @@ pub async fn request_revisit(
     )
     .await?;
     Ok(())
+}
+
+/// Asks for these resources to be mapped again by one mapping, whether it took them before or not. Two
+/// replays of one resource that wait together ask for all that either asked. Gives how many wait.
+///
+/// # Errors
+/// The database's.
+pub async fn request_replays(
+    tx: &mut Tx,
+    tenant: &str,
+    (mapping, rids): (&str, &[i64]),
+    replay: Replay,
+) -> Result<u64, Error> {
+    tx.execute(
+        "insert into revisit (tenant, partition, mapping, rid, requested, replay)
+         select $1, r.partition, $2, r.rid, 1, $4 from table($3) as wanted
+         join resource r on r.tenant = $1 and r.rid = wanted.value where true
+         order by 2, 3, 4
+         on conflict (tenant, partition, mapping, rid) do update
+         set requested = revisit.requested + 1, replay = revisit.replay | excluded.replay",
+        args![tenant, mapping, rids.to_vec(), replay.bits()],
+    )
+    .await
+}
+
+/// How many replays of a mapping are not worked off yet.
+///
+/// # Errors
+/// The database's.
+pub async fn replays_waiting(db: &mut Connection, tenant: &str, mapping: &str) -> Result<i64, Error> {
+    let partitions: Vec<i64> = (0..PARTITIONS).collect();
+    let row = db
+        .one(
+            "select count(*) as waiting from revisit r where r.tenant = $1
+             and r.partition in (select value from table($2) as p) and r.mapping = $3 and r.replay <> 0",
+            args![tenant, partitions, mapping],
+        )
+        .await?;
+    row.int("waiting")
 }
 
 /// Asks for all evaluations that wait for one of these keys to be made again. Gives how many.

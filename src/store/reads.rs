@@ -25,6 +25,8 @@ pub struct EvaluationRow {
     /// JSON list.
     pub issues: String,
     pub at_ms: i64,
+    /// The version was replayed without its acts.
+    pub acts_withheld: bool,
 }
 
 /// One row of `lookup_read`.
@@ -50,7 +52,8 @@ pub async fn evaluation(
 ) -> Result<Option<EvaluationRow>, Error> {
     let row = db
         .optional(
-            "select mapping, rid, version, previous, mapping_version, outcome, issues, at_ms from evaluation
+            "select mapping, rid, version, previous, mapping_version, outcome, issues, at_ms, acts_withheld
+             from evaluation
              where tenant = $1 and mapping = $2 and rid = $3",
             args![tenant, mapping, rid],
         )
@@ -65,6 +68,7 @@ pub async fn evaluation(
             outcome: row.text("outcome")?,
             issues: row.text("issues")?,
             at_ms: row.int("at_ms")?,
+            acts_withheld: row.int("acts_withheld")? != 0,
         })
     };
     row.as_ref().map(read).transpose()
@@ -75,11 +79,12 @@ pub async fn evaluation(
 pub async fn write_evaluation(tx: &mut Tx, tenant: &str, row: &EvaluationRow) -> Result<(), Error> {
     tx.execute(
         "insert into evaluation
-             (tenant, mapping, rid, version, previous, mapping_version, outcome, issues, at_ms)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             (tenant, mapping, rid, version, previous, mapping_version, outcome, issues, at_ms, acts_withheld)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          on conflict (tenant, mapping, rid) do update
          set version = excluded.version, previous = excluded.previous, mapping_version = excluded.mapping_version,
-             outcome = excluded.outcome, issues = excluded.issues, at_ms = excluded.at_ms",
+             outcome = excluded.outcome, issues = excluded.issues, at_ms = excluded.at_ms,
+             acts_withheld = excluded.acts_withheld",
         args![
             tenant,
             row.mapping.as_str(),
@@ -90,6 +95,7 @@ pub async fn write_evaluation(tx: &mut Tx, tenant: &str, row: &EvaluationRow) ->
             row.outcome.as_str(),
             row.issues.as_str(),
             row.at_ms,
+            i64::from(row.acts_withheld),
         ],
     )
     .await?;

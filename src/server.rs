@@ -22,6 +22,8 @@ pub mod interaction;
 mod listen;
 // Mapping files from their folder.
 pub mod mappings;
+// Mapping files read again while the server runs.
+pub mod reload;
 // What stands before every route.
 mod shield;
 // From a configuration to a running server.

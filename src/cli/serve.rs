@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::failure::Failure;
 use super::{block_on, stores};
 use crate::config::Config;
+use crate::server::reload::Reload;
 use crate::{server, telemetry};
 
 #[derive(Debug, Args)]
@@ -31,6 +32,7 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     } else if !has_tokens {
         out!("There are no tokens yet: `mjumbe token create NAME` makes one.");
     }
+    reload_on_signal(running.reload.clone())?;
     running.ended().await;
     note!("stopped");
     Ok(ExitCode::SUCCESS)
@@ -54,6 +56,24 @@ fn stop_on_signal(stop: CancellationToken) -> Result<(), Failure> {
             }
             tracing::info!("stopping: what is under way finishes");
             stop.cancel();
+        }
+    });
+    Ok(())
+}
+
+/// SIGHUP reads the mapping files again; one with a mistake leaves all of them as they were.
+fn reload_on_signal(reload: Reload) -> Result<(), Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |error: std::io::Error| Failure::because("signals cannot be watched", error);
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match reload.reload().await {
+                Ok(mappings) => tracing::info!(mappings, "the mapping files were read again"),
+                Err(error) => {
+                    tracing::error!("the mapping files were read again and none was taken: {error}");
+                }
+            }
         }
     });
     Ok(())

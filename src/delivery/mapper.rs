@@ -6,7 +6,7 @@
 //! partition.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +56,8 @@ struct Inner {
     db: Db,
     owner: String,
     around: Surroundings,
-    mappings: Vec<Loaded>,
+    /// Replaced as a whole, between two rounds.
+    mappings: RwLock<Arc<Vec<Loaded>>>,
     signals: Signals,
     leases: tokio::sync::Mutex<Leases>,
 }
@@ -79,15 +80,33 @@ impl Mapper {
         evaluators: Vec<Arc<dyn Evaluator>>,
         signals: Signals,
     ) -> Result<Self, Error> {
-        let mut mappings = Vec::with_capacity(evaluators.len());
-        for evaluator in evaluators {
-            let names = (evaluator.name(), evaluator.version());
-            let active_from = transaction!(db, |tx| changes::activate(tx, &around.tenant, names, now_ms()))?;
-            mappings.push(Loaded { evaluator: evaluator.clone(), active_from });
-        }
+        let mappings = transaction!(db, |tx| activate(tx, &around.tenant, &evaluators))?;
+        let mappings = RwLock::new(Arc::new(mappings));
         let owner = owner.to_owned();
         let leases = tokio::sync::Mutex::default();
         Ok(Self { inner: Arc::new(Inner { db, owner, around, mappings, signals, leases }) })
+    }
+
+    /// Replaces the mappings of several tenants, all or none. No change is mapped while that happens, so that
+    /// none is passed over between the activation of a new mapping and its first use.
+    ///
+    /// # Errors
+    /// The database's: then every mapper goes on as before.
+    pub async fn replace(replacements: &[(Self, Vec<Arc<dyn Evaluator>>)]) -> Result<(), Error> {
+        let Some((first, _)) = replacements.first() else { return Ok(()) };
+        let mut rounds = Vec::with_capacity(replacements.len());
+        for (mapper, _) in replacements {
+            rounds.push(mapper.inner.leases.lock().await);
+        }
+        let activated = transaction!(first.inner.db, |tx| activate_all(tx, replacements))?;
+        for ((mapper, _), mappings) in replacements.iter().zip(activated) {
+            *mapper.inner.mappings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(mappings);
+        }
+        Ok(())
+    }
+
+    fn loaded(&self) -> Arc<Vec<Loaded>> {
+        Arc::clone(&self.inner.mappings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Maps until it is cancelled; then gives its partitions back.
@@ -222,7 +241,7 @@ impl Mapper {
         };
         let watched = self.waited_for(&mut db, &stored).await?;
         let mut prepared = Vec::new();
-        for loaded in self.inner.mappings.iter().filter(|loaded| concerns(loaded, &stored, row.position)) {
+        for loaded in self.loaded().iter().filter(|loaded| concerns(loaded, &stored, row.position)) {
             let surrounded = self.surrounded(loaded, Memory::Kept);
             let one = evaluation::prepare(&mut db, &surrounded, &stored).await?;
             if let Some(one) = one {
@@ -323,7 +342,7 @@ impl Mapper {
     /// Evaluations that are asked for again.
     async fn revisit(&self, leases: &Leases) -> Result<usize, Error> {
         let names: Vec<String> =
-            self.inner.mappings.iter().map(|loaded| loaded.evaluator.name().to_owned()).collect();
+            self.loaded().iter().map(|loaded| loaded.evaluator.name().to_owned()).collect();
         let partitions: Vec<i64> = leases.held.keys().copied().collect();
         let rows = {
             let mut db = self.inner.db.read().await?;
@@ -345,8 +364,9 @@ impl Mapper {
     }
 
     async fn revisit_partition(&self, lease: &Lease, rows: Vec<RevisitRow>) -> Result<(), Error> {
+        let mappings = self.loaded();
         for row in rows {
-            let loaded = self.inner.mappings.iter().find(|loaded| loaded.evaluator.name() == row.mapping);
+            let loaded = mappings.iter().find(|loaded| loaded.evaluator.name() == row.mapping);
             let Some(loaded) = loaded else { continue };
             self.revisit_one(lease, &row, loaded).await?;
         }
@@ -459,6 +479,32 @@ fn lost(lease: Lease) -> Lease {
     Lease { fence: LOST, ..lease }
 }
 
+/// Remembers that these mappings are loaded.
+async fn activate(
+    tx: &mut Tx,
+    tenant: &str,
+    evaluators: &[Arc<dyn Evaluator>],
+) -> Result<Vec<Loaded>, Error> {
+    let mut mappings = Vec::with_capacity(evaluators.len());
+    for evaluator in evaluators {
+        let names = (evaluator.name(), evaluator.version());
+        let active_from = changes::activate(tx, tenant, names, now_ms()).await?;
+        mappings.push(Loaded { evaluator: Arc::clone(evaluator), active_from });
+    }
+    Ok(mappings)
+}
+
+async fn activate_all(
+    tx: &mut Tx,
+    replacements: &[(Mapper, Vec<Arc<dyn Evaluator>>)],
+) -> Result<Vec<Vec<Loaded>>, Error> {
+    let mut activated = Vec::with_capacity(replacements.len());
+    for (mapper, evaluators) in replacements {
+        activated.push(activate(tx, &mapper.inner.around.tenant, evaluators).await?);
+    }
+    Ok(activated)
+}
+
 /// Whether a mapping takes a change at all. None acts on what it wrote itself.
 fn concerns(loaded: &Loaded, stored: &Stored, position: i64) -> bool {
     let own = matches!(&stored.origin, Origin::Mapping(name) if name == loaded.evaluator.name());
@@ -469,6 +515,6 @@ fn concerns(loaded: &Loaded, stored: &Stored, position: i64) -> bool {
 impl Mapper {
     pub fn mappings(&self) -> BTreeSet<(String, i64)> {
         let of = |loaded: &Loaded| (loaded.evaluator.name().to_owned(), loaded.active_from);
-        self.inner.mappings.iter().map(of).collect()
+        self.loaded().iter().map(of).collect()
     }
 }

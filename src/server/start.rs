@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::app::{self, App, Tenant};
+use super::reload::{Mapped, Reload};
 use super::shield::Shield;
 use super::supervisor::{Readiness, Supervisor};
 use super::webhook::Workspace;
@@ -55,6 +56,8 @@ pub struct Running {
     /// The address that clients see, without `/fhir`.
     pub public_url: String,
     pub readiness: Readiness,
+    /// Reads the mapping files again.
+    pub reload: Reload,
     stop: CancellationToken,
     ended: JoinHandle<()>,
 }
@@ -88,7 +91,7 @@ pub async fn start(config: &Config, store: Store, stop: CancellationToken) -> Re
     let signals = Signals::default();
     let tenants = tenants(config)?;
     let public_url = public_url.trim_end_matches('/').to_owned();
-    let hints = workers(config, (&store, &signals), (&tenants, &public_url), &supervisor).await?;
+    let (hints, mapped) = workers(config, (&store, &signals), (&tenants, &public_url), &supervisor).await?;
     let app = Arc::new(App {
         store,
         signals,
@@ -111,7 +114,7 @@ pub async fn start(config: &Config, store: Store, stop: CancellationToken) -> Re
         app.store.close().await;
         drop(alone);
     });
-    Ok(Running { address, public_url, readiness, stop, ended })
+    Ok(Running { address, public_url, readiness, reload: Reload::new(mapped), stop, ended })
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
@@ -136,21 +139,23 @@ fn tenants(config: &Config) -> Result<BTreeMap<String, Tenant>, Error> {
     tenants.collect()
 }
 
-/// Starts the workers of every tenant; gives what wakes the pollers.
+/// Starts the workers of every tenant; gives what wakes the pollers, and the mappings.
 async fn workers(
     config: &Config,
     (store, signals): (&Store, &Signals),
     (tenants, public_url): (&BTreeMap<String, Tenant>, &str),
     supervisor: &Supervisor,
-) -> Result<BTreeMap<String, Hints>, Error> {
-    let mut hints = BTreeMap::new();
+) -> Result<(BTreeMap<String, Hints>, Vec<Mapped>), Error> {
+    let (mut hints, mut all_mapped) = (BTreeMap::new(), Vec::new());
     for (tenant, settings) in tenants {
         let base = app::base(public_url, tenant);
         let zone = settings.zone.clone();
         let crew = Crew { config, store, signals, tenant, zone, base };
-        hints.extend(crew.start(supervisor).await?);
+        let (woken, mapped) = crew.start(supervisor).await?;
+        hints.extend(woken);
+        all_mapped.extend(mapped);
     }
-    Ok(hints)
+    Ok((hints, all_mapped))
 }
 
 fn workspaces(config: &Config, hints: BTreeMap<String, Hints>) -> BTreeMap<String, Workspace> {

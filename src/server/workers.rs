@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::mappings::{self, Loaded};
+use super::mappings;
+use super::reload::{Files, Mapped};
 use super::start::Error;
 use super::supervisor::Supervisor;
 use crate::config::{Config, Dhis2, RapidPro};
@@ -18,7 +19,7 @@ use crate::delivery::destination::Destination;
 use crate::delivery::gauges;
 use crate::delivery::lookup::Surroundings;
 use crate::delivery::mapper::Mapper;
-use crate::delivery::programs::{Tenancy, evaluators};
+use crate::delivery::programs::Tenancy;
 use crate::delivery::sender::{Sender, owner_name};
 use crate::delivery::signal::Signals;
 use crate::rapidpro::contact::destination::{StoredLinks, Workspace};
@@ -38,13 +39,16 @@ pub struct Crew<'a> {
 }
 
 impl Crew<'_> {
-    /// Starts every worker of the tenant; gives what wakes its pollers, by workspace.
+    /// Starts every worker of the tenant; gives what wakes its pollers, by workspace, and its mappings.
     ///
     /// # Errors
     /// Mapping files or destinations that do not fit; the store.
-    pub async fn start(&self, supervisor: &Supervisor) -> Result<BTreeMap<String, Hints>, Error> {
+    pub async fn start(
+        &self,
+        supervisor: &Supervisor,
+    ) -> Result<(BTreeMap<String, Hints>, Option<Mapped>), Error> {
         let mut hints = BTreeMap::new();
-        let mapper = self.mapper().await?;
+        let mapped = self.mapped().await?;
         let mut senders = Vec::new();
         for (name, settings) in self.workspaces() {
             let client = rapidpro::client::Client::new(name, settings)
@@ -73,7 +77,7 @@ impl Crew<'_> {
                 Ok::<(), Infallible>(())
             }
         });
-        if let Some(mapper) = mapper {
+        if let Some(mapper) = mapped.as_ref().map(|mapped| mapped.mapper.clone()) {
             supervisor.keep(format!("{}/mapper", self.tenant), move |stop: CancellationToken| {
                 let mapper = mapper.clone();
                 async move {
@@ -82,7 +86,7 @@ impl Crew<'_> {
                 }
             });
         }
-        Ok(hints)
+        Ok((hints, mapped))
     }
 
     fn workspaces(&self) -> impl Iterator<Item = (&String, &RapidPro)> {
@@ -94,26 +98,23 @@ impl Crew<'_> {
     }
 
     /// `None` where nothing is configured that a mapping could send to.
-    async fn mapper(&self) -> Result<Option<Mapper>, Error> {
+    async fn mapped(&self) -> Result<Option<Mapped>, Error> {
         let destinations = mappings::destinations(self.config, self.tenant);
         if destinations.is_empty() {
             tracing::info!(tenant = self.tenant, "no destinations are configured: nothing is mapped");
             return Ok(None);
         }
-        let registry = mappings::registry();
-        let Loaded { programs, diagnostics } =
-            mappings::load(&mappings::folder(self.config, self.tenant), &registry, Some(&destinations))?;
-        if !diagnostics.is_empty() {
-            return Err(Error::Mappings { diagnostics });
-        }
-        tracing::info!(tenant = self.tenant, mappings = programs.len(), "mappings are loaded");
         let tenancy = Tenancy {
             tenant: self.tenant.to_owned(),
             zone: self.zone.clone(),
             country: self.workspaces().find_map(|(_, settings)| settings.country.clone()),
             pseudonym_keys: self.pseudonym_keys(&destinations).await?,
-            registry,
+            registry: mappings::registry(),
         };
+        let folder = mappings::folder(self.config, self.tenant);
+        let files = Files { folder, destinations, tenancy };
+        let evaluators = files.load()?;
+        tracing::info!(tenant = self.tenant, mappings = evaluators.len(), "mappings are loaded");
         let around = Surroundings {
             tenant: self.tenant.to_owned(),
             base: self.base.clone(),
@@ -121,8 +122,8 @@ impl Crew<'_> {
             workspaces: self.workspaces().map(|(name, _)| name.clone()).collect(),
         };
         let (db, owner) = (self.store.db().clone(), owner_name(self.store.db().engine()));
-        let evaluators = evaluators(&programs, tenancy);
-        Ok(Some(Mapper::start(db, &owner, around, evaluators, self.signals.clone()).await?))
+        let mapper = Mapper::start(db, &owner, around, evaluators, self.signals.clone()).await?;
+        Ok(Some(Mapped { files, mapper }))
     }
 
     async fn pseudonym_keys(

@@ -20,6 +20,8 @@ mod evaluation;
 mod explain;
 // Exit codes and errors for people.
 pub mod failure;
+// A folder to start from.
+mod init;
 // Loading mapping files as `serve` does.
 mod mappings;
 // A dry run of one mapping.
@@ -35,7 +37,7 @@ mod test;
 // Making, listing and revoking tokens.
 mod token;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -43,11 +45,15 @@ use clap::{Parser, Subcommand};
 use crate::config::{self, Config};
 use failure::Failure;
 
+/// What is read where no file is named.
+const CONFIGURATION: &str = "mjumbe.toml";
+
 /// Mjumbe: a FHIR facade between FHIR systems, RapidPro and DHIS2 that loses nothing and sends nothing twice.
 #[derive(Debug, Parser)]
 #[command(name = "mjumbe", version, max_term_width = 100)]
 struct CommandLine {
-    /// The configuration file; every key can also come from the environment (MJUMBE__SECTION__KEY).
+    /// The configuration file, else ./mjumbe.toml where there is one; every key can also come from the environment
+    /// (MJUMBE__SECTION__KEY).
     #[arg(long, global = true, env = "MJUMBE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -56,6 +62,8 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make a folder to start from: settings, a first mapping and its test.
+    Init(init::Arguments),
     /// Run the server: FHIR, webhooks, mappings, deliveries.
     Serve(serve::Arguments),
     /// Make, list and revoke the tokens that clients send.
@@ -90,6 +98,7 @@ pub fn main() -> ExitCode {
 fn dispatch(line: CommandLine) -> Result<ExitCode, Failure> {
     let config = || load(line.config.as_deref());
     match line.command {
+        Command::Init(arguments) => init::run(arguments),
         Command::Serve(arguments) => serve::run(config()?, arguments),
         Command::Token(arguments) => token::run(&config()?, arguments),
         Command::Check(arguments) => check::run(&config()?, &arguments),
@@ -102,9 +111,11 @@ fn dispatch(line: CommandLine) -> Result<ExitCode, Failure> {
     }
 }
 
-fn load(file: Option<&std::path::Path>) -> Result<Config, Failure> {
+fn load(file: Option<&Path>) -> Result<Config, Failure> {
     let variables = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let beside = Path::new(CONFIGURATION);
+    let file = file.or_else(|| beside.is_file().then_some(beside));
     Ok(config::load(file, variables)?)
 }
 

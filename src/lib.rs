@@ -9,6 +9,8 @@
 //! Everything that comes in is stored first; deliveries are the only way out. ARCHITECTURE.md walks
 //! one datum through the rooms.
 
+// What helps from nothing to a running report.
+pub mod assist;
 // Who is calling and what they may do.
 pub mod auth;
 // One file a command; no logic of its own.

@@ -274,3 +274,27 @@ fn what_is_held_is_listed_and_shown() {
     assert_eq!(code(&none), 1);
     assert!(stderr(&none).contains("unknown-source"), "{}", stderr(&none));
 }
+
+#[test]
+fn a_new_folder_checks_and_passes_its_test_and_is_never_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = mjumbe(folder.path(), &["init", "hmis"]);
+    assert_eq!(code(&made), 0, "{}", stderr(&made));
+    assert!(stdout(&made).contains("wrote hmis/mjumbe.toml") && stdout(&made).contains("mjumbe doctor"));
+    let home = folder.path().join("hmis");
+    assert_eq!(code(&mjumbe(&home, &["check"])), 0);
+    let tested = mjumbe(&home, &["test"]);
+    assert_eq!((code(&tested), stderr(&tested).contains("2 passed")), (0, true), "{}", stderr(&tested));
+    let again = mjumbe(folder.path(), &["init", "hmis"]);
+    assert_eq!(code(&again), 1);
+    assert!(stderr(&again).contains("hmis/mjumbe.toml is there already"), "{}", stderr(&again));
+}
+
+/// In a folder with a mjumbe.toml it need not be named.
+#[test]
+fn the_configuration_beside_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("mjumbe.toml"), "[server]\nlisen = 1\n").unwrap();
+    let checked = mjumbe(folder.path(), &["check"]);
+    assert_eq!(code(&checked), 78);
+}

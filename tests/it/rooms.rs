@@ -16,9 +16,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dhis2", &["config", "delivery", "fhir", "mapping", "store", "telemetry"]),
     ("sandbox", &[]),
     ("server", &["auth", "config", "delivery", "dhis2", "fhir", "mapping", "rapidpro", "store", "telemetry"]),
+    ("assist", &["config", "delivery", "dhis2", "mapping", "rapidpro", "server", "store"]),
     (
         "cli",
         &[
+            "assist",
             "auth",
             "config",
             "delivery",

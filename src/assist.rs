@@ -1,0 +1,9 @@
+//! mappings from what the two systems say of themselves.
+//!
+//! **Never** writes over a file, never prints a secret, and changes nothing in RapidPro or DHIS2 (what is made
+//! there is made by [`crate::rapidpro::setup`], on demand). Data comes from the configuration, from the two
+//! systems' own answers and from the store's mirrors, and leaves as text for a person or as files that the
+//! checker has accepted.
+
+// A folder to start from.
+pub mod scaffold;

@@ -12,6 +12,8 @@ pub mod answer;
 pub mod client;
 // What an instance says about itself.
 pub mod metadata;
+// What mappings name by constants.
+mod naming;
 // Periods: parse, write, contain, shift.
 pub mod period;
 // Value types: what DHIS2 stores for a value, or why it would refuse it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::diagnostic::{Diagnostic, Place};
-use super::program::{self, Destination, Entry, FieldContent, Program};
+use super::program::{self, Destination, Entry, Program};
 use super::target::Registry;
 
 /// Checks the mappings of one tenant against each other; the caller adds the lines of the files.
@@ -59,18 +59,9 @@ fn owned(entry: &Entry, registry: &Registry) -> Vec<(String, Place)> {
     };
     let literals = program::literals(&entry.fields);
     let owned = target.owns(&literals).into_iter();
-    owned.map(|owned| (format!("{destination}|{}", owned.place), place_of(entry, &owned.field))).collect()
-}
-
-/// Where `values[2]` stands.
-fn place_of(entry: &Entry, path: &str) -> Place {
-    let (name, rest) = path.split_once('[').unwrap_or((path, ""));
-    let index = rest.split(']').next().and_then(|digits| digits.parse::<usize>().ok()).unwrap_or(0);
-    let Some(field) = entry.fields.iter().find(|field| field.name == name) else { return entry.place };
-    match &field.content {
-        FieldContent::Objects(objects) => objects.get(index).map_or(field.place, |object| object.place),
-        _ => field.place,
-    }
+    owned
+        .map(|owned| (format!("{destination}|{}", owned.place), program::place_of(entry, &owned.field)))
+        .collect()
 }
 
 #[cfg(test)]

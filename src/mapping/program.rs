@@ -14,10 +14,14 @@ mod entries;
 mod fields;
 mod head;
 mod lookups;
+// What entries name on the far side.
+mod names;
 mod reader;
 
 mod values;
 
+pub(super) use names::place_of;
+pub use names::{NamedThere, names};
 pub(super) use values::VALUE_KEYS;
 
 /// Most look-ups in `with`.

@@ -105,6 +105,12 @@ pub trait Target: Send + Sync {
         let _ = literals;
         Vec::new()
     }
+    /// The objects of the far side that an entry names by constants, so that `check` can hold them against
+    /// mirrored metadata and `metadata pull` knows what to fetch. `literals` is as for [`Target::owns`].
+    fn names(&self, literals: &Value) -> Vec<Named> {
+        let _ = literals;
+        Vec::new()
+    }
     /// Turns evaluated fields into an output. An issue of severity `Error` beside an output means that a
     /// part of it was left out.
     ///
@@ -131,6 +137,22 @@ pub struct Owned {
     pub place: String,
     /// Path of the field that names it: `values[2]`.
     pub field: String,
+}
+
+/// An object of the far side that an entry names by a constant.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Named {
+    /// What it is, in its system's own word: `dataSet`, `dataElement`, `programStage`; `periodType` for the
+    /// word in `period.type`.
+    pub kind: &'static str,
+    /// As the file writes it: a uid, for some kinds also a code.
+    pub name: String,
+    /// Path of the field that names it: `values[2].dataElement`.
+    pub field: String,
+    /// Kind and name of the object that it must belong to: the data set of a data element. Nearest first.
+    pub within: Vec<(&'static str, String)>,
+    /// Where the entry gives it a constant value: the path of that field, and the value as text.
+    pub value: Option<(String, String)>,
 }
 
 /// The targets that mapping files may use.

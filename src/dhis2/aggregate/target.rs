@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use super::fields::{self, Required, field, scalar};
 use super::slot::{ComboName, ReportKey, Slot};
+use crate::dhis2::naming::Naming;
 use crate::mapping::output::{Aggregate, Contribution, Issue, Nature, Output, Part, Withdraw};
-use crate::mapping::target::{Complaint, Evaluated, Kind, Owned, Registry, Shape, Target};
+use crate::mapping::target::{Complaint, Evaluated, Kind, Named, Owned, Registry, Shape, Target};
 
 /// Both targets, to be added to the registry of mappings.
 pub fn register(registry: Registry) -> Registry {
@@ -67,6 +68,10 @@ impl Target for Report {
 
     fn owns(&self, literals: &Value) -> Vec<Owned> {
         owned(literals, "values")
+    }
+
+    fn names(&self, literals: &Value) -> Vec<Named> {
+        names(literals, "values")
     }
 
     fn build(&self, entry: &Evaluated<'_>) -> Result<(Output, Vec<Issue>), Vec<Issue>> {
@@ -149,6 +154,10 @@ impl Target for Count {
         owned(literals, "cells")
     }
 
+    fn names(&self, literals: &Value) -> Vec<Named> {
+        names(literals, "cells")
+    }
+
     fn build(&self, entry: &Evaluated<'_>) -> Result<(Output, Vec<Issue>), Vec<Issue>> {
         let report = fields::report_key(entry)?;
         let mut issues = Vec::new();
@@ -217,6 +226,26 @@ fn owned(literals: &Value, list: &str) -> Vec<Owned> {
         Some(Owned { place: format!("{set}|{element}|{combo}|{attribute}"), field: format!("{list}[{at}]") })
     };
     items.iter().enumerate().filter_map(cell).collect()
+}
+
+/// Data set, unit, period type and combos, and the elements with their constant values.
+fn names(literals: &Value, list: &str) -> Vec<Named> {
+    let mut naming = Naming::of(literals);
+    let set = naming.name("dataSet", "dataSet", &[]);
+    let within: Vec<(&'static str, String)> = set.map(|set| ("dataSet", set)).into_iter().collect();
+    naming.name("orgUnit", "orgUnit", &within);
+    naming.name("periodType", "period.type", &within);
+    naming.name("attributeOptionCombo", "attributeOptionCombo", &within);
+    for at in 0..naming.len(list) {
+        let value = if list == "values" { "value" } else { "" };
+        let item = format!("{list}[{at}]");
+        let element = naming.valued("dataElement", (&item, "dataElement", value), &within);
+        let mut around: Vec<(&'static str, String)> =
+            element.map(|element| ("dataElement", element)).into_iter().collect();
+        around.extend(within.iter().cloned());
+        naming.name("categoryOptionCombo", &format!("{item}.categoryOptionCombo"), &around);
+    }
+    naming.finish()
 }
 
 fn objects<'a>(entry: &Evaluated<'a>, list: &str) -> &'a [Value] {

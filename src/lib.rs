@@ -25,6 +25,8 @@ pub mod dhis2;
 pub mod fhir;
 // Mapping files: checked programs, evaluation, trace. No I/O, no clock.
 pub mod mapping;
+// Makes every HTTP client for other machines and reads their answers up to a limit.
+pub mod outbound;
 // The RapidPro client, contacts, flows and runs.
 pub mod rapidpro;
 // A simulated RapidPro and a simulated DHIS2.

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
@@ -14,36 +14,22 @@ use url::Url;
 use crate::config;
 use crate::delivery::destination::{Exchange, Failure, FailureKind, Reason};
 use crate::dhis2::answer::Response;
+use crate::outbound::answer::{self, Broken};
+use crate::outbound::{self, Patience, Route};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// For an import of 1,000 values on a busy server, and longer than the 30 s of a database outage.
 pub const IMPORT_TIMEOUT: Duration = Duration::from_secs(120);
 /// For a read.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(60);
-/// Imports answer with at most a conflict a row; a page of metadata has some megabytes.
-const RESPONSE_LIMIT_BYTES: usize = 64 * 1024 * 1024;
-/// What of a body is kept for `deliveries show`.
-const KEPT_CHARACTERS: usize = 64 * 1024;
-/// A `Retry-After` beyond a day is not believed.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(86_400);
-
 /// Why an instance's settings cannot be used; told at start.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    #[error("dhis2.{name}.url: `{url}` is not an http or https address")]
-    Url { name: String, url: String },
-    #[error(
-        "dhis2.{name}.url: plain http would show the credentials to the network; use https, or set dangerous_accept_http"
-    )]
-    PlainHttp { name: String },
+    #[error("dhis2.{name}.{source}")]
+    Route { name: String, source: outbound::Error },
     #[error("dhis2.{name}: credentials are missing; set MJUMBE__DHIS2__{}__TOKEN or token_file, or username and password", name.to_uppercase())]
     NoCredentials { name: String },
     #[error("dhis2.{name}: the credentials hold a character that cannot be sent; check the secret's file")]
     Credentials { name: String },
-    #[error("dhis2.{name}.ca_file: cannot read {path}: {source}")]
-    File { name: String, path: String, source: std::io::Error },
-    #[error("dhis2.{name}.{key}: {source}")]
-    Http { name: String, key: &'static str, source: reqwest::Error },
 }
 
 /// An instance, spoken to with one account.
@@ -97,8 +83,16 @@ impl Client {
     /// # Errors
     /// [`SettingsError`], with the key and what to do.
     pub fn new(name: &str, settings: &config::Dhis2) -> Result<Self, SettingsError> {
-        let base = base(name, settings)?;
-        let http = http(name, settings, &base)?;
+        let wrong = |source| SettingsError::Route { name: name.to_owned(), source };
+        let base =
+            outbound::base(&settings.url, "/api", settings.dangerous_accept_http.into()).map_err(wrong)?;
+        let route = Route {
+            base: &base,
+            ca_file: settings.ca_file.as_deref(),
+            proxy: settings.proxy.as_deref(),
+            patience: Patience::default(),
+        };
+        let http = outbound::client(&route, headers(name, settings)?).map_err(wrong)?;
         Ok(Self { name: name.to_owned(), http, base })
     }
 
@@ -118,7 +112,7 @@ impl Client {
             method: request.method.as_str().to_owned(),
             path: url.path().to_owned() + &url.query().map(|query| format!("?{query}")).unwrap_or_default(),
             status: None,
-            request: request.body.map(|body| kept(&body.to_string())).unwrap_or_default(),
+            request: request.body.map(|body| answer::kept(&body.to_string())).unwrap_or_default(),
             response: String::new(),
             elapsed_ms: 0,
         };
@@ -126,11 +120,11 @@ impl Client {
         if let Some(body) = request.body {
             builder = builder.json(body);
         }
-        let result = answer(builder, request.method, begun).await;
+        let result = answered(builder, request.method).await;
         exchange.elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         if let Ok(response) = &result {
             exchange.status = Some(response.status);
-            exchange.response = kept(&response.body);
+            exchange.response = answer::kept(&response.body);
         }
         tracing::debug!(
             destination = %self.name,
@@ -171,41 +165,30 @@ impl Method {
     }
 }
 
-async fn answer(
-    request: reqwest::RequestBuilder,
-    method: Method,
-    begun: Instant,
-) -> Result<Response, Failure> {
-    let mut response = request.send().await.map_err(|error| unanswered(&error, method))?;
-    let status = response.status().as_u16();
-    let retry_after = response.headers().get(RETRY_AFTER).and_then(seconds);
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| unanswered(&error, method))? {
-        if body.len() + chunk.len() > RESPONSE_LIMIT_BYTES {
-            return Err(failure("dhis2-answer-too-large", "DHIS2's answer is larger than 64 MiB", method));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    let body = String::from_utf8_lossy(&body).into_owned();
-    Ok(Response { status, body, elapsed: begun.elapsed(), retry_after })
-}
-
-fn seconds(value: &HeaderValue) -> Option<Duration> {
-    let seconds = value.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
+async fn answered(request: reqwest::RequestBuilder, method: Method) -> Result<Response, Failure> {
+    let answer = answer::ask(request).await.map_err(|broken| unanswered(broken, method))?;
+    Ok(Response {
+        status: answer.status,
+        retry_after: answer.retry_after(),
+        body: answer.text(),
+        elapsed: answer.elapsed,
+    })
 }
 
 /// No answer: what a request that changes something has done is not known, unless it never got there.
-fn unanswered(error: &reqwest::Error, method: Method) -> Failure {
-    if error.is_connect() {
-        let mut failure = failure("dhis2-unreachable", "no connection to DHIS2 could be made", method);
-        failure.unclear = false;
-        return failure;
+fn unanswered(broken: Broken, method: Method) -> Failure {
+    match broken {
+        Broken::Unreachable => {
+            let failure = failure("dhis2-unreachable", "no connection to DHIS2 could be made", method);
+            Failure { unclear: false, ..failure }
+        }
+        Broken::Timeout => failure("dhis2-timeout", "DHIS2 did not answer in time", method),
+        Broken::Lost => {
+            let message = "the connection to DHIS2 broke before its answer was complete";
+            failure("dhis2-connection-lost", message, method)
+        }
+        Broken::TooLarge => failure("dhis2-answer-too-large", "DHIS2's answer is larger than 64 MiB", method),
     }
-    if error.is_timeout() {
-        return failure("dhis2-timeout", "DHIS2 did not answer in time", method);
-    }
-    failure("dhis2-connection-lost", "the connection to DHIS2 broke before its answer was complete", method)
 }
 
 fn failure(code: &str, message: &str, method: Method) -> Failure {
@@ -215,61 +198,6 @@ fn failure(code: &str, message: &str, method: Method) -> Failure {
         unclear: method != Method::Get,
         retry_after: None,
     }
-}
-
-fn kept(text: &str) -> String {
-    text.chars().take(KEPT_CHARACTERS).collect()
-}
-
-fn base(name: &str, settings: &config::Dhis2) -> Result<Url, SettingsError> {
-    let wrong = || SettingsError::Url { name: name.to_owned(), url: settings.url.clone() };
-    let text = settings.url.trim().trim_end_matches('/');
-    let text = text.strip_suffix("/api").unwrap_or(text);
-    let mut url = Url::parse(text).map_err(|_| wrong())?;
-    url.set_query(None);
-    url.set_fragment(None);
-    let loopback = match url.host() {
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(url::Host::Domain(domain)) => domain == "localhost",
-        None => return Err(wrong()),
-    };
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if loopback || settings.dangerous_accept_http => Ok(url),
-        "http" => Err(SettingsError::PlainHttp { name: name.to_owned() }),
-        _ => Err(wrong()),
-    }
-}
-
-fn http(name: &str, settings: &config::Dhis2, base: &Url) -> Result<reqwest::Client, SettingsError> {
-    // Someone else may have installed a provider already; both are ring.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let wrong = |key: &'static str| {
-        move |source: reqwest::Error| SettingsError::Http { name: name.to_owned(), key, source }
-    };
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("Mjumbe/", env!("CARGO_PKG_VERSION")))
-        .default_headers(headers(name, settings)?)
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .no_proxy();
-    if let Some(path) = &settings.ca_file {
-        let pem = std::fs::read(path).map_err(|source| SettingsError::File {
-            name: name.to_owned(),
-            path: path.display().to_string(),
-            source,
-        })?;
-        let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(wrong("ca_file"))?;
-        builder = builder.tls_certs_merge(certificates);
-    } else if base.scheme() == "http" {
-        // Certificates play no part: do not depend on the machine having any.
-        builder = builder.tls_certs_only([]);
-    }
-    if let Some(proxy) = &settings.proxy {
-        builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(wrong("proxy"))?);
-    }
-    builder.build().map_err(wrong("url"))
 }
 
 /// `X-Requested-With` makes DHIS2 answer 401 instead of sending to its login page.
@@ -306,7 +234,7 @@ mod tests {
         assert!(Client::new("n", &settings("http://127.0.0.1:8080")).is_ok());
         assert!(Client::new("n", &settings("https://play.dhis2.org/dev/api/")).is_ok());
         let error = Client::new("n", &settings("http://example.org")).unwrap_err();
-        assert!(matches!(error, SettingsError::PlainHttp { .. }));
+        assert!(matches!(error, SettingsError::Route { source: outbound::Error::PlainHttp, .. }));
         let mut open = settings("http://example.org");
         open.dangerous_accept_http = true;
         assert!(Client::new("n", &open).is_ok());

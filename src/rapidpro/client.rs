@@ -7,12 +7,15 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
 
 use crate::config;
 use crate::delivery::destination::Exchange;
+use crate::outbound::answer::{self, Answer, Broken};
+use crate::outbound::{self, Patience, Route};
 
 // How many requests an hour.
 pub mod budget;
@@ -22,32 +25,21 @@ pub mod fault;
 use budget::{Budget, Scope};
 use fault::{Effect, Fault};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Without a byte for that long the answer is given up. RapidPro's own workers are killed after 30 s.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Shorter than half a lease, so that a request begun in its first half ends within it.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(55);
-/// After decompression. A page of 250 runs without paths has about 2 MB.
-const RESPONSE_LIMIT_BYTES: usize = 64 * 1024 * 1024;
-/// What of an answer is kept for `deliveries show`.
-const KEPT_BYTES: usize = 64 * 1024;
 const DEFAULT_BUDGET_PER_HOUR: u32 = 2_000;
 
 /// Why a workspace's settings cannot be used; told at start.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    #[error("rapidpro.{name}.url: `{url}` is not an http or https address")]
-    Url { name: String, url: String },
-    #[error(
-        "rapidpro.{name}.url: plain http would show the token to the network; use https, or set dangerous_accept_http"
-    )]
-    PlainHttp { name: String },
+    #[error("rapidpro.{name}.{source}")]
+    Route { name: String, source: outbound::Error },
     #[error("rapidpro.{name}: a token is missing; set MJUMBE__RAPIDPRO__{}__TOKEN or token_file", name.to_uppercase())]
     NoToken { name: String },
     #[error("rapidpro.{name}.{key}: cannot read {path}: {source}")]
     File { name: String, key: &'static str, path: String, source: std::io::Error },
-    #[error("rapidpro.{name}.{key}: {source}")]
-    Http { name: String, key: &'static str, source: reqwest::Error },
 }
 
 /// One request.
@@ -96,10 +88,18 @@ impl Client {
     /// # Errors
     /// [`SettingsError`], with the key and what to do.
     pub fn new(name: &str, settings: &config::RapidPro) -> Result<Self, SettingsError> {
-        let base = base(name, settings)?;
+        let wrong = |source| SettingsError::Route { name: name.to_owned(), source };
+        let accepts_http = settings.dangerous_accept_http.into();
+        let base = outbound::base(&settings.url, "/api/v2", accepts_http).map_err(wrong)?;
+        let route = Route {
+            base: &base,
+            ca_file: settings.ca_file.as_deref(),
+            proxy: settings.proxy.as_deref(),
+            patience: Patience { silence: Some(READ_TIMEOUT), total: Some(TOTAL_TIMEOUT) },
+        };
         Ok(Self {
             name: name.to_owned(),
-            http: http(name, settings, &base)?,
+            http: outbound::client(&route, HeaderMap::new()).map_err(wrong)?,
             token: token(name, settings)?,
             budget: Budget::new(settings.budget_per_hour.unwrap_or(DEFAULT_BUDGET_PER_HOUR)),
             base,
@@ -156,7 +156,7 @@ impl Client {
         let effect = if method == Method::Get { Effect::Read } else { Effect::Write };
         let answer = self.answer(self.request(method, url, body), effect).await;
         exchange.elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let result = answer.and_then(|answer| answer.read(effect, &mut exchange));
+        let result = answer.and_then(|answer| read(&answer, effect, &mut exchange));
         if let Err(fault) = &result
             && let Some(wait) = fault.retry_after
         {
@@ -183,49 +183,23 @@ impl Client {
     }
 
     async fn answer(&self, request: reqwest::RequestBuilder, effect: Effect) -> Result<Answer, Fault> {
-        let mut response = request.send().await.map_err(|error| unanswered(&error, effect))?;
-        let status = response.status().as_u16();
-        let retry_after = response
-            .headers()
-            .get(reqwest::header::RETRY_AFTER)
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned);
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| unanswered(&error, effect))? {
-            if body.len() + chunk.len() > RESPONSE_LIMIT_BYTES {
-                return Err(fault::silent(
-                    "rapidpro-answer-too-large",
-                    format!("the answer is larger than {} MiB", RESPONSE_LIMIT_BYTES / 1024 / 1024),
-                    effect == Effect::Write,
-                ));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Answer { status, retry_after, body })
+        answer::ask(request).await.map_err(|broken| unanswered(broken, effect))
     }
 }
 
-struct Answer {
-    status: u16,
-    retry_after: Option<String>,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn read(self, effect: Effect, exchange: &mut Exchange) -> Result<Value, Fault> {
-        exchange.status = Some(self.status);
-        let kept = self.body.get(..KEPT_BYTES).unwrap_or(&self.body);
-        exchange.response = String::from_utf8_lossy(kept).into_owned();
-        if !(200..300).contains(&self.status) {
-            return Err(fault::read(self.status, self.retry_after.as_deref(), &self.body, effect));
-        }
-        if self.body.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_slice(&self.body).map_err(|_| {
-            fault::silent("rapidpro-answer-unreadable", "the answer is not JSON", effect == Effect::Write)
-        })
+fn read(answer: &Answer, effect: Effect, exchange: &mut Exchange) -> Result<Value, Fault> {
+    exchange.status = Some(answer.status);
+    exchange.response = answer::kept(&answer.text());
+    if !(200..300).contains(&answer.status) {
+        let retry_after = answer.header(RETRY_AFTER.as_str());
+        return Err(fault::read(answer.status, retry_after, &answer.body, effect));
     }
+    if answer.body.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_slice(&answer.body).map_err(|_| {
+        fault::silent("rapidpro-answer-unreadable", "the answer is not JSON", effect == Effect::Write)
+    })
 }
 
 /// Query parameters in the encoding that RapidPro reads: an unencoded `+` would become a space.
@@ -250,18 +224,18 @@ fn page_of(answer: &Value) -> Result<Page, Fault> {
     Ok(Page { results: results.clone(), next: next.map(|(_, query)| query.to_owned()) })
 }
 
-fn unanswered(error: &reqwest::Error, effect: Effect) -> Fault {
+fn unanswered(broken: Broken, effect: Effect) -> Fault {
     let write = effect == Effect::Write;
-    if error.is_connect() {
-        fault::silent("rapidpro-unreachable", "no connection to RapidPro", false)
-    } else if error.is_timeout() {
-        fault::silent("rapidpro-timeout", "RapidPro did not answer in time", write)
-    } else {
-        fault::silent(
-            "rapidpro-connection-lost",
-            "the connection broke before the answer was complete",
-            write,
-        )
+    match broken {
+        Broken::Unreachable => fault::silent("rapidpro-unreachable", "no connection to RapidPro", false),
+        Broken::Timeout => fault::silent("rapidpro-timeout", "RapidPro did not answer in time", write),
+        Broken::Lost => {
+            let message = "the connection broke before the answer was complete";
+            fault::silent("rapidpro-connection-lost", message, write)
+        }
+        Broken::TooLarge => {
+            fault::silent("rapidpro-answer-too-large", "the answer is larger than 64 MiB", write)
+        }
     }
 }
 
@@ -279,26 +253,6 @@ fn exchange_of(method: Method, url: &Url, body: Option<&Value>) -> Exchange {
         request: body.map(Value::to_string).unwrap_or_default(),
         response: String::new(),
         elapsed_ms: 0,
-    }
-}
-
-fn base(name: &str, settings: &config::RapidPro) -> Result<Url, SettingsError> {
-    let wrong = || SettingsError::Url { name: name.to_owned(), url: settings.url.clone() };
-    let text = settings.url.trim().trim_end_matches('/').trim_end_matches("/api/v2");
-    let mut url = Url::parse(text).map_err(|_| wrong())?;
-    url.set_query(None);
-    url.set_fragment(None);
-    let loopback = match url.host() {
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(url::Host::Domain(domain)) => domain == "localhost",
-        None => return Err(wrong()),
-    };
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if loopback || settings.dangerous_accept_http => Ok(url),
-        "http" => Err(SettingsError::PlainHttp { name: name.to_owned() }),
-        _ => Err(wrong()),
     }
 }
 
@@ -321,33 +275,6 @@ fn file(name: &str, key: &'static str, path: &Path) -> Result<Vec<u8>, SettingsE
         path: path.display().to_string(),
         source,
     })
-}
-
-fn http(name: &str, settings: &config::RapidPro, base: &Url) -> Result<reqwest::Client, SettingsError> {
-    // Someone else may have installed a provider already; both are ring.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let wrong = |key: &'static str| {
-        move |source: reqwest::Error| SettingsError::Http { name: name.to_owned(), key, source }
-    };
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("Mjumbe/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(READ_TIMEOUT)
-        .timeout(TOTAL_TIMEOUT)
-        .no_proxy();
-    if let Some(path) = &settings.ca_file {
-        let pem = file(name, "ca_file", path)?;
-        builder =
-            builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(&pem).map_err(wrong("ca_file"))?);
-    } else if base.scheme() == "http" {
-        // Certificates play no part: do not depend on the machine having any.
-        builder = builder.tls_certs_only([]);
-    }
-    if let Some(proxy) = &settings.proxy {
-        builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(wrong("proxy"))?);
-    }
-    builder.build().map_err(wrong("url"))
 }
 
 #[cfg(test)]

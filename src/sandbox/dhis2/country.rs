@@ -1,12 +1,18 @@
 //! Metadata of an invented country.
 //!
 //! Three districts, twenty facilities, and a village for each health worker; a monthly village report, a
-//! monthly laboratory report by sex and age group, and a weekly set that nobody maps. The uids that the
+//! monthly laboratory report by sex and age group, and a weekly set that nobody maps; case reports as
+//! events and children who are immunized as tracked entities. The uids that the
 //! shipped mappings name are those of these objects.
 
 use jiff::civil::{Date, date};
 
+// The country as the metadata API shows it.
 mod objects;
+// Programs as the metadata API shows them.
+mod program_objects;
+// Event and tracker programs.
+pub mod programs;
 
 /// An organisation unit.
 #[derive(Debug, Clone)]
@@ -30,6 +36,8 @@ pub struct DataElement {
     pub option_set: Option<String>,
     pub zero_is_significant: bool,
     pub combo: String,
+    /// `AGGREGATE` or `TRACKER`
+    pub domain: &'static str,
 }
 
 /// A category combination.
@@ -93,6 +101,10 @@ pub struct Country {
     pub categories: Vec<Category>,
     pub option_sets: Vec<OptionSet>,
     pub data_sets: Vec<DataSet>,
+    pub programs: Vec<programs::Program>,
+    pub entity_types: Vec<programs::EntityType>,
+    pub attributes: Vec<programs::Attribute>,
+    pub relationship_types: Vec<programs::RelationshipType>,
 }
 
 /// The default category combination and its only category option combination.
@@ -125,6 +137,10 @@ impl Country {
                 options: vec![triple("MjOptionYe1", "YES", "Yes"), triple("MjOptionNo1", "NO", "No")],
             }],
             data_sets: Vec::new(),
+            programs: Vec::new(),
+            entity_types: Vec::new(),
+            attributes: Vec::new(),
+            relationship_types: Vec::new(),
         };
         country.add_units(villages);
         let ids = |level: u32| {
@@ -132,6 +148,7 @@ impl Country {
         };
         let (villages, facilities): (Vec<String>, Vec<String>) = (ids(4), ids(3));
         country.data_sets = data_sets(villages, facilities);
+        country.add_programs();
         country
     }
 
@@ -219,6 +236,7 @@ fn elements() -> Vec<DataElement> {
         option_set: None,
         zero_is_significant: true,
         combo: combo.to_owned(),
+        domain: "AGGREGATE",
     };
     let mut all = vec![
         element("FTRrcoaog83", "Fever cases", "INTEGER_ZERO_OR_POSITIVE", DEFAULT_COMBO),
@@ -363,6 +381,13 @@ mod tests {
         let combos = country.option_combos.iter().map(|combo| &combo.id);
         let sets = country.data_sets.iter().map(|set| &set.id);
         let others = country.combos.iter().map(|c| &c.id).chain(country.categories.iter().map(|c| &c.id));
+        let others = others.chain(country.programs.iter().map(|program| &program.id));
+        let others = others.chain(country.programs.iter().flat_map(|p| p.stages.iter().map(|s| &s.id)));
+        let others = others.chain(country.attributes.iter().map(|attribute| &attribute.id));
+        let others = others.chain(country.entity_types.iter().map(|kind| &kind.id));
+        let others = others.chain(country.relationship_types.iter().map(|kind| &kind.id));
+        let others = others.chain(country.option_sets.iter().map(|set| &set.id));
+        let others = others.chain(country.option_sets.iter().flat_map(|s| s.options.iter().map(|o| &o.0)));
         for id in units.chain(elements).chain(combos).chain(sets).chain(others) {
             assert!(id.len() == 11 && id.bytes().all(|b| b.is_ascii_alphanumeric()), "{id}");
             assert!(seen.insert(id.clone()), "{id} twice");

@@ -158,6 +158,15 @@ const PROPERTIES: &[&str] = &[
     "openFuturePeriods",
     "version",
     "children",
+    "program",
+    "programType",
+    "programStages",
+    "programTrackedEntityAttributes",
+    "programStageDataElements",
+    "trackedEntityType",
+    "trackedEntityTypeAttributes",
+    "unique",
+    "repeatable",
 ];
 
 impl Filter {

@@ -303,9 +303,16 @@ fn me(world: &World, request: &Request, user: &User) -> Value {
         .filter(|set| may_write_set(world, user, &set.id))
         .map(|set| set.id.as_str())
         .collect();
+    let programs: Vec<&str> = world
+        .country
+        .programs
+        .iter()
+        .filter(|program| user.may("ALL") || !program.closed_to.contains(&user.name))
+        .map(|program| program.id.as_str())
+        .collect();
     let all = json!({ "id": user.id, "username": user.name, "surname": user.name, "firstName": user.name,
         "userGroups": [], "teiSearchOrganisationUnits": units, "dataViewOrganisationUnits": units,
-        "organisationUnits": units, "userRoles": [], "settings": { "keyUiLocale": "en" }, "programs": [],
+        "organisationUnits": units, "userRoles": [], "settings": { "keyUiLocale": "en" }, "programs": programs,
         "authorities": user.authorities, "dataSets": sets });
     metadata::fields_of(world, request, &all)
 }

@@ -176,6 +176,12 @@ pub(super) fn selective(world: &World, request: &Request) -> Answer {
         "categoryOptionCombos",
         "categoryCombos",
         "organisationUnitLevels",
+        "trackedEntityAttributes",
+        "trackedEntityTypes",
+        "relationshipTypes",
+        "programStages",
+        "programs",
+        "options",
     ];
     for name in names {
         let own_fields = request.parameter(&format!("{name}:fields")).map(str::to_owned);

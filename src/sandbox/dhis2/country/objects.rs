@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 
+use super::program_objects::COLLECTIONS;
 use super::{Country, DEFAULT_COMBO, DataElement, DataSet, OptionCombo, Unit};
 
 const UPDATED: &str = "2026-01-15T08:00:00.000";
@@ -21,7 +22,7 @@ impl Country {
             "categoryOptions" => self.show_category_options(),
             "optionSets" => self.show_option_sets(),
             "organisationUnitLevels" => levels(),
-            _ => return None,
+            name => return self.program_collection(name),
         })
     }
 
@@ -40,7 +41,9 @@ impl Country {
             return Some(show_set(set));
         }
         let rest = ["categoryCombos", "categories", "categoryOptions", "optionSets"];
-        rest.iter().find_map(|name| self.collection(name)?.into_iter().find(|object| object["id"] == id))
+        rest.iter()
+            .chain(COLLECTIONS)
+            .find_map(|name| self.collection(name)?.into_iter().find(|object| object["id"] == id))
     }
 
     fn show_unit(&self, unit: &Unit) -> Value {
@@ -128,7 +131,7 @@ fn show_element(element: &DataElement) -> Value {
     let mut shown = base(&element.id, &element.name, Some(&code));
     merge(
         &mut shown,
-        json!({ "shortName": element.name, "aggregationType": "SUM", "domainType": "AGGREGATE",
+        json!({ "shortName": element.name, "aggregationType": "SUM", "domainType": element.domain,
         "valueType": element.value_type, "zeroIsSignificant": element.zero_is_significant,
         "optionSetValue": element.option_set.is_some(), "categoryCombo": reference(&element.combo) }),
     );
@@ -177,7 +180,7 @@ fn levels() -> Vec<Value> {
     names.iter().enumerate().map(level).collect()
 }
 
-fn base(id: &str, name: &str, code: Option<&str>) -> Value {
+pub(super) fn base(id: &str, name: &str, code: Option<&str>) -> Value {
     let mut shown = json!({});
     if let Some(code) = code {
         merge(&mut shown, json!({ "code": code }));
@@ -189,11 +192,11 @@ fn base(id: &str, name: &str, code: Option<&str>) -> Value {
     shown
 }
 
-fn reference(id: &str) -> Value {
+pub(super) fn reference(id: &str) -> Value {
     json!({ "id": id })
 }
 
-fn merge(into: &mut Value, from: Value) {
+pub(super) fn merge(into: &mut Value, from: Value) {
     if let (Value::Object(into), Value::Object(from)) = (into, from) {
         into.extend(from);
     }

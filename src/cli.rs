@@ -24,6 +24,8 @@ pub mod failure;
 mod init;
 // Loading mapping files as `serve` does.
 mod mappings;
+// A mapping applied to what is stored already.
+mod replay;
 // A dry run of one mapping.
 mod run;
 // The JSON Schema of mapping files.
@@ -78,6 +80,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Print the JSON Schema of mapping files, for completion in an editor.
     Schema,
+    /// Apply a new or changed mapping to what is stored already, after a preview.
+    Replay(replay::Arguments),
     /// List, show, retry and cancel deliveries.
     Deliveries(deliveries::Arguments),
     /// See the whole job on this machine: a simulated RapidPro and DHIS2, and a story told as it happens.
@@ -106,6 +110,7 @@ fn dispatch(line: CommandLine) -> Result<ExitCode, Failure> {
         Command::Run(arguments) => run::run(&config()?, &arguments),
         Command::Explain(arguments) => explain::run(&config()?, &arguments),
         Command::Schema => schema::run(),
+        Command::Replay(arguments) => replay::run(&config()?, &arguments),
         Command::Deliveries(arguments) => deliveries::run(&config()?, arguments),
         Command::Demo(arguments) => demo::run(arguments),
     }

@@ -35,6 +35,8 @@ pub mod mapper;
 pub mod programs;
 // What one evaluation wants, recorded.
 pub mod record;
+// What a replay would change.
+pub mod replay;
 // Sends what is due to one destination.
 pub mod sender;
 // What became of a batch.

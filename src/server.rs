@@ -24,6 +24,8 @@ mod listen;
 pub mod mappings;
 // Mapping files read again while the server runs.
 pub mod reload;
+// What a person asks to be mapped again.
+pub mod replay;
 // What stands before every route.
 mod shield;
 // From a configuration to a running server.

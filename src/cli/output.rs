@@ -45,3 +45,10 @@ pub fn failure() -> Option<Failure> {
     let error = LOST.get().filter(|error| error.kind() != io::ErrorKind::BrokenPipe)?;
     Some(Failure::because("not everything could be printed", error))
 }
+
+/// Counts on a terminal's stderr what a long command has done; nothing elsewhere.
+pub fn spinner(doing: &'static str) -> indicatif::ProgressBar {
+    let style = indicatif::ProgressStyle::with_template("{spinner} {msg} {human_pos}");
+    let bar = indicatif::ProgressBar::new_spinner().with_message(doing);
+    style.map_or_else(|_| bar.clone(), |style| bar.clone().with_style(style))
+}

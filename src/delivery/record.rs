@@ -96,16 +96,16 @@ pub async fn record(tx: &mut Tx, wish: &Wish<'_>) -> Result<BTreeSet<String>, Er
 }
 
 /// The rows that a wish asks for.
-struct Wanted {
-    states: BTreeMap<String, DeliveryRow>,
-    counts: BTreeMap<String, DeliveryRow>,
-    parts: Vec<PartRow>,
-    contributions: Vec<ContributionRow>,
+pub(super) struct Wanted {
+    pub(super) states: BTreeMap<String, DeliveryRow>,
+    pub(super) counts: BTreeMap<String, DeliveryRow>,
+    pub(super) parts: Vec<PartRow>,
+    pub(super) contributions: Vec<ContributionRow>,
 }
 
 impl Wanted {
     /// `known`: the deliveries that this source wanted before.
-    fn of(wish: &Wish<'_>, known: &[String]) -> Self {
+    pub(super) fn of(wish: &Wish<'_>, known: &[String]) -> Self {
         let mut wanted = Self {
             states: BTreeMap::new(),
             counts: BTreeMap::new(),
@@ -250,10 +250,10 @@ pub fn aggregate_text(aggregate: Aggregate) -> &'static str {
 }
 
 /// A cell of a count: its delivery and slot. True: somebody of this wish contributes to it.
-type Cells = BTreeMap<(String, String), i64>;
+pub(super) type Cells = BTreeMap<(String, String), i64>;
 
 /// The cells whose contributions from this source are not what they were, with the latest authored time.
-fn changed_cells(before: &[ContributionRow], after: &[ContributionRow]) -> Cells {
+pub(super) fn changed_cells(before: &[ContributionRow], after: &[ContributionRow]) -> Cells {
     let before: BTreeSet<&ContributionRow> = before.iter().collect();
     let after: BTreeSet<&ContributionRow> = after.iter().collect();
     let mut cells = Cells::new();

@@ -2,14 +2,18 @@
 //!
 //! A file with a mistake, of whichever tenant, leaves every mapping as it was.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::mappings::{self, Loaded};
 use super::start::Error;
+use crate::config::Config;
 use crate::delivery::evaluator::Evaluator;
+use crate::delivery::lookup::Surroundings;
 use crate::delivery::mapper::Mapper;
 use crate::delivery::programs::{Tenancy, evaluators};
+use crate::store::Store;
 
 /// Where a tenant's mapping files are, and what they are held against.
 pub struct Files {
@@ -20,6 +24,28 @@ pub struct Files {
 }
 
 impl Files {
+    /// A tenant's files as the configuration names them. The store keeps the keys of pseudonyms.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn of(
+        config: &Config,
+        store: &Store,
+        tenant: &str,
+        zone: jiff::tz::TimeZone,
+    ) -> Result<Self, Error> {
+        let destinations = mappings::destinations(config, tenant);
+        let mut pseudonym_keys = BTreeMap::new();
+        for (system, name) in &destinations {
+            let key = store.tenant_key(tenant, &mappings::pseudonym_key_name(system, name)).await?;
+            pseudonym_keys.insert(mappings::full_name(system, name), key);
+        }
+        let country = config.workspaces_of(tenant).find_map(|(_, workspace)| workspace.country.clone());
+        let (tenant_name, registry) = (tenant.to_owned(), mappings::registry());
+        let tenancy = Tenancy { tenant: tenant_name, zone, country, pseudonym_keys, registry };
+        Ok(Self { folder: mappings::folder(config, tenant), destinations, tenancy })
+    }
+
     /// The mappings of the folder as it is now.
     ///
     /// # Errors
@@ -32,6 +58,16 @@ impl Files {
         } else {
             Err(Error::Mappings { diagnostics })
         }
+    }
+}
+
+/// What the look-ups of a tenant need to know.
+pub fn surroundings(config: &Config, (tenant, base): (&str, &str), zone: jiff::tz::TimeZone) -> Surroundings {
+    Surroundings {
+        tenant: tenant.to_owned(),
+        base: base.to_owned(),
+        zone,
+        workspaces: config.workspaces_of(tenant).map(|(name, _)| name.clone()).collect(),
     }
 }
 

@@ -11,15 +11,13 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::mappings;
-use super::reload::{Files, Mapped};
+use super::reload::{self, Files, Mapped};
 use super::start::Error;
 use super::supervisor::Supervisor;
 use crate::config::{Config, Dhis2, RapidPro};
 use crate::delivery::destination::Destination;
 use crate::delivery::gauges;
-use crate::delivery::lookup::Surroundings;
 use crate::delivery::mapper::Mapper;
-use crate::delivery::programs::Tenancy;
 use crate::delivery::sender::{Sender, owner_name};
 use crate::delivery::signal::Signals;
 use crate::rapidpro::contact::destination::{StoredLinks, Workspace};
@@ -104,38 +102,13 @@ impl Crew<'_> {
             tracing::info!(tenant = self.tenant, "no destinations are configured: nothing is mapped");
             return Ok(None);
         }
-        let tenancy = Tenancy {
-            tenant: self.tenant.to_owned(),
-            zone: self.zone.clone(),
-            country: self.workspaces().find_map(|(_, settings)| settings.country.clone()),
-            pseudonym_keys: self.pseudonym_keys(&destinations).await?,
-            registry: mappings::registry(),
-        };
-        let folder = mappings::folder(self.config, self.tenant);
-        let files = Files { folder, destinations, tenancy };
+        let files = Files::of(self.config, self.store, self.tenant, self.zone.clone()).await?;
         let evaluators = files.load()?;
         tracing::info!(tenant = self.tenant, mappings = evaluators.len(), "mappings are loaded");
-        let around = Surroundings {
-            tenant: self.tenant.to_owned(),
-            base: self.base.clone(),
-            zone: self.zone.clone(),
-            workspaces: self.workspaces().map(|(name, _)| name.clone()).collect(),
-        };
+        let around = reload::surroundings(self.config, (self.tenant, &self.base), self.zone.clone());
         let (db, owner) = (self.store.db().clone(), owner_name(self.store.db().engine()));
         let mapper = Mapper::start(db, &owner, around, evaluators, self.signals.clone()).await?;
         Ok(Some(Mapped { files, mapper }))
-    }
-
-    async fn pseudonym_keys(
-        &self,
-        destinations: &[(String, String)],
-    ) -> Result<BTreeMap<String, Vec<u8>>, Error> {
-        let mut keys = BTreeMap::new();
-        for (system, name) in destinations {
-            let key = self.store.tenant_key(self.tenant, &mappings::pseudonym_key_name(system, name)).await?;
-            keys.insert(mappings::full_name(system, name), key);
-        }
-        Ok(keys)
     }
 
     fn rapidpro_sender(&self, name: &str, client: &Arc<rapidpro::client::Client>) -> Sender {

@@ -17,6 +17,7 @@ mod r4_examples;
 mod rapidpro_contact;
 mod rapidpro_poll;
 mod rapidpro_reading;
+mod replay;
 mod rooms;
 mod sandbox_faults;
 mod sandbox_shapes;

@@ -97,6 +97,11 @@ impl TestServer {
         ids
     }
 
+    /// Reads the mapping files again, as SIGHUP does.
+    pub async fn reload(&self) -> Result<usize, server::Error> {
+        self.running.reload.reload().await
+    }
+
     /// Drains and ends.
     pub async fn stop(self) {
         self.running.stop().await;

@@ -1,0 +1,155 @@
+//! Mapping files that change while the server runs, and what is stored already mapped again.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use mjumbe::config::{self, Config};
+use mjumbe::server::replay::{Choice, Desk};
+use mjumbe::store::Store;
+use mjumbe::store::changes::Replay;
+use mjumbe::store::deliveries::list::{self, Filter};
+use mjumbe::store::testing::each_store;
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::server::TestServer;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A workspace that does not answer: deliveries wait, which is all that these tests look at.
+fn house(folder: &Path) -> Config {
+    std::fs::create_dir_all(folder.join("mappings")).unwrap();
+    let file = folder.join("mjumbe.toml");
+    let text = format!(
+        "mappings = \"{}\"\n[rapidpro.country]\nurl = \"http://127.0.0.1:9\"\n",
+        folder.join("mappings").display()
+    );
+    std::fs::write(&file, text).unwrap();
+    let token = ("MJUMBE__RAPIDPRO__COUNTRY__TOKEN".to_owned(), "t".to_owned());
+    config::load(Some(&file), [token]).unwrap()
+}
+
+fn write(folder: &Path, name: &str, language: &str) {
+    let text = format!(
+        "mapping: {name}\nfrom: {{ resource: Patient }}\nto:\n  - rapidpro.contact:\n      urns: \
+         [{{ path: '$.resource.telecom[0].value', type: phone }}]\n      language: {language}\n"
+    );
+    std::fs::write(folder.join("mappings").join(format!("{name}.yaml")), text).unwrap();
+}
+
+async fn patient(server: &TestServer, id: &str, phone: &str) {
+    let body = json!({ "resourceType": "Patient", "id": id,
+        "telecom": [{ "system": "phone", "value": phone }] });
+    let put = server.put(&format!("Patient/{id}"), &body).await;
+    assert!(put.status == StatusCode::CREATED || put.status == StatusCode::OK, "{}", put.body);
+}
+
+/// How many deliveries one mapping made, after it had time for `least`.
+async fn deliveries(store: &Store, mapping: &str, least: usize) -> usize {
+    let filter = Filter { mapping: Some(mapping.to_owned()), ..Filter::default() };
+    let begun = Instant::now();
+    loop {
+        let mut db = store.db().read().await.unwrap();
+        let rows = list::list(&mut db, "default", &filter, (None, 100)).await.unwrap();
+        drop(db);
+        if rows.len() >= least || begun.elapsed() > PATIENCE {
+            return rows.len();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn loaded(config: &Config, name: &str) -> std::sync::Arc<mjumbe::mapping::program::Program> {
+    let destinations = mjumbe::server::mappings::destinations(config, "default");
+    let registry = mjumbe::server::mappings::registry();
+    let loaded = mjumbe::server::mappings::load(&config.mappings, &registry, Some(&destinations)).unwrap();
+    loaded.programs.into_iter().find(|program| program.name == name).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_takes_all_files_or_none() {
+    each_store(|store| async move {
+        let folder = tempfile::tempdir().unwrap();
+        let config = house(folder.path());
+        let server = TestServer::start_with(store.clone(), config).await;
+        patient(&server, "before", "+250788000001").await;
+
+        write(folder.path(), "one", "eng");
+        std::fs::write(folder.path().join("mappings/two.yaml"), "mapping: two\nform: x\n").unwrap();
+        let refused = server.reload().await.unwrap_err().to_string();
+        assert!(refused.contains("two.yaml:2"), "{refused}");
+        patient(&server, "during", "+250788000002").await;
+
+        write(folder.path(), "two", "fra");
+        assert_eq!(server.reload().await.unwrap(), 2);
+        patient(&server, "after", "+250788000003").await;
+        assert_eq!(deliveries(&store, "two", 1).await, 1);
+        // From now on: what was there before the reload is not mapped, nor by the file that had no mistake.
+        assert_eq!(deliveries(&store, "one", 1).await, 1);
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_change_is_passed_over_by_reloads_while_clients_write() {
+    each_store(|store| async move {
+        let folder = tempfile::tempdir().unwrap();
+        let config = house(folder.path());
+        write(folder.path(), "one", "eng");
+        let server = TestServer::start_with(store.clone(), config).await;
+        for number in 0..40 {
+            patient(&server, &format!("p{number}"), &format!("+2507880001{number:02}")).await;
+            if number % 5 == 0 {
+                write(folder.path(), "one", if number % 2 == 0 { "eng" } else { "fra" });
+                server.reload().await.unwrap();
+            }
+        }
+        assert_eq!(deliveries(&store, "one", 40).await, 40);
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn older_resources_are_mapped_after_a_preview() {
+    each_store(|store| async move {
+        let folder = tempfile::tempdir().unwrap();
+        let config = house(folder.path());
+        let server = TestServer::start_with(store.clone(), config.clone()).await;
+        for number in 0..3 {
+            patient(&server, &format!("p{number}"), &format!("+25078800000{number}")).await;
+        }
+        write(folder.path(), "late", "eng");
+        server.reload().await.unwrap();
+
+        let (program, zone) = (loaded(&config, "late").await, jiff::tz::TimeZone::UTC);
+        let desk = Desk::open(&config, &store, ("default", &program), zone.clone()).await.unwrap();
+        let all = desk.preview(&Choice::default(), 1_000, |_| ()).await.unwrap();
+        assert_eq!((all.resources, all.evaluated, all.effect.new), (3, 3, 3));
+        assert_eq!(deliveries(&store, "late", 0).await, 0, "a preview changes nothing");
+
+        let one = Choice { search: Some("_id=p1".to_owned()), ..Choice::default() };
+        assert_eq!(desk.request(&one, |_| ()).await.unwrap(), 1);
+        assert_eq!(deliveries(&store, "late", 1).await, 1);
+        assert_eq!(desk.request(&Choice::default(), |_| ()).await.unwrap(), 3);
+        assert_eq!(deliveries(&store, "late", 3).await, 3);
+
+        let again = desk.preview(&Choice::default(), 1_000, |_| ()).await.unwrap();
+        assert!(again.effect.is_nothing(), "{:?}", again.effect);
+        write(folder.path(), "late", "fra");
+        let (program, replay) = (loaded(&config, "late").await, Replay::default());
+        let desk = Desk::open(&config, &store, ("default", &program), zone).await.unwrap();
+        let changed = Choice { replay, since: Some("2020-01-01".to_owned()), ..Choice::default() };
+        let changed = desk.preview(&changed, 2, |_| ()).await.unwrap();
+        assert_eq!((changed.resources, changed.evaluated, changed.effect.changed), (3, 2, 2));
+        let none = Choice { until: Some("2020-01-01".to_owned()), ..Choice::default() };
+        assert_eq!(desk.preview(&none, 10, |_| ()).await.unwrap().resources, 0);
+        for wrong in ["nonsense=1", "birthdate=x"] {
+            let wrong = Choice { search: Some(wrong.to_owned()), ..Choice::default() };
+            assert!(desk.preview(&wrong, 10, |_| ()).await.is_err());
+        }
+        server.stop().await;
+    })
+    .await;
+}

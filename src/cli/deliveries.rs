@@ -5,6 +5,7 @@ mod held;
 // How deliveries are printed.
 mod print;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -73,6 +74,9 @@ struct Chosen {
     /// Every delivery that is not settled.
     #[arg(long, conflicts_with = "ids")]
     all: bool,
+    /// Do it. Where deliveries are chosen by a filter, without this only what would be changed is said.
+    #[arg(long)]
+    yes: bool,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -233,6 +237,9 @@ impl Office<'_> {
 
     async fn change(&self, chosen: &Chosen, change: Change) -> Result<ExitCode, Failure> {
         let ids = self.chosen(chosen, change).await?;
+        if chosen.ids.is_empty() && !chosen.yes {
+            return self.preview(&ids, change).await;
+        }
         let mut changed = 0;
         for some in ids.chunks(CHUNK) {
             changed += self.change_some(some, change).await?;
@@ -247,6 +254,32 @@ impl Office<'_> {
             out!("{changed} of {} are {word} now", ids.len());
             note!("Next: {next}");
         }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// What was chosen by a filter, before anything is changed: how many, of which mappings and causes.
+    async fn preview(&self, ids: &[String], change: Change) -> Result<ExitCode, Failure> {
+        let mut groups: BTreeMap<(String, String, String), usize> = BTreeMap::new();
+        let mut connection = self.store.db().read().await?;
+        for some in ids.chunks(CHUNK) {
+            for row in store::deliveries::deliveries(&mut connection, self.tenant, some).await? {
+                let cause = if row.cause.code.is_empty() { "-".to_owned() } else { row.cause.code };
+                *groups.entry((row.destination, row.mapping, cause)).or_default() += 1;
+            }
+        }
+        let word = if change == Change::Retry { "retried" } else { "cancelled" };
+        if self.json {
+            let chosen = groups.iter().map(|((destination, mapping, cause), count)| {
+                json!({ "destination": destination, "mapping": mapping, "cause": cause, "count": count })
+            });
+            out!("{}", json!({ "chosen": ids.len(), "changed": 0, "groups": chosen.collect::<Vec<_>>() }));
+            return Ok(ExitCode::SUCCESS);
+        }
+        out!("{} deliveries would be {word}", ids.len());
+        for ((destination, mapping, cause), count) in &groups {
+            out!("{count:>8}  {destination}  {mapping}  {cause}");
+        }
+        note!("Nothing was changed. Next: the same with --yes");
         Ok(ExitCode::SUCCESS)
     }
 

@@ -224,7 +224,9 @@ fn deliveries_of_an_empty_store() {
     let slip = mjumbe(folder.path(), &["deliveries", "cancel"]);
     assert_eq!(code(&slip), 1, "nothing chosen must not be everything");
     assert!(stderr(&slip).contains("nothing-chosen"));
-    let none = mjumbe(folder.path(), &["deliveries", "retry", "--cause", "x", "--json"]);
+    let preview = mjumbe(folder.path(), &["deliveries", "retry", "--cause", "x", "--json"]);
+    assert_eq!(stdout(&preview), "{\"chosen\":0,\"changed\":0,\"groups\":[]}\n");
+    let none = mjumbe(folder.path(), &["deliveries", "retry", "--cause", "x", "--yes", "--json"]);
     assert_eq!(stdout(&none), "{\"chosen\":0,\"waiting\":0}\n");
 }
 
@@ -297,4 +299,27 @@ fn the_configuration_beside_is_read() {
     std::fs::write(folder.path().join("mjumbe.toml"), "[server]\nlisen = 1\n").unwrap();
     let checked = mjumbe(folder.path(), &["check"]);
     assert_eq!(code(&checked), 78);
+}
+
+#[test]
+fn a_replay_says_what_it_would_do() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("mappings")).unwrap();
+    let unknown = mjumbe(folder.path(), &["replay", "nothing"]);
+    assert_eq!(code(&unknown), 1);
+    assert!(stderr(&unknown).contains("unknown-mapping"), "{}", stderr(&unknown));
+    let mapping = "mapping: people\nfrom: { resource: Patient }\nto:\n  - rapidpro.contact:\n      urns: \
+                   [{ path: '$.resource.telecom[0].value', type: phone }]\n";
+    std::fs::write(folder.path().join("mappings/people.yaml"), mapping).unwrap();
+    std::fs::write(folder.path().join("token"), "t").unwrap();
+    let settings = "[rapidpro.country]\nurl = \"http://127.0.0.1:9\"\ntoken_file = \"token\"\n";
+    std::fs::write(folder.path().join("mjumbe.toml"), settings).unwrap();
+    let nothing = mjumbe(folder.path(), &["replay", "people", "--json"]);
+    assert_eq!(code(&nothing), 0, "{}", stderr(&nothing));
+    let told: serde_json::Value = serde_json::from_str(&stdout(&nothing)).unwrap();
+    assert_eq!((&told["resources"], &told["requested"]), (&serde_json::json!(0), &serde_json::json!(0)));
+    let wrong = mjumbe(folder.path(), &["replay", "people", "--since", "yesterday"]);
+    assert!(stderr(&wrong).contains("replay-date"), "{}", stderr(&wrong));
+    let wrong = mjumbe(folder.path(), &["replay", "people", "--search", "colour=red"]);
+    assert!(stderr(&wrong).contains("replay-search"), "{}", stderr(&wrong));
 }

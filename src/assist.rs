@@ -5,5 +5,7 @@
 //! systems' own answers and from the store's mirrors, and leaves as text for a person or as files that the
 //! checker has accepted.
 
+// Everything that a report passes through, examined.
+pub mod doctor;
 // A folder to start from.
 pub mod scaffold;

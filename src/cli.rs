@@ -14,6 +14,8 @@ mod check;
 mod deliveries;
 // The story on loopback.
 mod demo;
+// Everything that a report passes through, examined.
+mod doctor;
 // One mapping applied to one resource.
 mod evaluation;
 // Where each value came from.
@@ -66,6 +68,8 @@ struct CommandLine {
 enum Command {
     /// Make a folder to start from: settings, a first mapping and its test.
     Init(init::Arguments),
+    /// Examine settings, store, clocks, RapidPro, DHIS2 and mappings, and say what to do.
+    Doctor(doctor::Arguments),
     /// Run the server: FHIR, webhooks, mappings, deliveries.
     Serve(serve::Arguments),
     /// Make, list and revoke the tokens that clients send.
@@ -103,6 +107,7 @@ fn dispatch(line: CommandLine) -> Result<ExitCode, Failure> {
     let config = || load(line.config.as_deref());
     match line.command {
         Command::Init(arguments) => init::run(arguments),
+        Command::Doctor(arguments) => doctor::run(read(line.config.as_deref()), &arguments),
         Command::Serve(arguments) => serve::run(config()?, arguments),
         Command::Token(arguments) => token::run(&config()?, arguments),
         Command::Check(arguments) => check::run(&config()?, &arguments),
@@ -117,11 +122,15 @@ fn dispatch(line: CommandLine) -> Result<ExitCode, Failure> {
 }
 
 fn load(file: Option<&Path>) -> Result<Config, Failure> {
+    Ok(read(file)?)
+}
+
+fn read(file: Option<&Path>) -> Result<Config, config::problem::Error> {
     let variables = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let beside = Path::new(CONFIGURATION);
     let file = file.or_else(|| beside.is_file().then_some(beside));
-    Ok(config::load(file, variables)?)
+    config::load(file, variables)
 }
 
 /// Runs one command's future to its end.

@@ -16,6 +16,8 @@ pub mod error;
 mod index;
 // Remembered pairs: this resource is that object over there.
 pub mod link;
+// What the disk gives.
+mod measure;
 mod migration;
 // Current and earlier versions.
 pub mod read;

@@ -6,6 +6,7 @@ mod cli_commands;
 mod config_refusals;
 mod delivery;
 mod dhis2;
+mod doctor;
 mod fhir_bundles;
 mod fhir_protocol;
 mod fhir_resources;

@@ -17,7 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dhis2", &["config", "delivery", "fhir", "mapping", "outbound", "store", "telemetry"]),
     ("sandbox", &[]),
     ("server", &["auth", "config", "delivery", "dhis2", "fhir", "mapping", "rapidpro", "store", "telemetry"]),
-    ("assist", &["config", "delivery", "dhis2", "mapping", "rapidpro", "server", "store"]),
+    ("assist", &["config", "delivery", "dhis2", "mapping", "outbound", "rapidpro", "server", "store"]),
     (
         "cli",
         &[

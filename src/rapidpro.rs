@@ -5,10 +5,14 @@
 //! contacts go out through [`contact`], the `rapidpro.contact` target and its destination.
 //! Behaviour is taken from recorded answers of RapidPro 9.0 and from reading 7.4 to 26.
 
+// Flow starts and messages.
+pub mod act;
 // Speaks API v2: token, budget, cursor paging, and one table that reads failures.
 pub mod client;
-// The `rapidpro.contact` target and the destination that upserts contacts.
+// The `rapidpro.contact` target, and how contacts are sent.
 pub mod contact;
+// A workspace as the delivery engine sees it.
+pub mod destination;
 // Flow definitions, read for what their results mean.
 pub mod flow;
 // What came from RapidPro, as documents and resources to be written.

@@ -151,6 +151,8 @@ pub enum FieldContent {
     List(Vec<Expression>),
     Map(Vec<(String, Expression)>),
     /// Written in the file: a word, an integer, a flag.
+    /// A VALUE of any kind.
+    Anything(Expression),
     Literal(Value),
     Object(Object),
     Objects(Vec<Object>),

@@ -75,7 +75,7 @@ fn field_schema(field: &Field) -> Value {
 fn kind(kind: &Kind) -> Map<String, Value> {
     let value = json!({ "$ref": "#/$defs/value" });
     let schema = match kind {
-        Kind::Value | Kind::Values => value,
+        Kind::Value | Kind::Values | Kind::Anything => value,
         Kind::List => json!({ "anyOf": [{ "type": "array", "items": value }, value] }),
         Kind::Map => json!({ "type": "object", "additionalProperties": value }),
         Kind::Word([]) => json!({ "type": "string" }),
@@ -90,6 +90,10 @@ fn kind(kind: &Kind) -> Map<String, Value> {
             }
             json!({ "type": "array", "items": item })
         }
+        Kind::ValueOrLanguages => json!({ "anyOf": [value, {
+            "type": "object", "minProperties": 1, "propertyNames": { "pattern": "^[a-z]{3}$" },
+            "additionalProperties": value
+        }] }),
         Kind::ValueOr(shape) => json!({ "anyOf": [value, object(shape)] }),
     };
     match schema {

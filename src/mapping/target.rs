@@ -47,6 +47,11 @@ pub enum Kind {
     /// A VALUE, or a nested object that has none of VALUE's keys (`{ options: [VALUE, VALUE] }`); as soon
     /// as a part of that object is absent, all of it is null.
     ValueOr(Shape),
+    /// A VALUE of any kind: a Reference, a mirrored contact.
+    Anything,
+    /// A VALUE, or a map from names of three letters (languages) to VALUEs, of which absent ones leave
+    /// their name out.
+    ValueOrLanguages,
 }
 
 /// An entry of `to` after evaluation, before its target has seen it.

@@ -21,6 +21,8 @@ use crate::outbound::{self, Patience, Route};
 pub mod budget;
 // The table that reads failures.
 pub mod fault;
+// Whether it answers at all.
+mod probe;
 
 use budget::{Budget, Scope};
 use fault::{Effect, Fault};
@@ -121,8 +123,13 @@ impl Client {
     /// # Errors
     /// [`Fault`].
     pub async fn page(&self, endpoint: &str, query: &str) -> Result<Page, Fault> {
-        let (answer, _) = self.send(Method::Get, endpoint, query, None).await;
-        page_of(&answer?)
+        self.page_exchange(endpoint, query).await.0
+    }
+
+    /// [`Client::page`] with its protocol.
+    pub async fn page_exchange(&self, endpoint: &str, query: &str) -> (Result<Page, Fault>, Exchange) {
+        let (answer, exchange) = self.send(Method::Get, endpoint, query, None).await;
+        (answer.and_then(|answer| page_of(&answer)), exchange)
     }
 
     /// # Errors

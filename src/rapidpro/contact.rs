@@ -11,8 +11,10 @@
 mod actions;
 // What a delivery asks of a contact, place by place.
 mod asked;
-// Sends contacts to a workspace.
-pub mod destination;
+// Who owns which contact.
+pub mod owners;
+// Sends contacts.
+pub(super) mod sending;
 // A contact as RapidPro shows it.
 mod shown;
 // `rapidpro.contact` in mapping files.
@@ -22,4 +24,4 @@ mod upsert;
 // What an answer shows, and why something is refused.
 mod verdict;
 // What the fields of a mapping file may hold.
-mod words;
+pub(super) mod words;

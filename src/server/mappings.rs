@@ -12,7 +12,7 @@ use crate::mapping::overlap;
 use crate::mapping::program::{self, Program, Settings};
 use crate::mapping::table::{self, Tables};
 use crate::mapping::target::Registry;
-use crate::rapidpro::contact;
+use crate::rapidpro::{act, contact};
 
 /// Largest mapping file, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -40,7 +40,11 @@ pub enum Error {
 
 /// The targets that mapping files may use.
 pub fn registry() -> Registry {
-    aggregate::target::register(Registry::default().with(Arc::new(contact::target::Contact)))
+    let rapidpro = Registry::default()
+        .with(Arc::new(contact::target::Contact))
+        .with(Arc::new(act::start::Start))
+        .with(Arc::new(act::message::Message));
+    aggregate::target::register(rapidpro)
 }
 
 /// A tenant's destinations as (system, name).

@@ -20,7 +20,9 @@ use crate::delivery::gauges;
 use crate::delivery::mapper::Mapper;
 use crate::delivery::sender::{Sender, owner_name};
 use crate::delivery::signal::Signals;
-use crate::rapidpro::contact::destination::{StoredLinks, Workspace};
+use crate::rapidpro::act::others::StoredOthers;
+use crate::rapidpro::contact::owners::StoredLinks;
+use crate::rapidpro::destination::{self, Workspace};
 use crate::rapidpro::poll::{self, Hints, Poller};
 use crate::store::Store;
 use crate::{dhis2, rapidpro};
@@ -112,12 +114,18 @@ impl Crew<'_> {
     }
 
     fn rapidpro_sender(&self, name: &str, client: &Arc<rapidpro::client::Client>) -> Sender {
-        let links = StoredLinks {
-            store: self.store.clone(),
-            tenant: self.tenant.to_owned(),
-            workspace: name.to_owned(),
+        let (store, tenant, workspace) = (self.store.clone(), self.tenant.to_owned(), name.to_owned());
+        let languages = self.config.tenant.get(self.tenant).map(|tenant| tenant.languages.clone());
+        let around = destination::Surroundings {
+            links: Arc::new(StoredLinks {
+                store: store.clone(),
+                tenant: tenant.clone(),
+                workspace: workspace.clone(),
+            }),
+            others: Arc::new(StoredOthers { store, tenant, workspace }),
+            languages: languages.unwrap_or_default(),
         };
-        self.sender(Arc::new(Workspace::new(Arc::clone(client), Arc::new(links))))
+        self.sender(Arc::new(Workspace::new(Arc::clone(client), around)))
     }
 
     fn sender(&self, destination: Arc<dyn Destination>) -> Sender {

@@ -4,6 +4,8 @@
 //! transactions that are opened here. Rows come from the mapper, and are settled by the sender.
 
 mod board;
+// What other acts did.
+mod evidence;
 // Deliveries as a person looks at them.
 pub mod list;
 mod row;

@@ -32,6 +32,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(4, "0004_previous"),
     migration!(5, "0005_acts"),
     migration!(9, "0009_replay"),
+    migration!(10, "0010_evidence"),
 ];
 
 /// Runs what is missing.

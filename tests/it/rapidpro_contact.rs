@@ -9,9 +9,11 @@ use mjumbe::config;
 use mjumbe::delivery::destination::{Destination, FailureKind, Outgoing, OutgoingPart, Sent, Verdict};
 use mjumbe::mapping::output::{Output, Withdraw};
 use mjumbe::mapping::target::{Context, Evaluated, Target};
+use mjumbe::rapidpro::act::others::{Open, Others};
 use mjumbe::rapidpro::client::Client;
-use mjumbe::rapidpro::contact::destination::{Links, Workspace};
+use mjumbe::rapidpro::contact::owners::Links;
 use mjumbe::rapidpro::contact::target::Contact;
+use mjumbe::rapidpro::destination::{Surroundings, Workspace};
 use mjumbe::sandbox::faults::{Effect, Fault};
 use mjumbe::sandbox::http::Server;
 use mjumbe::sandbox::rapidpro::{Options, RapidPro};
@@ -35,6 +37,24 @@ impl Links for Linked {
         let mut found = links.iter().filter(|(_, resources)| resources.iter().any(|known| known == resource));
         Ok(found.next().map(|(contact, _)| contact.clone()))
     }
+}
+
+/// No other acts.
+struct Alone;
+
+#[async_trait::async_trait]
+impl Others for Alone {
+    async fn recorded(&self, _: &str, _: &[String]) -> Result<Vec<String>, String> {
+        Ok(Vec::new())
+    }
+
+    async fn open(&self, _: &str) -> Result<Vec<Open>, String> {
+        Ok(Vec::new())
+    }
+}
+
+fn around(links: Arc<Linked>) -> Surroundings {
+    Surroundings { links, others: Arc::new(Alone), languages: Vec::new() }
 }
 
 struct Scene {
@@ -82,7 +102,7 @@ impl Scene {
             Server::start(Arc::new(far.clone()), SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let client = Client::new("north", &settings(&server.url(), far.token())).unwrap();
         let links = Arc::new(Linked::default());
-        let workspace = Workspace::new(Arc::new(client), links.clone());
+        let workspace = Workspace::new(Arc::new(client), around(links.clone()));
         Self { far, server, workspace, links }
     }
 
@@ -523,7 +543,7 @@ async fn throttling_says_how_long_and_is_kept_to() {
 async fn a_wrong_token_is_suspected_only_when_a_probe_agrees() {
     let scene = Scene::new().await;
     let client = Client::new("north", &settings(&scene.server.url(), "0000")).unwrap();
-    let workspace = Workspace::new(Arc::new(client), scene.links.clone());
+    let workspace = Workspace::new(Arc::new(client), around(scene.links.clone()));
     let delivery = outgoing(&output("Practitioner/1", &worker()), None, None);
     let deadline = Instant::now() + Duration::from_secs(20);
     let failure = workspace.send(&[delivery], deadline).await.result.unwrap_err();

@@ -30,6 +30,7 @@ impl Round<'_> {
             FieldContent::Values(expression) => self.values(std::slice::from_ref(expression), absent),
             FieldContent::List(list) => self.values(list, absent),
             FieldContent::Map(entries) => self.map(entries, absent),
+            FieldContent::Anything(expression) => self.value(expression, Want::Anything).into_value(),
             FieldContent::Literal(value) => Some(value.clone()),
             FieldContent::Object(object) => self.object(object, absent),
             FieldContent::Objects(objects) => Some(Value::Array(self.objects(objects))),

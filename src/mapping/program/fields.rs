@@ -68,7 +68,9 @@ fn content(reader: &mut Reader<'_>, key: &Key, node: &Node, kind: &Kind) -> Opti
             let fields = fields(reader, node, shape, &Within { what: &key.text, generic: &[] })?;
             Some(FieldContent::Together(Object { place: node.place, when: None, fields }))
         }
-        Kind::ValueOr(_) => values::value(reader, node).map(FieldContent::Value),
+        Kind::ValueOrLanguages if is_by_language(node) => map(reader, node, &what).map(FieldContent::Map),
+        Kind::ValueOr(_) | Kind::ValueOrLanguages => values::value(reader, node).map(FieldContent::Value),
+        Kind::Anything => values::value(reader, node).map(FieldContent::Anything),
     }
 }
 
@@ -78,6 +80,13 @@ fn is_object(node: &Node, shape: &Shape) -> bool {
     let is_own =
         |name: &str| shape.fields.iter().any(|field| field.name == name) && !VALUE_KEYS.contains(&name);
     entries.iter().any(|(key, _)| is_own(&key.text))
+}
+
+/// A map with a language's code, rather than a VALUE, some of whose keys have three letters too.
+fn is_by_language(node: &Node) -> bool {
+    let Content::Map(entries) = &node.content else { return false };
+    let is_code = |key: &str| key.len() == 3 && !VALUE_KEYS.contains(&key);
+    entries.iter().any(|(key, _)| is_code(&key.text))
 }
 
 fn list(reader: &mut Reader<'_>, node: &Node) -> Option<Vec<Expression>> {
@@ -134,7 +143,7 @@ pub(super) enum Computed {
     Null,
 }
 
-/// The fields that are written as constants; positions in lists are kept with null.
+/// The fields that are written as constants; positions in lists and names in maps are kept with null.
 pub(super) fn literals(fields: &[NamedField], computed: Computed) -> Value {
     let mut map = Map::new();
     for field in fields {
@@ -153,13 +162,15 @@ pub(super) fn literals(fields: &[NamedField], computed: Computed) -> Value {
 
 fn literal(content: &FieldContent, computed: Computed) -> Option<Value> {
     match content {
-        FieldContent::Value(value) | FieldContent::Values(value) => constant(value),
+        FieldContent::Value(value) | FieldContent::Values(value) | FieldContent::Anything(value) => {
+            constant(value)
+        }
         FieldContent::List(list) => {
             Some(Value::Array(list.iter().map(|one| constant(one).unwrap_or_default()).collect()))
         }
         FieldContent::Map(entries) => {
-            let known = entries.iter().filter_map(|(name, one)| Some((name.clone(), constant(one)?)));
-            Some(Value::Object(known.collect()))
+            let all = entries.iter().map(|(name, one)| (name.clone(), constant(one).unwrap_or_default()));
+            Some(Value::Object(all.collect()))
         }
         FieldContent::Literal(value) => Some(value.clone()),
         FieldContent::Object(object) | FieldContent::Together(object) => {

@@ -52,7 +52,9 @@ pub(in crate::mapping) fn place_of(entry: &Entry, path: &str) -> Place {
         let Some(field) = fields.iter().find(|field| field.name == name) else { return place };
         place = field.place;
         match &field.content {
-            FieldContent::Value(value) | FieldContent::Values(value) => return value.place,
+            FieldContent::Value(value) | FieldContent::Values(value) | FieldContent::Anything(value) => {
+                return value.place;
+            }
             FieldContent::Object(object) | FieldContent::Together(object) => fields = &object.fields,
             FieldContent::Objects(objects) => {
                 let index = steps.next().and_then(|step| step.parse::<usize>().ok());

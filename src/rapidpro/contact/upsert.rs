@@ -11,7 +11,7 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 
 use super::asked::{Asked, Place, urn_owned};
-use super::destination::Owners;
+use super::owners::Owners;
 use super::shown::Shown;
 use super::verdict::{compare, decide, is_taken, nobody, refuse_body, shared};
 use crate::delivery::destination::{Exchange, Outgoing, Reason, Settled, Verdict};

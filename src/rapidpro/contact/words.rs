@@ -5,10 +5,10 @@ use sha2::{Digest, Sha256};
 
 use crate::mapping::target::Complaint;
 
-pub(super) const LANGUAGE_HINT: &str =
+pub(in crate::rapidpro) const LANGUAGE_HINT: &str =
     "RapidPro has ISO 639-3 codes: eng, fra, swa; `map` turns others into them";
 
-pub(super) fn complaint(field: &str, message: String, hint: Option<&str>) -> Complaint {
+pub(in crate::rapidpro) fn complaint(field: &str, message: String, hint: Option<&str>) -> Complaint {
     Complaint { field: field.to_owned(), message, hint: hint.map(str::to_owned) }
 }
 
@@ -31,12 +31,12 @@ pub(super) fn bad_group(group: &str) -> Option<&'static str> {
     }
 }
 
-pub(super) fn is_language(text: &str) -> bool {
+pub(in crate::rapidpro) fn is_language(text: &str) -> bool {
     text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_lowercase())
 }
 
 /// A scalar as the text that RapidPro takes; booleans and objects are refused by it.
-pub(super) fn scalar(value: &Value) -> Option<String> {
+pub(in crate::rapidpro) fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
         Value::Number(number) => Some(number.to_string()),
@@ -61,7 +61,7 @@ pub(super) fn hashed(urn: &str) -> String {
 }
 
 /// What `find` says of who the contact is: a uuid, a URN's hash, or a linked resource.
-pub(super) fn find_text(find: &Value) -> String {
+pub(in crate::rapidpro) fn find_text(find: &Value) -> String {
     match find {
         Value::String(text) if text.contains(':') => hashed(text),
         Value::String(text) => text.clone(),

@@ -1,0 +1,57 @@
+//! What other acts of a destination did, for one whose outcome is not known.
+
+use crate::args;
+use crate::store::Store;
+use crate::store::error::Error;
+
+/// Most acts without proof that are compared.
+const OPEN_MAX: i64 = 1_000;
+
+impl Store {
+    /// Which of these remote ids are those of acts other than `delivery`; `at` is (tenant, `SYSTEM.NAME`).
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub async fn recorded_remotes(
+        &self,
+        (tenant, destination): (&str, &str),
+        delivery: &str,
+        remotes: &[String],
+    ) -> Result<Vec<String>, Error> {
+        let mut connection = self.db().read().await?;
+        let rows = connection
+            .all(
+                "select d.remote from table($4) as w
+                 join delivery d on d.tenant = $1 and d.destination = $2 and d.remote = w.value
+                 where d.remote <> '' and d.id <> $3",
+                args![tenant, destination, delivery, remotes.to_vec()],
+            )
+            .await?;
+        rows.iter().map(|row| row.text("remote")).collect()
+    }
+
+    /// Acts of this target other than `delivery` that went out and of which nobody knows what became: lane
+    /// and what they want. At most 1,000, latest ids first.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub async fn open_acts(
+        &self,
+        (tenant, destination): (&str, &str),
+        target: &str,
+        delivery: &str,
+    ) -> Result<Vec<(String, String)>, Error> {
+        let mut connection = self.db().read().await?;
+        let rows = connection
+            .all(
+                "select d.lane, coalesce(p.wanted, '') as wanted from delivery d
+                 join part p on p.tenant = d.tenant and p.delivery_id = d.id
+                 where d.tenant = $1 and d.destination = $2 and d.begun_ms > 0 and d.remote = ''
+                     and d.target = $3 and d.id <> $4
+                 limit $5",
+                args![tenant, destination, target, delivery, OPEN_MAX],
+            )
+            .await?;
+        rows.iter().map(|row| Ok((row.text("lane")?, row.text("wanted")?))).collect()
+    }
+}

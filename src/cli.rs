@@ -34,6 +34,8 @@ mod run;
 mod schema;
 // The program itself.
 mod serve;
+// What mappings need in RapidPro.
+mod setup;
 // Opening the store that the configuration names.
 mod stores;
 // The authors' tests beside the mapping files.
@@ -70,6 +72,8 @@ enum Command {
     Init(init::Arguments),
     /// Examine settings, store, clocks, RapidPro, DHIS2 and mappings, and say what to do.
     Doctor(doctor::Arguments),
+    /// Make in RapidPro what the mappings need.
+    Setup(setup::Arguments),
     /// Run the server: FHIR, webhooks, mappings, deliveries.
     Serve(serve::Arguments),
     /// Make, list and revoke the tokens that clients send.
@@ -108,6 +112,7 @@ fn dispatch(line: CommandLine) -> Result<ExitCode, Failure> {
     match line.command {
         Command::Init(arguments) => init::run(arguments),
         Command::Doctor(arguments) => doctor::run(read(line.config.as_deref()), &arguments),
+        Command::Setup(arguments) => setup::run(&config()?, &arguments),
         Command::Serve(arguments) => serve::run(config()?, arguments),
         Command::Token(arguments) => token::run(&config()?, arguments),
         Command::Check(arguments) => check::run(&config()?, &arguments),

@@ -21,6 +21,8 @@ pub mod mirror;
 pub mod poll;
 // A run and its flow become a typed QuestionnaireResponse.
 pub mod run;
+// Making what mappings need there.
+pub mod setup;
 // URNs: `tel:+…` in E.164, and what each scheme may hold.
 pub mod urn;
 // What webhooks say: a hint that something happened.

@@ -141,6 +141,17 @@ impl Path {
         Ok(Self { text: text.to_owned(), root: root.clone(), steps })
     }
 
+    /// The names after the root, as far as the path goes by names alone: `fields`, `village` of
+    /// `$.contact.fields.village`.
+    pub fn names(&self) -> Vec<&str> {
+        let Steps::Direct(steps) = &self.steps else { return Vec::new() };
+        let names = steps.iter().map_while(|step| match step {
+            Direct::Name(name) => Some(name.as_str()),
+            Direct::Index(_) => None,
+        });
+        names.collect()
+    }
+
     /// Whether its syntax allows at most one node.
     pub fn is_singular(&self) -> bool {
         matches!(self.steps, Steps::Direct(_))

@@ -19,6 +19,8 @@ mod names;
 mod reader;
 
 mod values;
+// What a mapping looks at.
+pub mod walk;
 
 pub(super) use names::place_of;
 pub use names::{NamedThere, names};

@@ -23,6 +23,7 @@ mod rooms;
 mod sandbox_faults;
 mod sandbox_shapes;
 mod server;
+mod setup_rapidpro;
 mod store_writes;
 mod telemetry_canary;
 mod telemetry_story;

@@ -15,6 +15,7 @@ mod history;
 mod mapping_schema;
 mod mapping_shipped;
 mod r4_examples;
+mod rapidpro_acts;
 mod rapidpro_contact;
 mod rapidpro_poll;
 mod rapidpro_reading;

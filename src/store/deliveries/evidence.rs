@@ -55,3 +55,26 @@ impl Store {
         rows.iter().map(|row| Ok((row.text("lane")?, row.text("wanted")?))).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::store::db::plans::{analyze, full_scans};
+    use crate::store::testing::each_store;
+
+    #[tokio::test]
+    async fn neither_reads_a_whole_table() {
+        each_store(|store| async move {
+            analyze(store.db()).await;
+            let faults = full_scans(store.db(), async {
+                let remotes = ["message/1".to_owned()];
+                let recorded = store.recorded_remotes(("default", "rapidpro.north"), "d", &remotes).await;
+                assert_eq!(recorded.unwrap(), Vec::<String>::new());
+                let open = store.open_acts(("default", "rapidpro.north"), "rapidpro.message", "d").await;
+                assert_eq!(open.unwrap(), Vec::new());
+            })
+            .await;
+            assert!(faults.is_empty(), "{faults:#?}");
+        })
+        .await;
+    }
+}

@@ -1,4 +1,4 @@
-//! A simulated DHIS2: metadata, data values by both importer generations, completion.
+//! A simulated DHIS2: metadata, data values by both importer generations, completion, tracker.
 //!
 //! It answers `/api/` as 2.40.12 or as 2.43.1 does. Data values are never added up or corrected: what a
 //! client sends is what is stored, mistakes included, as on a real server.
@@ -38,6 +38,8 @@ mod reading;
 mod state;
 // Import summaries and other envelopes.
 mod summary;
+// Tracked entities, enrolments and events.
+mod tracker;
 // Value types.
 mod values;
 
@@ -65,8 +67,8 @@ pub struct Options {
     pub country: Country,
     /// A superuser: `admin` with this password.
     pub password: String,
-    /// A personal access token of `mjumbe`, who may write data values in the whole country and has no
-    /// other authority.
+    /// A personal access token of `mjumbe`, who may write data values and tracker data in the whole
+    /// country and has no other authority.
     pub token: String,
     /// What an import takes at least; two that overlap in time can collide.
     pub import_ms: u64,
@@ -174,6 +176,7 @@ impl Dhis2 {
 }
 
 pub use state::CellKey;
+pub use tracker::Kind;
 
 #[async_trait]
 impl FarSide for Dhis2 {
@@ -184,6 +187,9 @@ impl FarSide for Dhis2 {
         });
         if let Some(after_ms) = down {
             return self.without_database(&request, after_ms).await;
+        }
+        if tracker::is_import(&request) {
+            return tracker::import(self, &request).await;
         }
         let import = request.method == "POST" && request.path.ends_with("/dataValueSets");
         let ticket = import.then(|| self.world().begin_import(&request.body));

@@ -64,12 +64,27 @@ pub enum Effect {
         #[serde(default)]
         answer_after_ms: u64,
     },
-    /// A data value import stores its first rows and answers 409 ERROR or 500 with counts of 0.
+    /// An import stores its first rows or objects and answers 409 ERROR or 500 with counts of 0.
     StoreRows { rows: usize, status: u16 },
-    /// A data value import answers SUCCESS and stores nothing.
+    /// An import answers SUCCESS or OK and stores nothing.
     StoreNothing,
     /// Cells that are refused whoever sends them.
     RefuseCells(Cells),
+    /// Tracker objects that a program rule refuses whoever sends them: E1300.
+    RefuseObjects(Objects),
+}
+
+/// Tracker objects that are refused. What is absent means all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Objects {
+    /// `TRACKED_ENTITY`, `ENROLLMENT`, `EVENT` or `RELATIONSHIP`
+    pub kind: String,
+    #[serde(default)]
+    pub program: Option<String>,
+    #[serde(default)]
+    pub org_unit: Option<String>,
+    /// What the rule says.
+    pub message: String,
 }
 
 /// Cells that a data value import refuses. What is absent means all.

@@ -15,7 +15,7 @@ use super::incoming::DataValueSet;
 use super::periods::{self, Period};
 use super::state::{CellKey, Clash, User, World};
 use super::summary::{Summary, coded, message, shown, tomcat_page};
-use super::{Version, completion, importer_new, importer_old, metadata, reading};
+use super::{Version, completion, importer_new, importer_old, metadata, reading, tracker};
 
 const STRATEGIES: &[&str] = &[
     "CREATE",
@@ -65,6 +65,7 @@ pub(super) fn answer(world: &mut World, request: &Request, clash: &Clash) -> Ans
         ("GET", ["completeDataSetRegistrations"]) => completion::get(world, request),
         ("DELETE", ["completeDataSetRegistrations"]) => completion::delete(world, request),
         ("POST", ["dataEntry", "dataSetCompletion"]) => completion::data_entry(world, request, &user),
+        (_, ["tracker", rest @ ..]) if !rest.is_empty() => tracker::read(world, request, &user, rest),
         ("GET", ["metadata"]) => metadata::selective(world, request),
         ("GET", ["identifiableObjects", id]) => metadata::single(world, request, "IdentifiableObject", id),
         ("GET", [collection]) => metadata::list(world, request, collection),
@@ -75,7 +76,7 @@ pub(super) fn answer(world: &mut World, request: &Request, clash: &Clash) -> Ans
 }
 
 /// `/api/…` or `/api/NN/…` where NN is no newer than the server.
-fn unversioned(version: Version, path: &str) -> Option<&str> {
+pub(super) fn unversioned(version: Version, path: &str) -> Option<&str> {
     let rest = path.strip_prefix("/api/")?;
     let (first, after) = rest.split_once('/').unwrap_or((rest, ""));
     match first.parse::<u32>() {
@@ -92,7 +93,7 @@ fn not_supported(version: Version, method: &str) -> Answer {
     message(405, &format!("Request method '{method}' {verb}"))
 }
 
-fn authenticate(world: &World, request: &Request) -> Result<User, Answer> {
+pub(super) fn authenticate(world: &World, request: &Request) -> Result<User, Answer> {
     let header = request.header("authorization");
     let (scheme, rest) = header.split_once(' ').unwrap_or((header, ""));
     match scheme {
@@ -193,7 +194,7 @@ fn import(world: &mut World, request: &Request, user: &User, clash: &Clash) -> A
     }
 }
 
-fn wrong_content_type(version: Version, request: &Request) -> Option<Answer> {
+pub(super) fn wrong_content_type(version: Version, request: &Request) -> Option<Answer> {
     let content_type = request.header("content-type").split(';').next().unwrap_or("").trim();
     if content_type == "application/json" {
         return None;

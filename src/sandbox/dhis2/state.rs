@@ -10,7 +10,12 @@ use serde_json::{Value, json};
 
 use super::super::time::{Clock, micros};
 use super::country::{Country, DEFAULT_OPTION_COMBO, ROOT};
+use super::tracker::Tracker;
 use super::{Options, Version, incoming, periods};
+
+/// What the service account may do: write data values, and tracker data with all that is below it.
+const SERVICE: &[&str] =
+    &["F_DATAVALUE_ADD", "F_TRACKED_ENTITY_ADD", "F_TEI_CASCADE_DELETE", "F_ENROLLMENT_CASCADE_DELETE"];
 
 /// The server.
 #[derive(Debug)]
@@ -22,6 +27,7 @@ pub(super) struct World {
     pub completions: BTreeMap<CompletionKey, Completion>,
     /// Periods that have been stored at least once.
     pub known_periods: BTreeSet<String>,
+    pub tracker: Tracker,
     pub clock: Clock,
     imports: Vec<Import>,
     next_ticket: u64,
@@ -140,7 +146,7 @@ pub(super) struct NewValue {
 impl World {
     pub fn new(options: &Options) -> Self {
         let admin = User::new("admin", &options.password, &["ALL"], &[ROOT]);
-        let mut service = User::new("mjumbe", &options.password, &["F_DATAVALUE_ADD"], &[ROOT]);
+        let mut service = User::new("mjumbe", &options.password, SERVICE, &[ROOT]);
         service.tokens.push(options.token.clone());
         Self {
             version: options.version,
@@ -149,6 +155,7 @@ impl World {
             cells: BTreeMap::new(),
             completions: BTreeMap::new(),
             known_periods: BTreeSet::new(),
+            tracker: Tracker::default(),
             clock: Clock::default(),
             imports: Vec::new(),
             next_ticket: 1,
@@ -250,6 +257,7 @@ impl World {
                     "writes": completion.writes })
             })
             .collect();
-        json!({ "version": self.version.text(), "cells": cells, "completions": completions })
+        json!({ "version": self.version.text(), "cells": cells, "completions": completions,
+            "tracker": self.tracker.show() })
     }
 }

@@ -207,12 +207,18 @@ fn web_message(status: u16, text: &str) -> Value {
 
 /// Tomcat's own page: unknown paths, and faults before DHIS2's code.
 pub(super) fn tomcat_page(version: Version, status: u16) -> Answer {
+    tomcat_text(version, status, "")
+}
+
+/// Tomcat's own page with a message.
+pub(super) fn tomcat_text(version: Version, status: u16, words: &str) -> Answer {
     let server = if version == Version::V2_40 { "Apache Tomcat/9.0.96" } else { "Apache Tomcat/11.0.14" };
     let name = reason(status);
+    let words = if words.is_empty() { String::new() } else { format!("<p><b>Message</b> {words}</p>") };
     let body = format!(
         "<!doctype html><html lang=\"en\"><head><title>HTTP Status {status} – {name}</title></head><body>\
          <h1>HTTP Status {status} – {name}</h1><hr class=\"line\" /><p><b>Type</b> Status Report</p>\
-         <hr class=\"line\" /><h3>{server}</h3></body></html>"
+         {words}<hr class=\"line\" /><h3>{server}</h3></body></html>"
     );
     Answer::text(status, "text/html;charset=utf-8", &body)
 }

@@ -83,6 +83,26 @@ fn typed(version: Version, kind: &str, text: &str) -> Result<String, Wrong> {
     }
 }
 
+/// Whether a text is a value of a type for tracker, which stores it as it came.
+pub(super) fn typed_for_tracker(kind: &str, text: &str) -> Result<(), Wrong> {
+    let fits = |fits: bool, key, sentence| if fits { Ok(()) } else { Err(Wrong::Type(key, sentence)) };
+    match kind {
+        "PHONE_NUMBER" => fits(
+            (6..=50).contains(&text.len()) && text.bytes().all(|b| b"0123456789+()#. /ext-".contains(&b)),
+            "value_not_phone_number",
+            "Data value is not a phone number",
+        ),
+        "DATETIME" => fits(
+            text.get(..10).is_some_and(|day| day.parse::<civil::Date>().is_ok())
+                && super::super::time::parse(text).is_some(),
+            "value_not_valid_datetime",
+            "Data value is not a valid datetime",
+        ),
+        // The reading of the older importer: 2.43 relaxed only that of data values.
+        kind => typed(Version::V2_40, kind, text).map(|_| ()),
+    }
+}
+
 fn boolean(version: Version, text: &str) -> Result<String, Wrong> {
     let new = version == Version::V2_43;
     match text.to_lowercase().as_str() {

@@ -22,6 +22,8 @@ mod evaluation;
 mod explain;
 // Exit codes and errors for people.
 pub mod failure;
+// What there is to map.
+mod flows;
 // A folder to start from.
 mod init;
 // Loading mapping files as `serve` does.
@@ -72,6 +74,8 @@ enum Command {
     Init(init::Arguments),
     /// Examine settings, store, clocks, RapidPro, DHIS2 and mappings, and say what to do.
     Doctor(doctor::Arguments),
+    /// List a workspace's flows, and show what they ask.
+    Flows(flows::Arguments),
     /// Make in RapidPro what the mappings need.
     Setup(setup::Arguments),
     /// Run the server: FHIR, webhooks, mappings, deliveries.
@@ -112,6 +116,7 @@ fn dispatch(line: CommandLine) -> Result<ExitCode, Failure> {
     match line.command {
         Command::Init(arguments) => init::run(arguments),
         Command::Doctor(arguments) => doctor::run(read(line.config.as_deref()), &arguments),
+        Command::Flows(arguments) => flows::run(&config()?, arguments),
         Command::Setup(arguments) => setup::run(&config()?, &arguments),
         Command::Serve(arguments) => serve::run(config()?, arguments),
         Command::Token(arguments) => token::run(&config()?, arguments),

@@ -7,6 +7,8 @@
 
 // Flow starts and messages.
 pub mod act;
+// A workspace's flows for a person.
+pub mod catalogue;
 // Speaks API v2: token, budget, cursor paging, and one table that reads failures.
 pub mod client;
 // The `rapidpro.contact` target, and how contacts are sent.

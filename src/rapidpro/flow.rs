@@ -13,6 +13,9 @@ use serde_json::Value;
 // Nodes: routers and actions that give results.
 mod node;
 
+// A made-up answer to every question.
+pub mod example;
+
 pub use node::{Category, Giver, Kind, Node, Standing};
 
 /// What a result key means: the nodes that may give it.

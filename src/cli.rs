@@ -8,6 +8,8 @@
 #[macro_use]
 mod output;
 
+// Who looked at people's data.
+mod audit;
 // Everything that is wrong with the mapping files.
 mod check;
 // What waits, what a person must look at.
@@ -44,6 +46,8 @@ mod stores;
 mod test;
 // Making, listing and revoking tokens.
 mod token;
+// Where a report is, and why.
+mod trace;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -92,6 +96,10 @@ enum Command {
     Explain(explain::Arguments),
     /// Print the JSON Schema of mapping files, for completion in an editor.
     Schema,
+    /// When somebody calls: show where a report is, and why.
+    Trace(trace::Arguments),
+    /// List who looked at people's data, when and why.
+    Audit(audit::Arguments),
     /// Apply a new or changed mapping to what is stored already, after a preview.
     Replay(replay::Arguments),
     /// List, show, retry and cancel deliveries.
@@ -125,6 +133,8 @@ fn dispatch(line: CommandLine) -> Result<ExitCode, Failure> {
         Command::Run(arguments) => run::run(&config()?, &arguments),
         Command::Explain(arguments) => explain::run(&config()?, &arguments),
         Command::Schema => schema::run(),
+        Command::Trace(arguments) => trace::run(&config()?, &arguments),
+        Command::Audit(arguments) => audit::run(&config()?, &arguments),
         Command::Replay(arguments) => replay::run(&config()?, &arguments),
         Command::Deliveries(arguments) => deliveries::run(&config()?, arguments),
         Command::Demo(arguments) => demo::run(arguments),

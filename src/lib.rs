@@ -23,6 +23,8 @@ pub mod delivery;
 pub mod dhis2;
 // What FHIR R4 says. No I/O.
 pub mod fhir;
+// Where a report is, and why, when somebody calls.
+pub mod inquiry;
 // Mapping files: checked programs, evaluation, trace. No I/O, no clock.
 pub mod mapping;
 // Makes every HTTP client for other machines and reads their answers up to a limit.

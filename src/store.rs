@@ -3,6 +3,8 @@
 //! SQLite and PostgreSQL behind one interface. **Never** knows FHIR rules beyond the search index, and
 //! never speaks HTTP. Migrations for both engines are under `migrations/`.
 
+// Who looked at people's data.
+pub mod audit;
 mod body;
 // Changes as the mapper takes them.
 pub mod changes;
@@ -14,6 +16,8 @@ pub mod deliveries;
 // What can go wrong, without values.
 pub mod error;
 mod index;
+// What somebody who asks after a report needs to know.
+pub mod inquiry;
 // Remembered pairs: this resource is that object over there.
 pub mod link;
 // What the disk gives.

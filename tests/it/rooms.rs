@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dhis2", &["config", "delivery", "fhir", "mapping", "outbound", "store", "telemetry"]),
     ("sandbox", &[]),
     ("server", &["auth", "config", "delivery", "dhis2", "fhir", "mapping", "rapidpro", "store", "telemetry"]),
+    ("inquiry", &["delivery", "fhir", "rapidpro", "store"]),
     ("assist", &["config", "delivery", "dhis2", "mapping", "outbound", "rapidpro", "server", "store"]),
     (
         "cli",
@@ -27,6 +28,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "delivery",
             "dhis2",
             "fhir",
+            "inquiry",
             "mapping",
             "rapidpro",
             "sandbox",

@@ -117,7 +117,8 @@ async fn refused(watched: &Watched, rapidpro: &RapidPro) {
     }
 }
 
-#[tokio::test]
+// The simulated systems must go on answering while this test waits for the program.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn no_canary_of_the_whole_story_is_in_the_log_and_a_trace_leads_through_it() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let story = story();
@@ -143,6 +144,7 @@ async fn no_canary_of_the_whole_story_is_in_the_log_and_a_trace_leads_through_it
     let report = play::play(stage).await.unwrap();
     assert!(report.delivered > PEOPLE, "{report:?}");
     refused(&watched, &rapidpro).await;
+    somebody_calls(&watched.program, &story);
     assert_eq!(watched.program.terminate(), Some(0));
 
     let log = watched.program.log();
@@ -179,4 +181,43 @@ fn one_trace_leads_through(log: &str) {
                 .any(|wanted| wanted["delivery"] == answered["delivery"])
     });
     assert!(traced.is_some(), "no trace leads from a run to DHIS2's answer");
+}
+
+/// From a number, a run, a response and a village to DHIS2's answer; masked, unless a reason is given, which
+/// is kept.
+fn somebody_calls(program: &Program, story: &Story) {
+    let person = &story.people[0];
+    let masked = |arguments: &[&str]| {
+        let told = program.run(&[&["trace"], arguments].concat());
+        for canary in CANARIES {
+            assert!(!told.to_lowercase().contains(canary), "`{canary}` is in the trace: {told}");
+        }
+        told
+    };
+    let by_phone = masked(&["--phone", &person.phone]);
+    for word in [
+        "rapidpro.run/",
+        "QuestionnaireResponse/",
+        "village-monthly-report",
+        "it arrived",
+        "POST /api/dataValueSets",
+    ] {
+        assert!(by_phone.contains(word), "{word}: {by_phone}");
+    }
+    let json: Value = serde_json::from_str(&masked(&["--phone", &person.phone, "--json"])).unwrap();
+    let sources = json["sources"].as_array().unwrap();
+    let response =
+        sources.iter().find_map(|source| source["source"].as_str()?.strip_prefix("QuestionnaireResponse/"));
+    let uuid = response.unwrap();
+    let by_run = masked(&["--run", uuid]);
+    assert!(by_run.contains("rapidpro.run/workspace/") && by_run.contains("flow: "), "{by_run}");
+    assert!(masked(&["--resource", &format!("QuestionnaireResponse/{uuid}")]).contains("accepted"));
+    assert!(masked(&["--facility", &person.village]).contains("dhis2.report"));
+
+    let reason = "she asked after her report of October";
+    let revealed = program.run(&["trace", "--phone", &person.phone, "--reveal", reason]);
+    assert!(revealed.contains(&person.phone), "{revealed}");
+    let audit = program.run(&["audit"]);
+    assert!(audit.contains("trace-reveal") && audit.contains(reason), "{audit}");
+    assert!(!audit.contains(&person.phone), "{audit}");
 }

@@ -216,6 +216,28 @@ async fn exchanges(
     rows.iter().map(read).collect()
 }
 
+/// Deliveries whose lane names `text` (an organisation unit) and that changed since then, newest first. Looks at
+/// all deliveries of that time.
+///
+/// # Errors
+/// The database's.
+pub async fn in_lanes(
+    db: &mut Connection,
+    tenant: &str,
+    (text, since_ms): (&str, i64),
+    limit: i64,
+) -> Result<Vec<DeliveryRow>, Error> {
+    // A UID holds no wildcards; whatever is asked for is compared as it is.
+    let sql = format!(
+        "select {COLUMNS} from delivery where tenant = $1
+         and status in ('waiting', 'sending', 'settled', 'dead', 'cancelled') and updated_ms >= $2
+         and ('|' || lane || '|') like ('%|' || replace(replace($3, '%', ''), '_', '') || '|%')
+         order by updated_ms desc, id limit $4"
+    );
+    let rows = db.all(sql, args![tenant, since_ms, text, limit]).await?;
+    rows.iter().map(DeliveryRow::read).collect()
+}
+
 /// Counts by destination, status and cause; settled ones are left out.
 ///
 /// # Errors

@@ -199,6 +199,13 @@ impl Faults {
         inner.active.iter().any(|active| active.id == id)
     }
 
+    /// Whether a fault of some kind holds now, whatever its path.
+    pub fn any(&self, is: impl Fn(&Effect) -> bool) -> bool {
+        let mut inner = self.lock();
+        inner.forget_past();
+        inner.active.iter().any(|active| is(&active.fault.effect))
+    }
+
     /// What goes wrong with this request; counts it.
     pub fn of(&self, method: &str, path: &str) -> Vec<(u64, Effect)> {
         let mut inner = self.lock();

@@ -110,6 +110,10 @@ pub trait FarSide: Send + Sync + 'static {
     fn faults(&self) -> &Faults;
     /// All that it holds, for `/_sandbox/state`.
     fn state(&self) -> Value;
+    /// A part of what it holds: `GET /_sandbox/NAME`.
+    fn view(&self, _name: &str) -> Option<Value> {
+        None
+    }
     /// An action of the control API: `POST /_sandbox/ACTION`.
     async fn act(&self, _action: &str, _body: Value) -> Option<Value> {
         None
@@ -357,6 +361,10 @@ async fn control(shared: &Shared, action: &str, request: &Request) -> Answer {
         ("POST", "faults") => match serde_json::from_slice::<Fault>(&request.body) {
             Ok(fault) => Answer::json(201, &json!({ "id": faults.add(fault) })),
             Err(error) => Answer::json(400, &json!({ "detail": error.to_string() })),
+        },
+        ("GET", name) => match shared.far.view(name) {
+            Some(shown) => Answer::json(200, &shown),
+            None => Answer::json(404, &json!({ "detail": "no such view" })),
         },
         ("POST", action) => {
             let body = serde_json::from_slice(&request.body).unwrap_or(Value::Null);

@@ -21,6 +21,7 @@ mod rapidpro_poll;
 mod rapidpro_reading;
 mod replay;
 mod rooms;
+mod sandbox_acts;
 mod sandbox_faults;
 mod sandbox_shapes;
 mod server;

@@ -194,7 +194,7 @@ async fn people_answer_wrongly_first_or_not_at_all() {
     assert_eq!(result(&runs[0], "stock_out").1, "No Response");
     assert_eq!(runs[0]["exit_type"], "completed");
     assert_eq!(result(&runs[1], "fever_cases"), ("many", "Other"));
-    assert_eq!(runs[1]["exit_type"], Value::Null);
+    assert_eq!(runs[1]["exit_type"], "interrupted");
     assert_eq!(runs[2]["exit_type"], "expired");
 }
 

@@ -247,6 +247,7 @@ pub(super) fn delete(world: &mut World, call: &Call) -> Answer {
     contact.writes.push(json!({ "request": asked.number, "at": micros(now), "what": "deleted" }));
     let uuid = contact.uuid.clone();
     // Runs of a deleted contact are gone from the API.
+    world.waiting.remove(&uuid);
     world.runs.retain(|run| run.contact != uuid);
     Answer::empty(204)
 }
@@ -264,6 +265,10 @@ pub(super) fn act(world: &mut World, call: &Call) -> Answer {
     }
     let now = world.clock.tick();
     for at in found {
+        let uuid = world.contacts.get(at).map(|contact| contact.uuid.clone()).unwrap_or_default();
+        if action == "interrupt" {
+            world.interrupt(&uuid);
+        }
         let Some(contact) = world.contacts.get_mut(at) else { continue };
         match (action.as_str(), &group) {
             ("add", Some(group)) if !contact.groups.contains(group) => contact.groups.push(group.clone()),

@@ -1,18 +1,18 @@
-//! Lets a person go through a flow; webhooks and runs come of it.
+//! Lets a person go through a flow; webhooks, messages and runs come of it.
 //!
 //! As mailroom does it: each reply is one sprint through the definition; a webhook on the way is called
 //! before the sprint is committed; the commit's `modified_on` is when its transaction began, and the run
-//! shows the change only when it ended.
+//! shows the change only when it ended. One contact is in one run at a time: another start interrupts it.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::super::time::{after, micros};
-use super::router::{self, Routed};
-use super::state::{Flow, Run, RunVersion, World, new_uuid};
-use super::{RapidPro, urns};
+use super::super::time::micros;
+use super::session::{Next, Session};
+use super::state::{Flow, new_uuid};
+use super::{RapidPro, contacts, router};
 
 /// What a person does when she is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,28 +41,12 @@ pub enum WebhookShape {
 
 /// Longest sprint, as `MaxStepsPerSprint`.
 const MOST_STEPS: usize = 100;
-/// A webhook that takes longer has failed.
-const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// One run while it goes on.
-struct Session {
-    uuid: String,
-    contact: String,
-    flow: Flow,
-    start: Option<String>,
-    path: Vec<Value>,
-    values: Map<String, Value>,
-    created: Timestamp,
-    /// Uuid of the node that waits.
-    waiting: Option<String>,
-    responded: bool,
-    exit: Option<&'static str>,
-    last_input: Option<String>,
-}
-
-enum Next {
-    Node(String),
-    End,
+/// What begins a run: a flow start with its `params`, or somebody's own word.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Started {
+    pub start: Option<String>,
+    pub params: Value,
 }
 
 impl RapidPro {
@@ -74,8 +58,39 @@ impl RapidPro {
         let created = world.clock.tick();
         let modified = world.clock.tick();
         world.flows.retain(|flow| flow.uuid != uuid);
-        world.flows.push(Flow { uuid: uuid.clone(), name, archived: false, definition, created, modified });
+        world.flows.push(Flow {
+            uuid: uuid.clone(),
+            name,
+            archived: false,
+            keywords: Vec::new(),
+            definition,
+            created,
+            modified,
+        });
         uuid
+    }
+
+    /// A word that starts a flow when somebody writes it; whether there is such a flow.
+    pub fn add_keyword(&self, flow: &str, keyword: &str) -> bool {
+        let mut world = self.world();
+        let Some(uuid) = world.flow(flow).map(|flow| flow.uuid.clone()) else { return false };
+        let flow = world.flows.iter_mut().find(|flow| flow.uuid == uuid);
+        flow.is_some_and(|flow| {
+            flow.keywords.push(keyword.to_lowercase());
+            true
+        })
+    }
+
+    /// Archives a flow, or takes it back; whether there is such a flow.
+    pub fn archive_flow(&self, flow: &str, archived: bool) -> bool {
+        let mut world = self.world();
+        let modified = world.clock.tick();
+        let Some(uuid) = world.flow(flow).map(|flow| flow.uuid.clone()) else { return false };
+        world.flows.iter_mut().find(|flow| flow.uuid == uuid).is_some_and(|flow| {
+            flow.archived = archived;
+            flow.modified = modified;
+            true
+        })
     }
 
     /// Where resthook calls go; without it a resthook node finds no subscribers.
@@ -91,28 +106,73 @@ impl RapidPro {
     /// A person goes through a flow: starts it, answers, and stops where her replies end.
     /// Returns the run's uuid; `None` where there is no such contact or flow.
     pub async fn take_through(&self, contact: &str, flow: &str, replies: &[Reply]) -> Option<String> {
-        let mut session = self.begin(contact, flow, None)?;
-        let first = session.flow.definition["nodes"][0]["uuid"].as_str().unwrap_or("").to_owned();
-        self.sprint(&mut session, Next::Node(first)).await;
+        let run = self.begin_run(contact, flow, Started::default()).await?;
         for reply in replies {
-            if session.waiting.is_none() {
+            if self.hear(contact, reply, Some(&run)).await.is_none() {
                 break;
             }
-            self.reply(&mut session, reply).await;
         }
+        Some(run)
+    }
+
+    /// A person answers what she was asked last, reply by reply. Returns the run's uuid; `None` where
+    /// nothing waits for her.
+    pub async fn reply(&self, contact: &str, replies: &[Reply]) -> Option<String> {
+        let mut answered = None;
+        for reply in replies {
+            match self.hear(contact, reply, answered.as_deref()).await {
+                Some(run) => answered = Some(run),
+                None => break,
+            }
+        }
+        answered
+    }
+
+    /// A person writes: her run goes on, or a keyword starts a flow, or it stays in the inbox. Returns the
+    /// run's uuid where there is one.
+    pub async fn receive(&self, contact: &str, text: &str) -> Option<String> {
+        if let Some(run) = self.hear(contact, &Reply::text(text), None).await {
+            return Some(run);
+        }
+        let word = text.split_whitespace().next().unwrap_or("").to_lowercase();
+        let (contact, flow) = {
+            let mut world = self.world();
+            let contact = world.contacts.get(contacts::find(&world, contact)?)?.uuid.clone();
+            let by_keyword = world.flows.iter().find(|flow| !flow.archived && flow.keywords.contains(&word));
+            let flow = by_keyword.map(|flow| (flow.uuid.clone(), flow.name.clone()));
+            world.heard(&contact, text, flow.clone());
+            (contact, flow?.0)
+        };
+        self.begin_with(&contact, &flow, Started::default(), Some(text)).await
+    }
+
+    /// Begins a run; whatever the contact was in is interrupted.
+    pub(super) async fn begin_run(&self, contact: &str, flow: &str, by: Started) -> Option<String> {
+        self.begin_with(contact, flow, by, None).await
+    }
+
+    async fn begin_with(&self, contact: &str, flow: &str, by: Started, said: Option<&str>) -> Option<String> {
+        let contact = self.known(contact)?;
+        let turn = self.turn_of(&contact);
+        let _held = turn.lock().await;
+        let mut session = self.session(&contact, flow, by)?;
+        session.last_input = said.map(str::to_owned);
+        let first = session.flow.definition["nodes"][0]["uuid"].as_str().unwrap_or("").to_owned();
+        self.sprint(&mut session, Next::Node(first)).await;
         Some(session.uuid)
     }
 
-    fn begin(&self, contact: &str, flow: &str, start: Option<String>) -> Option<Session> {
+    fn session(&self, contact: &str, flow: &str, by: Started) -> Option<Session> {
         let mut world = self.world();
         let flow = world.flow(flow)?.clone();
-        let contact = world.contacts.get(super::contacts::find(&world, contact)?)?.uuid.clone();
+        world.interrupt(contact);
         let created = world.clock.tick();
         Some(Session {
             uuid: new_uuid(),
-            contact,
+            contact: contact.to_owned(),
             flow,
-            start,
+            start: by.start,
+            params: by.params,
             path: Vec::new(),
             values: Map::new(),
             created,
@@ -123,12 +183,30 @@ impl RapidPro {
         })
     }
 
-    async fn reply(&self, session: &mut Session, reply: &Reply) {
-        let Some(node) = session.waiting.clone().and_then(|uuid| session.node(&uuid)) else { return };
+    /// A reply to what waits for a contact: the run's uuid. With `run`, only to that one.
+    async fn hear(&self, contact: &str, reply: &Reply, run: Option<&str>) -> Option<String> {
+        let contact = self.known(contact)?;
+        let turn = self.turn_of(&contact);
+        let _held = turn.lock().await;
+        let mut session = {
+            let mut world = self.world();
+            let waits = world.waiting.get(&contact)?;
+            if run.is_some_and(|run| waits.uuid != run) {
+                return None;
+            }
+            world.waiting.remove(&contact)?
+        };
+        self.resume(&mut session, reply).await;
+        Some(session.uuid)
+    }
+
+    async fn resume(&self, session: &mut Session, reply: &Reply) {
+        let Some(node) = session.waiting.take().and_then(|uuid| session.node(&uuid)) else { return };
         let router = &node["router"];
         let now = self.tick();
         let routed = match reply {
             Reply::Text(text) => {
+                self.world().heard(&session.contact, text, Some(session.named_flow()));
                 session.responded = true;
                 session.last_input = Some(text.clone());
                 router::route(router, text)
@@ -141,8 +219,7 @@ impl RapidPro {
         };
         let Some(routed) = routed else {
             session.exit = Some("expired");
-            session.waiting = None;
-            return self.commit(session);
+            return self.world().commit(session);
         };
         let input = session.last_input.clone();
         session.save(&node, &routed, input, self.tick());
@@ -156,19 +233,18 @@ impl RapidPro {
         for _ in 0..MOST_STEPS {
             let Next::Node(uuid) = next else {
                 session.exit = Some("completed");
-                return self.commit(session);
+                return self.world().commit(session);
             };
             let Some(node) = session.node(&uuid) else { break };
             session.path.push(json!({ "node": uuid, "time": micros(self.tick()) }));
             let called = self.actions(session, &node).await;
             if node["router"]["wait"]["type"] == "msg" {
                 session.waiting = Some(uuid);
-                return self.commit(session);
+                return self.world().commit(session);
             }
             next = if node["router"].is_object() {
-                let operand = called.unwrap_or_default();
-                match router::route(&node["router"], &operand) {
-                    Some(routed) => session.behind(&node, &routed.exit),
+                match self.split(session, &node, called) {
+                    Some(exit) => session.behind(&node, &exit),
                     None => break,
                 }
             } else {
@@ -176,189 +252,32 @@ impl RapidPro {
             };
         }
         session.exit = Some("failed");
-        self.commit(session);
+        self.world().commit(session);
     }
 
-    /// Does a node's actions; gives the category of a webhook that was called.
-    async fn actions(&self, session: &mut Session, node: &Value) -> Option<String> {
-        let mut called = None;
-        for action in node["actions"].as_array().cloned().unwrap_or_default() {
-            let kind = action["type"].as_str().unwrap_or("");
-            let result = match kind {
-                "call_webhook" | "call_resthook" => {
-                    let (status, input) = self.call(session, &action).await;
-                    let category = if status.starts_with('2') { "Success" } else { "Failure" };
-                    called = Some(category.to_owned());
-                    Routed { category: category.to_owned(), value: status, exit: input }
-                }
-                "set_run_result" => Routed {
-                    category: action["category"].as_str().unwrap_or("").to_owned(),
-                    value: action["value"].as_str().unwrap_or("").to_owned(),
-                    exit: String::new(),
-                },
-                _ => continue,
-            };
-            let name = action["result_name"].as_str().or(action["name"].as_str()).unwrap_or("");
-            let input = Some(result.exit.clone()).filter(|input| !input.is_empty());
-            session.put(name, node, &result, input, self.tick());
-        }
-        called
+    /// The exit of a router that waits for nobody; its result is kept where it has a name.
+    fn split(&self, session: &mut Session, node: &Value, called: Option<String>) -> Option<String> {
+        let router = &node["router"];
+        let operand = router["operand"].as_str().unwrap_or("");
+        let operand = session.evaluate(&self.world(), operand);
+        let operand = if operand.is_empty() { called.unwrap_or_default() } else { operand };
+        let routed = router::route(router, &operand)?;
+        session.save(node, &routed, Some(operand), self.tick());
+        Some(routed.exit)
     }
 
-    /// Calls a webhook as mailroom does: once, and a lost one is a failure that the flow survives.
-    async fn call(&self, session: &Session, action: &Value) -> (String, String) {
-        let resthook = action["type"] == "call_resthook";
-        let (body, url, lost) = {
-            let mut world = self.world();
-            let body = if resthook { session.resthook_body(&world) } else { session.editor_body(&world) };
-            let url =
-                if resthook { world.subscriber.clone() } else { action["url"].as_str().map(str::to_owned) };
-            (body, url, world.loses_webhook())
-        };
-        let Some(url) = url else { return ("no subscribers".to_owned(), String::new()) };
-        let mut request = self.shared.client.post(&url).timeout(WEBHOOK_TIMEOUT);
-        for (name, value) in action["headers"].as_object().into_iter().flatten() {
-            request = request.header(name, value.as_str().unwrap_or(""));
-        }
-        request = request.header("User-Agent", "RapidProMailroom/9.0.1").header("X-Mailroom-Mode", "normal");
-        let status =
-            if lost { None } else { request.json(&body).send().await.ok().map(|a| a.status().as_u16()) };
-        let at = self.tick();
-        self.world().webhooks.push(json!({ "run": session.uuid, "contact": session.contact, "at": micros(at),
-            "url": url, "shape": if resthook { "resthook" } else { "editor" }, "lost": lost, "status": status }));
-        (status.unwrap_or(0).to_string(), format!("POST {url}"))
+    /// Uuid of a contact that is not deleted.
+    fn known(&self, contact: &str) -> Option<String> {
+        let world = self.world();
+        Some(world.contacts.get(contacts::find(&world, contact)?)?.uuid.clone())
     }
 
-    fn tick(&self) -> Timestamp {
+    /// Whoever holds it is the only one who moves this contact.
+    fn turn_of(&self, contact: &str) -> Arc<tokio::sync::Mutex<()>> {
+        self.world().turns.entry(contact.to_owned()).or_default().clone()
+    }
+
+    pub(super) fn tick(&self) -> Timestamp {
         self.world().clock.tick()
-    }
-
-    /// Ends the transaction: the run's new version becomes visible after the commit delay.
-    fn commit(&self, session: &Session) {
-        let mut world = self.world();
-        let modified = world.clock.tick();
-        let visible = after(modified, self.shared.options.commit_delay_ms);
-        let shown = session.show(&world, modified, self.shared.options.version);
-        let version = RunVersion { visible, modified, responded: session.responded, shown };
-        match world.runs.iter_mut().find(|run| run.uuid == session.uuid) {
-            Some(run) => run.versions.push(version),
-            None => world.runs.push(Run {
-                uuid: session.uuid.clone(),
-                contact: session.contact.clone(),
-                flow: session.flow.uuid.clone(),
-                versions: vec![version],
-            }),
-        }
-        let flow = session.waiting.as_ref().map(|_| session.flow.uuid.clone());
-        let responded = session.responded;
-        if let Some(contact) = world.contact_at(&session.contact).and_then(|at| world.contacts.get_mut(at)) {
-            contact.flow = flow;
-            contact.modified = modified;
-            if responded {
-                contact.seen = Some(modified);
-            }
-        }
-    }
-}
-
-impl Session {
-    fn node(&self, uuid: &str) -> Option<Value> {
-        self.flow.definition["nodes"].as_array()?.iter().find(|node| node["uuid"] == uuid).cloned()
-    }
-
-    fn behind(&self, node: &Value, exit: &str) -> Next {
-        let exits = node["exits"].as_array().map_or(&[][..], Vec::as_slice);
-        let to =
-            exits.iter().find(|one| one["uuid"] == exit).and_then(|one| one["destination_uuid"].as_str());
-        to.map_or(Next::End, |uuid| Next::Node(uuid.to_owned()))
-    }
-
-    fn save(&mut self, node: &Value, routed: &Routed, input: Option<String>, at: Timestamp) {
-        if let Some(name) = node["router"]["result_name"].as_str() {
-            self.put(name, node, routed, input, at);
-        }
-    }
-
-    fn put(&mut self, name: &str, node: &Value, routed: &Routed, input: Option<String>, at: Timestamp) {
-        let value: String = routed.value.chars().take(640).collect();
-        let category = if routed.category.is_empty() { Value::Null } else { routed.category.clone().into() };
-        let result = json!({ "value": value, "category": category, "node": node["uuid"], "time": micros(at),
-            "input": input, "name": name });
-        self.values.insert(super::fields::key_of(name), result);
-    }
-
-    fn show(&self, world: &World, modified: Timestamp, version: u32) -> Value {
-        let contact = world.contact_at(&self.contact).and_then(|at| world.contacts.get(at));
-        let urn = contact.and_then(|contact| contact.urns.first().cloned());
-        let display = urn.as_ref().map(|urn| urns::display(urn, &world.country));
-        let mut values = self.values.clone();
-        if version > 9 {
-            for value in values.values_mut().filter_map(Value::as_object_mut) {
-                value.shift_remove("input");
-            }
-        }
-        let exited = self.exit.map(|_| micros(modified));
-        json!({ "id": world.runs.iter().position(|run| run.uuid == self.uuid).unwrap_or(world.runs.len()) + 1,
-            "uuid": self.uuid, "flow": super::state::named(&self.flow),
-            "contact": { "uuid": self.contact, "name": contact.and_then(|contact| contact.name.clone()),
-                "urn": urn, "urn_display": display },
-            "start": self.start.as_ref().map(|uuid| json!({ "uuid": uuid })), "responded": self.responded,
-            "path": self.path, "values": values, "created_on": micros(self.created),
-            "modified_on": micros(modified), "exited_on": exited, "exit_type": self.exit })
-    }
-
-    fn contact_in_body(&self, world: &World) -> Value {
-        let contact = world.contact_at(&self.contact).and_then(|at| world.contacts.get(at));
-        json!({ "name": contact.and_then(|contact| contact.name.clone()),
-            "urn": contact.and_then(|contact| contact.urns.first().cloned()), "uuid": self.contact })
-    }
-
-    fn editor_body(&self, world: &World) -> Value {
-        let results: Map<String, Value> = self
-            .values
-            .iter()
-            .map(|(key, result)| {
-                (key.clone(), json!({ "category": result["category"], "value": result["value"] }))
-            })
-            .collect();
-        json!({ "contact": self.contact_in_body(world),
-            "flow": { "name": self.flow.name, "uuid": self.flow.uuid }, "results": results })
-    }
-
-    fn resthook_body(&self, world: &World) -> Value {
-        let mut contact = self.contact_in_body(world);
-        let language =
-            world.contact_at(&self.contact).and_then(|at| world.contacts.get(at)?.language.clone());
-        contact["language"] = language.into();
-        let results: Map<String, Value> = self
-            .values
-            .iter()
-            .map(|(key, result)| {
-                let shown = json!({ "category": result["category"], "category_localized": result["category"],
-                    "created_on": result["time"], "input": result["input"].as_str().unwrap_or(""),
-                    "name": result["name"], "node_uuid": result["node"], "value": result["value"] });
-                (key.clone(), shown)
-            })
-            .collect();
-        let path: Vec<Value> = self
-            .path
-            .iter()
-            .map(|step| {
-                json!({ "arrived_on": step["time"], "exit_uuid": new_uuid(), "node_uuid": step["node"],
-                    "uuid": new_uuid() })
-            })
-            .collect();
-        let channel = json!({ "address": "+250785551212", "name": "SMS 8833", "uuid": world.uuid });
-        let input = self.last_input.as_ref().map(|text| {
-            let urn = contact["urn"].as_str().unwrap_or("");
-            let (scheme, path) = urn.split_once(':').unwrap_or(("tel", ""));
-            json!({ "attachments": [], "channel": channel, "created_on": micros(self.created), "text": text,
-                "type": "msg", "uuid": new_uuid(), "urn": { "display": urns::display(urn, &world.country),
-                "path": path, "scheme": scheme } })
-        });
-        json!({ "channel": channel, "contact": contact,
-            "flow": { "name": self.flow.name, "revision": self.flow.definition["revision"], "uuid": self.flow.uuid },
-            "input": input, "path": path, "results": results,
-            "run": { "created_on": micros(self.created), "uuid": self.uuid } })
     }
 }

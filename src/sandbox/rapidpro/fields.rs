@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::http::Answer;
 use super::super::time;
-use super::gate::{Call, detail_answer, invalid};
+use super::gate::{Call, detail_answer, invalid, limit_reached};
 use super::paging::{Window, page};
 use super::state::{Field, World};
 
@@ -104,9 +104,7 @@ pub(super) fn write(world: &mut World, call: &Call) -> Answer {
         Err(answer) => return answer,
     };
     if at.is_none() && world.fields.len() >= call.options.limit {
-        let detail =
-            format!("Cannot create object because workspace has reached limit of {}.", call.options.limit);
-        return detail_answer(409, &detail);
+        return limit_reached(call.options.limit);
     }
     let (status, at) = match at {
         Some(at) => {

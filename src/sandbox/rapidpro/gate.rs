@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::super::http::{Answer, Request};
 use super::Options;
 use super::state::World;
-use super::{contacts, fields, flows, groups};
+use super::{broadcasts, contacts, fields, flows, globals, groups, messages, resthooks, starts, workspace};
 
 const NOT_FOUND: &str = "\n<!doctype html>\n<html lang=\"en\">\n<head>\n  <title>Not Found</title>\n</head>\n<body>\n  <h1>Not Found</h1><p>The requested resource was not found on this server.</p>\n</body>\n</html>\n";
 const SERVER_ERROR: &str = "Server Error. Site administrators have been notified.";
@@ -18,14 +18,22 @@ const SUSPENDED: &str = "Sorry, your workspace is currently suspended. To re-ena
 /// Endpoint, its methods, its throttle scope.
 const ENDPOINTS: &[(&str, &str, &str)] = &[
     ("broadcasts", "GET, POST, HEAD, OPTIONS", "v2.broadcasts"),
+    ("channels", "GET, HEAD, OPTIONS", "v2"),
     ("contacts", "GET, POST, DELETE, HEAD, OPTIONS", "v2.contacts"),
     ("contact_actions", "POST, OPTIONS", "v2"),
     ("definitions", "GET, HEAD, OPTIONS", "v2"),
     ("fields", "GET, POST, HEAD, OPTIONS", "v2"),
     ("flow_starts", "GET, POST, HEAD, OPTIONS", "v2"),
     ("flows", "GET, HEAD, OPTIONS", "v2"),
+    ("globals", "GET, POST, HEAD, OPTIONS", "v2"),
     ("groups", "GET, POST, DELETE, HEAD, OPTIONS", "v2"),
+    ("messages", "GET, POST, HEAD, OPTIONS", "v2.messages"),
+    ("org", "GET, HEAD, OPTIONS", "v2"),
+    ("resthook_events", "GET, HEAD, OPTIONS", "v2"),
+    ("resthook_subscribers", "GET, POST, DELETE, HEAD, OPTIONS", "v2"),
+    ("resthooks", "GET, HEAD, OPTIONS", "v2"),
     ("runs", "GET, HEAD, OPTIONS", "v2.runs"),
+    ("users", "GET, HEAD, OPTIONS", "v2"),
     ("workspace", "GET, HEAD, OPTIONS", "v2"),
 ];
 
@@ -57,7 +65,9 @@ pub(super) fn answer(world: &mut World, options: &Options, request: &Request, ma
         Err(detail) => return dress(detail_answer(403, detail), methods, false),
     };
     let method = request.method.as_str();
-    if !matches!(method, "GET" | "POST" | "DELETE") || !methods.contains(method) {
+    // Single messages can be sent from 8.1.35 on.
+    let unknown = *name == "messages" && method == "POST" && options.version < 9;
+    if unknown || !matches!(method, "GET" | "POST" | "DELETE") || !methods.contains(method) {
         let detail = format!("Method \"{method}\" not allowed.");
         return dress(detail_answer(405, &detail), methods, true);
     }
@@ -98,11 +108,22 @@ fn dispatch(world: &mut World, name: &str, call: &Call) -> Answer {
         ("GET", "flows") => flows::list(world, call),
         ("GET", "definitions") => flows::definitions(world, call),
         ("GET", "runs") => flows::runs(world, call),
-        ("GET", "flow_starts") => flows::starts(world, call),
-        ("POST", "flow_starts") => flows::start(world, call),
-        ("GET", "broadcasts") => flows::broadcasts(world, call),
-        ("POST", "broadcasts") => flows::broadcast(world, call),
-        ("GET", "workspace") => workspace(world),
+        ("GET", "flow_starts") => starts::list(world, call),
+        ("POST", "flow_starts") => starts::post(world, call),
+        ("GET", "broadcasts") => broadcasts::list(world, call),
+        ("POST", "broadcasts") => broadcasts::post(world, call),
+        ("GET", "messages") => messages::list(world, call),
+        ("POST", "messages") => messages::post(world, call),
+        ("GET", "globals") => globals::list(world, call),
+        ("POST", "globals") => globals::write(world, call),
+        ("GET", "resthooks") => resthooks::list(world, call),
+        ("GET", "resthook_events") => resthooks::events(world, call),
+        ("GET", "resthook_subscribers") => resthooks::subscribers(world, call),
+        ("POST", "resthook_subscribers") => resthooks::subscribe(world, call),
+        ("DELETE", "resthook_subscribers") => resthooks::leave(world, call),
+        ("GET", "channels") => workspace::channels(world, call),
+        ("GET", "users") => workspace::users(world, call),
+        ("GET", "workspace" | "org") => workspace::show(world),
         _ => not_found(),
     }
 }
@@ -132,6 +153,11 @@ pub(super) fn detail_answer(status: u16, detail: &str) -> Answer {
 /// A validation error of one key.
 pub(super) fn invalid(key: &str, message: &str) -> Answer {
     Answer::json(400, &json!({ key: [message] }))
+}
+
+/// No more of these may be made.
+pub(super) fn limit_reached(limit: usize) -> Answer {
+    detail_answer(409, &format!("Cannot create object because workspace has reached limit of {limit}."))
 }
 
 fn not_found() -> Answer {
@@ -237,11 +263,4 @@ fn root(request: &Request) -> Answer {
         .map(|(name, ..)| ((*name).to_owned(), format!("{}/api/v2/{name}", request.base).into()))
         .collect();
     Answer::json(200, &listed.into())
-}
-
-fn workspace(world: &World) -> Answer {
-    let shown = json!({ "uuid": world.uuid, "name": "Ministry of Health", "country": world.country,
-        "languages": ["eng", "fra", "kin"], "timezone": world.timezone, "date_style": "day_first",
-        "anon": false, "credits": { "used": -1, "remaining": -1 }, "primary_language": "eng" });
-    Answer::json(200, &shown)
 }

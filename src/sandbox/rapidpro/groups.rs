@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::http::Answer;
-use super::gate::{Call, detail_answer, invalid};
+use super::gate::{Call, detail_answer, invalid, limit_reached};
 use super::paging::{Window, page};
 use super::state::{Group, World};
 
@@ -37,9 +37,7 @@ pub(super) fn write(world: &mut World, call: &Call) -> Answer {
         Err(answer) => return answer,
     };
     if at.is_none() && world.groups.len() >= call.options.limit {
-        let detail =
-            format!("Cannot create object because workspace has reached limit of {}.", call.options.limit);
-        return detail_answer(409, &detail);
+        return limit_reached(call.options.limit);
     }
     let (status, at) = match at {
         Some(at) => {

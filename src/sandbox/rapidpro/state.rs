@@ -4,6 +4,7 @@
 //! contact is remembered for comparisons with the truth.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -14,11 +15,23 @@ use uuid::Uuid;
 
 use super::super::time::{Clock, micros};
 use super::Options;
+use super::broadcasts::Broadcast;
+use super::globals::Global;
+use super::mailroom::Task;
+use super::messages::Message;
+use super::resthooks::{Event, Subscriber};
+use super::session::Session;
+use super::starts::Start;
 
 /// The workspace.
 #[derive(Debug)]
 pub(super) struct World {
     pub clock: Clock,
+    /// 9, 10, 26.
+    pub version: u32,
+    /// How long a run's change stays invisible after its `modified_on`.
+    pub commit_delay_ms: u64,
+    pub created: Timestamp,
     pub uuid: String,
     pub country: String,
     pub zone: TimeZone,
@@ -30,13 +43,23 @@ pub(super) struct World {
     pub fields: Vec<Field>,
     pub flows: Vec<Flow>,
     pub runs: Vec<Run>,
-    pub starts: Vec<Value>,
-    pub broadcasts: Vec<Value>,
+    /// The run in which each contact waits, by contact.
+    pub waiting: BTreeMap<String, Session>,
+    /// Whoever holds a contact's turn moves her through flows.
+    pub turns: BTreeMap<String, Arc<tokio::sync::Mutex<()>>>,
+    pub starts: Vec<Start>,
+    pub broadcasts: Vec<Broadcast>,
+    pub messages: Vec<Message>,
+    /// What mailroom is to do next.
+    pub tasks: Vec<Task>,
+    pub globals: Vec<Global>,
+    pub subscribers: Vec<Subscriber>,
+    pub events: Vec<Event>,
     pub webhooks: Vec<Value>,
     /// When each scope was asked, for the hourly budget.
     pub asked: BTreeMap<&'static str, VecDeque<Timestamp>>,
     pub suspended: bool,
-    /// Where resthooks are called.
+    /// Where every resthook is called.
     pub subscriber: Option<String>,
     /// The share of webhooks that is lost.
     pub webhook_loss: f64,
@@ -83,6 +106,8 @@ pub(super) struct Flow {
     pub uuid: String,
     pub name: String,
     pub archived: bool,
+    /// Words that start it, in lower case.
+    pub keywords: Vec<String>,
     pub definition: Value,
     pub created: Timestamp,
     pub modified: Timestamp,
@@ -117,8 +142,12 @@ impl Run {
 
 impl World {
     pub fn new(options: &Options) -> Self {
+        let mut clock = Clock::default();
         let mut world = Self {
-            clock: Clock::default(),
+            created: clock.tick(),
+            clock,
+            version: options.version,
+            commit_delay_ms: options.commit_delay_ms,
             uuid: new_uuid(),
             country: options.country.clone(),
             zone: TimeZone::get(&options.timezone).unwrap_or(TimeZone::UTC),
@@ -129,8 +158,15 @@ impl World {
             fields: Vec::new(),
             flows: Vec::new(),
             runs: Vec::new(),
+            waiting: BTreeMap::new(),
+            turns: BTreeMap::new(),
             starts: Vec::new(),
             broadcasts: Vec::new(),
+            messages: Vec::new(),
+            tasks: Vec::new(),
+            globals: Vec::new(),
+            subscribers: Vec::new(),
+            events: Vec::new(),
             webhooks: Vec::new(),
             asked: BTreeMap::new(),
             suspended: false,
@@ -255,6 +291,11 @@ impl World {
         shown
     }
 
+    /// Every flow start and message, counted by whom it reached and what it said.
+    pub fn show_acts(&self) -> Value {
+        json!({ "starts": self.starts_by_contact(), "messages": self.messages_by_contact_and_text() })
+    }
+
     /// Everything, for comparisons with the truth.
     pub fn show(&self) -> Value {
         let now = Timestamp::now();
@@ -277,7 +318,8 @@ impl World {
         let groups: Vec<Value> =
             self.groups.iter().map(|group| json!({ "uuid": group.uuid, "name": group.name })).collect();
         json!({ "contacts": contacts, "runs": runs, "groups": groups,
-            "flow_starts": self.starts, "broadcasts": self.broadcasts, "webhooks": self.webhooks })
+            "flow_starts": self.show_starts(), "broadcasts": self.show_broadcasts(),
+            "messages": self.show_messages(), "webhooks": self.webhooks })
     }
 }
 

@@ -49,6 +49,11 @@ fn telephone(path: &str, country: &str) -> Option<String> {
     Some(number.format().mode(Mode::E164).to_string())
 }
 
+/// Whether a channel of the workspace reaches this URN.
+pub(super) fn has_channel(urn: &str) -> bool {
+    urn.starts_with("tel:") || urn.starts_with("whatsapp:")
+}
+
 /// `+250788111001` → `0788 111 001`, as run lists show it.
 pub(super) fn display(urn: &str, country: &str) -> String {
     let path = urn.split_once(':').map_or(urn, |(_, path)| path);

@@ -24,6 +24,7 @@ mod rooms;
 mod sandbox_acts;
 mod sandbox_faults;
 mod sandbox_shapes;
+mod sandbox_tracker;
 mod server;
 mod setup_rapidpro;
 mod store_writes;

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 mod dhis2;
 mod rapidpro;
+mod tracker;
 
 /// One request, and the recording whose answer it must resemble.
 struct Row {

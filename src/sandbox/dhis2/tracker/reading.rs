@@ -173,10 +173,10 @@ fn order(world: &World, request: &Request, list: List, uids: &mut [String]) -> R
     Ok(())
 }
 
-/// Events by the day on which they occurred, everything else by age.
+/// By age; since 2.41 events by the day on which they occurred.
 fn default_order(world: &World, list: List, uid: &str) -> (Option<jiff::Timestamp>, u64) {
     let occurred = match list.kind() {
-        Kind::Event => world.tracker.events.get(uid).and_then(|own| own.occurred),
+        Kind::Event if !is_old(world.version) => world.tracker.events.get(uid).and_then(|own| own.occurred),
         _ => None,
     };
     (occurred, common_of(world, list.kind(), uid).map_or(0, |own| own.number))

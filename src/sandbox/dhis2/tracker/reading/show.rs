@@ -42,6 +42,22 @@ fn people(world: &World, shown: &mut Map<String, Value>, common: &Common) {
 }
 
 fn entity(world: &World, uid: &str, program: Option<&str>) -> Option<Map<String, Value>> {
+    let mut shown = alone(world, uid, program)?;
+    let mut related = related(world, Kind::Entity, uid);
+    for relationship in &mut related {
+        for end in ["from", "to"] {
+            let named = relationship[end]["trackedEntity"]["trackedEntity"].as_str().map(str::to_owned);
+            if let Some(whole) = named.and_then(|uid| alone(world, &uid, None)) {
+                relationship[end]["trackedEntity"] = whole.into();
+            }
+        }
+    }
+    put(&mut shown, "relationships", related);
+    Some(shown)
+}
+
+/// A tracked entity without its relationships.
+fn alone(world: &World, uid: &str, program: Option<&str>) -> Option<Map<String, Value>> {
     let own = world.tracker.entities.get(uid)?;
     let mut shown = Map::new();
     put(&mut shown, "trackedEntity", uid);
@@ -61,7 +77,6 @@ fn entity(world: &World, uid: &str, program: Option<&str>) -> Option<Map<String,
         .enrollments_of(uid)
         .filter(|(_, one)| program.is_none_or(|program| one.program == program))
         .collect();
-    put(&mut shown, "relationships", related(world, Kind::Entity, uid));
     put(&mut shown, "attributes", attributes(world, &own.attributes, &own.entity_type, program));
     let owners: Vec<Value> = enrollments
         .iter()

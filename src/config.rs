@@ -6,6 +6,8 @@
 
 // What does not fit together.
 mod check;
+// The same of `[fhir.NAME]` and `[http.NAME]`.
+mod endpoint;
 // The environment's part: names to keys.
 mod environment;
 // From file and environment to a checked [`Config`].
@@ -32,6 +34,10 @@ pub struct Config {
     pub mappings: PathBuf,
     pub rapidpro: BTreeMap<String, RapidPro>,
     pub dhis2: BTreeMap<String, Dhis2>,
+    /// Other FHIR servers, for `fhir.resource`.
+    pub fhir: BTreeMap<String, Endpoint>,
+    /// HTTP endpoints, for `http.post`.
+    pub http: BTreeMap<String, Endpoint>,
     /// `default` is always there.
     pub tenant: BTreeMap<String, Tenant>,
     pub log: Log,
@@ -122,6 +128,44 @@ pub struct Dhis2 {
     pub dangerous_accept_http: bool,
 }
 
+/// Another FHIR server, or an HTTP endpoint: `[fhir.NAME]`, `[http.NAME]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    pub url: String,
+    /// A bearer token, or `username` and a password, or neither.
+    #[serde(default)]
+    pub token: Option<SecretString>,
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
+    #[serde(default)]
+    pub username: Option<String>,
+    #[serde(default)]
+    pub password: Option<SecretString>,
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// Further headers of every request by their names, which may be secrets.
+    #[serde(default)]
+    pub headers: BTreeMap<String, SecretString>,
+    /// The same, read from files.
+    #[serde(default)]
+    pub header_files: BTreeMap<String, PathBuf>,
+    #[serde(default)]
+    pub tenant: Option<String>,
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    #[serde(default)]
+    pub proxy: Option<String>,
+    /// Requests an hour; no limit where it is left out.
+    #[serde(default)]
+    pub budget_per_hour: Option<u32>,
+    #[serde(default)]
+    pub dangerous_accept_http: bool,
+    /// Of `[http.NAME]`: it does a request only once that comes twice with the same `Idempotency-Key`.
+    #[serde(default)]
+    pub idempotent: Option<bool>,
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tenant {
@@ -152,6 +196,18 @@ impl Config {
         let own = move |named: Option<&str>| named.unwrap_or("default") == tenant;
         self.dhis2.iter().filter(move |(_, settings)| own(settings.tenant.as_deref()))
     }
+
+    /// A tenant's other FHIR servers, by name.
+    pub fn fhir_servers_of(&self, tenant: &str) -> impl Iterator<Item = (&String, &Endpoint)> {
+        let own = move |named: Option<&str>| named.unwrap_or("default") == tenant;
+        self.fhir.iter().filter(move |(_, settings)| own(settings.tenant.as_deref()))
+    }
+
+    /// A tenant's HTTP endpoints, by name.
+    pub fn endpoints_of(&self, tenant: &str) -> impl Iterator<Item = (&String, &Endpoint)> {
+        let own = move |named: Option<&str>| named.unwrap_or("default") == tenant;
+        self.http.iter().filter(move |(_, settings)| own(settings.tenant.as_deref()))
+    }
 }
 
 impl Default for Config {
@@ -162,6 +218,8 @@ impl Default for Config {
             mappings: PathBuf::from("mappings"),
             rapidpro: BTreeMap::new(),
             dhis2: BTreeMap::new(),
+            fhir: BTreeMap::new(),
+            http: BTreeMap::new(),
             tenant: BTreeMap::from([("default".to_owned(), Tenant::default())]),
             log: Log::default(),
         }

@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
 use super::problem::{Problem, did_you_mean};
-use super::{Config, Dhis2, RapidPro};
+use super::{Config, Dhis2, RapidPro, endpoint};
 
 pub(super) fn problems(config: &Config) -> Vec<Problem> {
     let mut found = Vec::new();
@@ -22,6 +22,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     for (name, instance) in &config.dhis2 {
         dhis2(config, name, instance, &mut found);
     }
+    endpoint::problems(config, &mut found);
     found
 }
 
@@ -138,13 +139,13 @@ fn dhis2(config: &Config, name: &str, instance: &Dhis2, found: &mut Vec<Problem>
     }
 }
 
-fn positive(key: &str, value: u64, found: &mut Vec<Problem>) {
+pub(super) fn positive(key: &str, value: u64, found: &mut Vec<Problem>) {
     if value == 0 {
         found.push(Problem::new("invalid-value", key, "`0` would stop everything", "write a number above 0"));
     }
 }
 
-fn name_fits(key: &str, name: &str, found: &mut Vec<Problem>) {
+pub(super) fn name_fits(key: &str, name: &str, found: &mut Vec<Problem>) {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if name.is_empty() || name.len() > 63 || !name.chars().all(fits) {
         let message = format!("`{name}` cannot be a name");
@@ -178,7 +179,7 @@ fn timezone(key: &str, name: &str, found: &mut Vec<Problem>) {
     found.push(Problem::new("unknown-timezone", key, format!("`{name}` is not a time zone"), hint));
 }
 
-fn secret(key: &str, value: Option<&SecretString>, found: &mut Vec<Problem>) {
+pub(super) fn secret(key: &str, value: Option<&SecretString>, found: &mut Vec<Problem>) {
     if value.is_some_and(|text| !text.expose_secret().is_empty()) {
         return;
     }
@@ -187,7 +188,7 @@ fn secret(key: &str, value: Option<&SecretString>, found: &mut Vec<Problem>) {
     found.push(Problem::new("missing-secret", key, "is required", hint));
 }
 
-fn tenant_exists(key: &str, config: &Config, named: Option<&str>, found: &mut Vec<Problem>) {
+pub(super) fn tenant_exists(key: &str, config: &Config, named: Option<&str>, found: &mut Vec<Problem>) {
     let Some(name) = named else { return };
     if config.tenant.contains_key(name) {
         return;
@@ -199,7 +200,7 @@ fn tenant_exists(key: &str, config: &Config, named: Option<&str>, found: &mut Ve
     found.push(Problem::new("unknown-tenant", key, format!("`{name}` is not a configured tenant"), hint));
 }
 
-fn destination_url(key: &str, text: &str, accept_http: bool, found: &mut Vec<Problem>) {
+pub(super) fn destination_url(key: &str, text: &str, accept_http: bool, found: &mut Vec<Problem>) {
     let hint = "write its address, e.g. https://dhis2.example.org";
     let url = match plain_http_url(text) {
         Ok(url) => url,
@@ -218,7 +219,7 @@ fn destination_url(key: &str, text: &str, accept_http: bool, found: &mut Vec<Pro
     }
 }
 
-fn proxy(key: &str, text: Option<&str>, found: &mut Vec<Problem>) {
+pub(super) fn proxy(key: &str, text: Option<&str>, found: &mut Vec<Problem>) {
     if let Some(text) = text
         && Url::parse(text).is_err()
     {

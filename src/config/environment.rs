@@ -9,7 +9,9 @@ use figment::{Error, Metadata, Profile, Provider};
 
 pub(super) const PREFIX: &str = "MJUMBE__";
 /// Sections whose second level is a name that the implementer chose.
-const NAMED: [&str; 3] = ["rapidpro", "dhis2", "tenant"];
+const NAMED: [&str; 5] = ["rapidpro", "dhis2", "fhir", "http", "tenant"];
+/// Keys below which the implementer chose names too: those of headers.
+const NAMED_BELOW: [&str; 2] = ["headers", "header_files"];
 
 /// The variables that begin with [`PREFIX`], as a figment provider.
 pub(super) struct Environment {
@@ -46,6 +48,11 @@ fn path_of(name: &str) -> Vec<String> {
     let mut path: Vec<String> = name.split("__").map(str::to_owned).collect();
     if let [section, chosen, ..] = path.as_mut_slice()
         && NAMED.contains(&section.as_str())
+    {
+        *chosen = chosen.replace('_', "-");
+    }
+    if let [_, _, below, chosen] = path.as_mut_slice()
+        && NAMED_BELOW.contains(&below.as_str())
     {
         *chosen = chosen.replace('_', "-");
     }
@@ -87,6 +94,7 @@ mod tests {
     fn names_become_paths() {
         assert_eq!(path_of("server__public_url"), ["server", "public_url"]);
         assert_eq!(path_of("dhis2__national_hmis__token_file"), ["dhis2", "national-hmis", "token_file"]);
+        assert_eq!(path_of("http__alerts__headers__x_api_key"), ["http", "alerts", "headers", "x-api-key"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::environment::Environment;
 use super::problem::{Error, Problem, did_you_mean};
-use super::{Config, check};
+use super::{Config, Endpoint, check};
 
 /// Reads the configuration: built-in values, then `file`, then `variables` (those of the environment).
 ///
@@ -59,6 +59,10 @@ fn resolve_paths(config: &mut Config, file: Option<&Path>) {
         let files = [&mut instance.token_file, &mut instance.password_file, &mut instance.ca_file];
         files.into_iter().flatten().for_each(resolve);
     }
+    for endpoint in config.fhir.values_mut().chain(config.http.values_mut()) {
+        let files = [&mut endpoint.token_file, &mut endpoint.password_file, &mut endpoint.ca_file];
+        files.into_iter().flatten().chain(endpoint.header_files.values_mut()).for_each(resolve);
+    }
 }
 
 fn read_secret_files(config: &mut Config) -> Vec<Problem> {
@@ -79,7 +83,23 @@ fn read_secret_files(config: &mut Config) -> Vec<Problem> {
         from_file(&key("token"), &mut instance.token, instance.token_file.take(), &mut problems);
         from_file(&key("password"), &mut instance.password, instance.password_file.take(), &mut problems);
     }
+    let (fhir, http) = (config.fhir.iter_mut(), config.http.iter_mut());
+    let endpoints = fhir.map(|one| ("fhir", one)).chain(http.map(|one| ("http", one)));
+    for (section, (name, endpoint)) in endpoints {
+        endpoint_files(&format!("{section}.{name}"), endpoint, &mut problems);
+    }
     problems
+}
+
+fn endpoint_files(section: &str, endpoint: &mut Endpoint, problems: &mut Vec<Problem>) {
+    let key = |field: &str| format!("{section}.{field}");
+    from_file(&key("token"), &mut endpoint.token, endpoint.token_file.take(), problems);
+    from_file(&key("password"), &mut endpoint.password, endpoint.password_file.take(), problems);
+    for (name, file) in std::mem::take(&mut endpoint.header_files) {
+        let mut value = endpoint.headers.remove(&name);
+        from_file(&key(&format!("headers.{name}")), &mut value, Some(file), problems);
+        endpoint.headers.extend(value.map(|value| (name, value)));
+    }
 }
 
 /// Puts the content of `file` into `secret`; both at once is a contradiction.
@@ -171,7 +191,9 @@ fn syntax(text: &str, file: Option<&Path>) -> Problem {
 
 fn is_secret(key: &str) -> bool {
     let last = key.rsplit('.').next().unwrap_or_default();
-    matches!(last, "token" | "password" | "webhook_secret") || key == "store.url"
+    matches!(last, "token" | "password" | "webhook_secret")
+        || key == "store.url"
+        || key.split('.').nth(2) == Some("headers")
 }
 
 fn shown(key: &str, actual: &Actual) -> String {

@@ -52,12 +52,37 @@ fn the_example_is_right_where_it_is_commented_out() {
             Some(setting) if setting.starts_with('[') || is_assignment(setting) => setting,
             _ => line,
         })
-        .map(|line| if line.contains("_file =") && !line.starts_with('#') { "" } else { line })
+        .map(|line| {
+            let file = line.contains("_file =") || line.contains("_files =");
+            if file && !line.starts_with('#') { "" } else { line }
+        })
         .collect();
     let secrets = [("MJUMBE__RAPIDPRO__COUNTRY__TOKEN", "a"), ("MJUMBE__DHIS2__NATIONAL__TOKEN", "b")];
     let config = load(&uncommented.join("\n"), &secrets).unwrap();
     assert_eq!(config.rapidpro["country"].poll_interval_s, Some(30));
     assert_eq!(config.dhis2["national"].metadata_interval_s, Some(3600));
+    assert_eq!(config.fhir["shr"].headers.len(), 1);
+    assert_eq!(config.http["alerts"].idempotent, Some(false));
+}
+
+#[test]
+fn other_servers_are_refused_what_does_not_fit() {
+    let at = |lines: &str| format!("[fhir.a]\nurl = \"https://f.example.org\"\n{lines}");
+    refused("[fhir.here]\nurl = \"https://f.example.org\"", &[], &["fhir.here", "stored in Mjumbe itself"]);
+    refused("[http.a]\nurl = \"http://h.example.org\"", &[], &["http.a.url", "insecure-url"]);
+    refused(&at("idempotent = true"), &[], &["fhir.a.idempotent", "http.NAME"]);
+    refused(&at("secret = \"x\""), &[], &["fhir.a.secret", "unknown-key"]);
+    refused(&at("username = \"u\""), &[], &["fhir.a.password", "missing-secret"]);
+    refused(&at("tenant = \"x\""), &[], &["fhir.a.tenant", "unknown-tenant"]);
+    let both = at(&format!("token = \"{SECRET}\"\nheaders = {{ Authorization = \"{SECRET}\" }}"));
+    refused(&both, &[], &["fhir.a.headers.Authorization", "contradiction"]);
+    refused(&at("headers = { Host = \"x\" }"), &[], &["fhir.a.headers.Host", "writes itself"]);
+    let given = at("token_file = \"secret\"\nheader_files = { X-Key = \"secret\" }");
+    let config = load(&given, &[("MJUMBE__FHIR__A__HEADERS__X_OTHER", "7")]).unwrap();
+    let server = &config.fhir["a"];
+    assert_eq!(server.token.as_ref().unwrap().expose_secret(), SECRET);
+    assert_eq!(server.headers["X-Key"].expose_secret(), SECRET);
+    assert_eq!(server.headers["x-other"].expose_secret(), "7");
 }
 
 fn is_assignment(text: &str) -> bool {

@@ -19,6 +19,7 @@ mod conditions;
 mod entries;
 mod fields;
 mod lookups;
+mod outline;
 mod run;
 mod values;
 

@@ -59,6 +59,7 @@ impl Target for Probe {
                 field("map", Kind::Map),
                 field("word", Kind::Word(&[])),
                 field("flag", Kind::Flag),
+                field("outline", Kind::Outline),
                 field("period", Kind::Object(period)),
                 field("cells", Kind::Objects(cell)),
             ],

@@ -7,6 +7,7 @@ use super::path::Path;
 use super::source::{self, Node};
 use super::table::Tables;
 use super::target::Registry;
+use outline::Outline;
 use serde_json::Value;
 
 mod conditions;
@@ -14,6 +15,8 @@ mod entries;
 mod fields;
 mod head;
 mod lookups;
+// JSON with VALUEs in it.
+pub mod outline;
 // What entries name on the far side.
 mod names;
 mod reader;
@@ -158,6 +161,8 @@ pub enum FieldContent {
     Literal(Value),
     Object(Object),
     Objects(Vec<Object>),
+    /// JSON with VALUEs in it.
+    Outline(Outline),
     /// An object in a VALUE's place: absent as soon as a part of it is.
     Together(Object),
 }

@@ -94,6 +94,7 @@ fn kind(kind: &Kind) -> Map<String, Value> {
             "type": "object", "minProperties": 1, "propertyNames": { "pattern": "^[a-z]{3}$" },
             "additionalProperties": value
         }] }),
+        Kind::Outline => json!({ "$ref": "#/$defs/outline" }),
         Kind::ValueOr(shape) => json!({ "anyOf": [value, object(shape)] }),
     };
     match schema {

@@ -44,6 +44,9 @@ pub enum Kind {
     Object(Shape),
     /// A list of nested objects.
     Objects(Shape),
+    /// JSON in which `{ $value: VALUE }` stands for a value of any kind; absent values vanish, and what becomes
+    /// empty with them. Among literals a computed value is `{ "$value": null }`.
+    Outline,
     /// A VALUE, or a nested object that has none of VALUE's keys (`{ options: [VALUE, VALUE] }`); as soon
     /// as a part of that object is absent, all of it is null.
     ValueOr(Shape),
@@ -98,6 +101,11 @@ pub trait Target: Send + Sync {
     fn doc(&self) -> &'static str;
     fn nature(&self) -> Nature;
     fn shape(&self) -> Shape;
+    /// Where an entry goes that names no destination, whatever is configured. `None`: to the only one of its
+    /// system.
+    fn home(&self) -> Option<&'static str> {
+        None
+    }
     /// What happens on withdrawal where the file does not say.
     fn withdraw(&self) -> Withdraw;
     /// What is wrong with an entry whatever the data (a period type that does not exist): told at load

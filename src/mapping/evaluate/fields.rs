@@ -34,6 +34,7 @@ impl Round<'_> {
             FieldContent::Literal(value) => Some(value.clone()),
             FieldContent::Object(object) => self.object(object, absent),
             FieldContent::Objects(objects) => Some(Value::Array(self.objects(objects))),
+            FieldContent::Outline(outline) => self.outline(outline),
             FieldContent::Together(object) => self.object(object, Absent::Whole),
         };
         self.leave(entered);

@@ -22,6 +22,8 @@ pub(super) enum Want {
     Scalars,
     /// One value of any kind, a Reference for instance.
     Anything,
+    /// Any number of values of any kind.
+    Everything,
 }
 
 /// What a VALUE gave.
@@ -195,6 +197,7 @@ impl Round<'_> {
     fn fit(&mut self, expression: &Expression, want: Want, work: &mut Work) {
         let is_link = matches!(expression.source, Source::Link(_));
         let failure = match &work.got {
+            Got::Several(_) | Got::One(_) if want == Want::Everything => None,
             Got::Several(values) if want != Want::Scalars => match values.as_slice() {
                 [only] if !only.is_array() => {
                     work.got = Got::One(only.clone());

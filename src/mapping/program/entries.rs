@@ -116,7 +116,7 @@ fn contents(
     shape: &Shape,
 ) -> Option<Entry> {
     let id = generic(reader, body, shape, "id", identifier);
-    let destination = destination(reader, kind, body, shape);
+    let destination = destination(reader, kind, body, (shape, target.home()));
     let when = generic(reader, body, shape, "when", conditions::condition);
     let key = generic(reader, body, shape, "key", values::value);
     let needs = generic(reader, body, shape, "needs", |reader, node| {
@@ -173,7 +173,12 @@ fn identifier(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
 }
 
 /// The entry's own, or the only one that is configured for its system.
-fn destination(reader: &mut Reader<'_>, kind: &Key, body: &Node, shape: &Shape) -> Option<Destination> {
+fn destination(
+    reader: &mut Reader<'_>,
+    kind: &Key,
+    body: &Node,
+    (shape, home): (&Shape, Option<&str>),
+) -> Option<Destination> {
     let system = kind.text.split('.').next().unwrap_or_default();
     let among: Vec<String> = reader.settings.destinations.map_or_else(Vec::new, |all| {
         all.iter().filter(|(known, _)| known == system).map(|(_, name)| name.clone()).collect()
@@ -181,6 +186,9 @@ fn destination(reader: &mut Reader<'_>, kind: &Key, body: &Node, shape: &Shape) 
     let checked = reader.settings.destinations.is_some();
     if let Some(value) = generic(reader, body, shape, "destination", values::value)? {
         return named(reader, value, among, checked, system);
+    }
+    if let Some(home) = home {
+        return Some(Destination::Fixed(home.to_owned()));
     }
     match among.as_slice() {
         [only] => Some(Destination::Fixed(only.clone())),

@@ -1,5 +1,6 @@
 //! A target's fields, read by its shape.
 
+use super::outline::outline;
 use super::reader::Reader;
 use super::values::{self, VALUE_KEYS};
 use super::{FieldContent, NamedField, Object, conditions};
@@ -71,6 +72,7 @@ fn content(reader: &mut Reader<'_>, key: &Key, node: &Node, kind: &Kind) -> Opti
         Kind::ValueOrLanguages if is_by_language(node) => map(reader, node, &what).map(FieldContent::Map),
         Kind::ValueOr(_) | Kind::ValueOrLanguages => values::value(reader, node).map(FieldContent::Value),
         Kind::Anything => values::value(reader, node).map(FieldContent::Anything),
+        Kind::Outline => outline(reader, node).map(FieldContent::Outline),
     }
 }
 
@@ -173,6 +175,7 @@ fn literal(content: &FieldContent, computed: Computed) -> Option<Value> {
             Some(Value::Object(all.collect()))
         }
         FieldContent::Literal(value) => Some(value.clone()),
+        FieldContent::Outline(outline) => Some(outline.literal()),
         FieldContent::Object(object) | FieldContent::Together(object) => {
             Some(literals(&object.fields, computed))
         }

@@ -66,7 +66,7 @@ pub(in crate::mapping) fn place_of(entry: &Entry, path: &str) -> Place {
                 let index = steps.next().and_then(|step| step.parse::<usize>().ok());
                 return index.and_then(|index| list.get(index)).map_or(place, |value| value.place);
             }
-            FieldContent::Map(_) | FieldContent::Literal(_) => return place,
+            FieldContent::Map(_) | FieldContent::Literal(_) | FieldContent::Outline(_) => return place,
         }
     }
     place

@@ -87,6 +87,9 @@ impl<'p> Walk<'p> {
             FieldContent::List(values) => values.iter().for_each(|value| self.expression(value)),
             FieldContent::Map(pairs) => pairs.iter().for_each(|(_, value)| self.expression(value)),
             FieldContent::Literal(_) => {}
+            FieldContent::Outline(outline) => {
+                outline.values().into_iter().for_each(|value| self.expression(value));
+            }
             FieldContent::Object(object) | FieldContent::Together(object) => self.object(object),
             FieldContent::Objects(objects) => objects.iter().for_each(|object| self.object(object)),
         }

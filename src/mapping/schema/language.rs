@@ -29,7 +29,26 @@ pub(super) fn definitions() -> Value {
             "description": "A path, a constant, or one source and any of the steps, which run in a fixed order.",
             "anyOf": [reference("scalar"), { "type": "object", "additionalProperties": false, "properties": value() }]
         },
+        "outline": outline(),
         "condition": condition()
+    })
+}
+
+/// JSON in which an object with `$value` alone stands for a value.
+fn outline() -> Value {
+    json!({
+        "description": "JSON; { $value: VALUE } stands for a value. What is absent vanishes, and what becomes empty.",
+        "anyOf": [
+            reference("scalar"),
+            { "type": "array", "items": reference("outline") },
+            {
+                "type": "object", "additionalProperties": false, "required": ["$value"],
+                "properties": { "$value": reference("value") }
+            },
+            {
+                "type": "object", "not": { "required": ["$value"] }, "additionalProperties": reference("outline")
+            }
+        ]
     })
 }
 

@@ -16,23 +16,26 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long a client may take to send a request's headers; also how long an idle connection is kept.
-const HEADERS: Duration = Duration::from_secs(30);
 /// A client with more header bytes than this is refused (431).
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// After accept failed for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `router` until `stop`, then lets requests under way finish, for at most `drain`.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    connections: usize,
-    stop: CancellationToken,
-    drain: Duration,
-) {
+/// What one listener bears.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// More connections than this wait in the kernel's queue.
+    pub connections: usize,
+    /// How long a client may take to send a request's headers; also how long an idle connection is kept.
+    pub headers: Duration,
+    /// How long requests under way may take to finish when the server stops.
+    pub drain: Duration,
+}
+
+/// Serves `router` until `stop`, then lets requests under way finish.
+pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
     let tasks = TaskTracker::new();
-    let free = Arc::new(Semaphore::new(connections));
+    let free = Arc::new(Semaphore::new(limits.connections));
     loop {
         let (socket, permit) = tokio::select! {
             () = stop.cancelled() => break,
@@ -45,12 +48,12 @@ pub async fn serve(
                 }
             },
         };
-        tasks.spawn(connection(socket, permit, router.clone(), stop.clone()));
+        tasks.spawn(connection(socket, permit, (router.clone(), limits.headers), stop.clone()));
     }
     drop(listener);
     tasks.close();
     let open = tasks.len();
-    if tokio::time::timeout(drain, tasks.wait()).await.is_err() {
+    if tokio::time::timeout(limits.drain, tasks.wait()).await.is_err() {
         tracing::warn!(open, "requests were cut off because they did not finish in time");
     }
 }
@@ -68,7 +71,7 @@ async fn accept(
 async fn connection(
     socket: TcpStream,
     permit: OwnedSemaphorePermit,
-    router: Router,
+    (router, headers): (Router, Duration),
     stop: CancellationToken,
 ) {
     // Answers are written at once; waiting for more to send only delays them.
@@ -77,7 +80,7 @@ async fn connection(
     }
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
+        .header_read_timeout(headers)
         .max_buf_size(HEADER_BYTES_MAX)
         .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router));
     let mut served = std::pin::pin!(served);
@@ -93,4 +96,42 @@ async fn connection(
         tracing::debug!(%error, "a connection ended early");
     }
     drop(permit);
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    async fn listening(connections: usize) -> (std::net::SocketAddr, CancellationToken) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", axum::routing::get(|| async { "here" }));
+        let headers = Duration::from_millis(200);
+        let limits = Limits { connections, headers, drain: Duration::from_secs(5) };
+        let stop = CancellationToken::new();
+        tokio::spawn(serve(listener, router, limits, stop.clone()));
+        (address, stop)
+    }
+
+    async fn read_all(stream: &mut TcpStream) -> String {
+        let mut text = String::new();
+        tokio::time::timeout(PATIENCE, stream.read_to_string(&mut text)).await.unwrap().unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn who_does_not_finish_his_headers_holds_no_place_for_ever() {
+        let (address, stop) = listening(1).await;
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        slow.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n").await.unwrap();
+        let mut next = TcpStream::connect(address).await.unwrap();
+        next.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        assert!(read_all(&mut next).await.ends_with("here"));
+        assert!(!read_all(&mut slow).await.contains("200"));
+        stop.cancel();
+    }
 }

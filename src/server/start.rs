@@ -25,6 +25,8 @@ use crate::telemetry;
 
 /// More connections than this wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 4096;
+/// How long a client may take to send a request's headers; also how long an idle connection is kept.
+const HEADERS: Duration = Duration::from_secs(30);
 const METRICS_UPKEEP: Duration = Duration::from_secs(10);
 
 /// Why a server did not start.
@@ -107,9 +109,10 @@ pub async fn start(config: &Config, store: Store, stop: CancellationToken) -> Re
     let shield = Shield::new(config.server.concurrency, Duration::from_secs(config.server.request_timeout_s));
     let router = router(Arc::clone(&app), shield);
     let drain = Duration::from_secs(config.server.drain_timeout_s);
+    let limits = listen::Limits { connections: CONNECTIONS_MAX, headers: HEADERS, drain };
     let (readiness, stopped) = (app.readiness.clone(), stop.clone());
     let ended = tokio::spawn(async move {
-        listen::serve(listener, router, CONNECTIONS_MAX, stopped, drain).await;
+        listen::serve(listener, router, limits, stopped).await;
         supervisor.drained(drain).await;
         app.store.close().await;
         drop(alone);

@@ -27,6 +27,7 @@ mod sandbox_shapes;
 mod sandbox_tracker;
 mod server;
 mod setup_rapidpro;
+mod stop;
 mod store_writes;
 mod telemetry_canary;
 mod telemetry_story;

@@ -94,8 +94,8 @@ enum Command {
     Run(run::Arguments),
     /// Show where each value came from, and why one is missing.
     Explain(explain::Arguments),
-    /// Print the JSON Schema of mapping files, for completion in an editor.
-    Schema,
+    /// Print the JSON Schema of mapping files or of their tests, for completion in an editor.
+    Schema(schema::Arguments),
     /// When somebody calls: show where a report is, and why.
     Trace(trace::Arguments),
     /// List who looked at people's data, when and why.
@@ -132,7 +132,7 @@ fn dispatch(line: CommandLine) -> Result<ExitCode, Failure> {
         Command::Test(arguments) => test::run(&config()?, &arguments),
         Command::Run(arguments) => run::run(&config()?, &arguments),
         Command::Explain(arguments) => explain::run(&config()?, &arguments),
-        Command::Schema => schema::run(),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Trace(arguments) => trace::run(&config()?, &arguments),
         Command::Audit(arguments) => audit::run(&config()?, &arguments),
         Command::Replay(arguments) => replay::run(&config()?, &arguments),

@@ -1,5 +1,7 @@
 //! Where each value came from: what `explain` prints.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -12,6 +14,9 @@ pub const MAX_NOTES: usize = 20_000;
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Trace {
     pub notes: Vec<Note>,
+    /// What each condition came to, by where it stands: for the coverage of tests.
+    #[serde(skip)]
+    pub decided: BTreeSet<(Place, bool)>,
 }
 
 /// One rule of the file and what became of it.

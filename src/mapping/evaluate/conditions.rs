@@ -13,6 +13,12 @@ use std::cmp::Ordering;
 
 impl Round<'_> {
     pub(super) fn condition(&mut self, condition: &Condition) -> bool {
+        let holds = self.decide(condition);
+        self.decided(condition.place, holds);
+        holds
+    }
+
+    fn decide(&mut self, condition: &Condition) -> bool {
         match &condition.test {
             Test::Always(holds) => *holds,
             Test::Exists(path) => self.exists(condition.place, path),

@@ -143,6 +143,13 @@ impl<'a> Round<'a> {
         }
     }
 
+    /// Remembers what a condition came to, when the trace is kept.
+    pub(super) fn decided(&mut self, place: Place, holds: bool) {
+        if self.input.tracing == super::Tracing::On {
+            self.trace.decided.insert((place, holds));
+        }
+    }
+
     /// Notes why the rule at hand gave nothing.
     pub(super) fn nothing(&mut self, place: Place, why: &str) {
         let note = self.note(place);

@@ -17,7 +17,7 @@ pub(super) fn answer(given: &Given, query: &Query, zone: &TimeZone) -> Answer {
             one(given.resources.iter().filter(|one| is_named(one, reference)), "id")
         }
         Query::Contact { reference } => {
-            one(given.contacts.iter().filter(|one| is_linked(one, reference)), "uuid")
+            one(given.contacts.iter().filter(|one| is_linked(given, one, reference)), "uuid")
         }
         Query::OrgUnit { value, by } => {
             let by = if by == "uid" { "id" } else { by };
@@ -67,13 +67,17 @@ fn is_named(resource: &Value, reference: &Value) -> bool {
         .any(|held| held.get("value") == wanted.get("value") && held.get("system") == wanted.get("system"))
 }
 
-/// A contact is found by a reference that it is linked with (`of`), or by its own uuid.
-fn is_linked(contact: &Value, reference: &Value) -> bool {
+/// A contact is found by a reference that it is linked with (`of`, or a link), or by its own uuid.
+fn is_linked(given: &Given, contact: &Value, reference: &Value) -> bool {
     let uuid = contact.get("uuid");
     let wanted = reference.get("reference");
-    let links = contact.get("of").and_then(Value::as_array);
-    let linked = wanted.is_some() && links.into_iter().flatten().any(|link| Some(link) == wanted);
-    linked || (uuid.is_some() && reference.pointer("/identifier/value") == uuid)
+    let of = contact.get("of").and_then(Value::as_array);
+    let named = wanted.is_some() && of.into_iter().flatten().any(|link| Some(link) == wanted);
+    let linked = wanted.and_then(Value::as_str).is_some_and(|wanted| {
+        let mut links = given.links.iter().filter(|link| link.resource == wanted);
+        links.any(|link| uuid.and_then(Value::as_str) == Some(&link.id))
+    });
+    named || linked || (uuid.is_some() && reference.pointer("/identifier/value") == uuid)
 }
 
 fn matches<'a>(given: &'a Given, query: &str, zone: &TimeZone) -> Result<Vec<&'a Value>, String> {

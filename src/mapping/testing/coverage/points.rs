@@ -86,7 +86,9 @@ impl Walk<'_> {
 
     fn field(&mut self, trail: &str, content: &FieldContent) {
         match content {
-            FieldContent::Value(value) | FieldContent::Values(value) => self.value(trail, value),
+            FieldContent::Value(value) | FieldContent::Values(value) | FieldContent::Anything(value) => {
+                self.value(trail, value);
+            }
             FieldContent::List(list) => {
                 for (index, value) in list.iter().enumerate() {
                     self.value(&format!("{trail}[{index}]"), value);

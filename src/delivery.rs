@@ -3,6 +3,8 @@
 //! **Knows no system's protocol**: a system's room implements [`destination::Destination`].
 //! Data comes from the store (changes, evaluations) and leaves only through a destination.
 
+// What happens once, or is a dead letter.
+pub mod acts;
 // Aggregate cells from their contributions.
 pub mod aggregate;
 // When to try again.
@@ -13,6 +15,8 @@ pub mod board;
 pub mod breaker;
 // Requests an hour.
 pub mod budget;
+// Counted cells when they are claimed.
+mod cells;
 // A batch under a lease.
 pub mod claim;
 // What a person may do.
@@ -27,6 +31,8 @@ pub mod evaluator;
 pub mod gauges;
 // Names that stay.
 pub mod identity;
+// Resources by the remote objects that they are.
+pub mod links;
 // Answers look-ups from the store.
 pub mod lookup;
 // Maps changes.
@@ -46,6 +52,8 @@ pub mod signal;
 // Who has a place, and what goes out.
 pub mod slots;
 mod transaction;
+// What deliveries wait for.
+mod waits;
 // What look-ups wait for.
 pub mod watch;
 

@@ -29,6 +29,8 @@ pub mod path;
 mod probe;
 // Files, compiled.
 pub mod program;
+// When acts are due.
+pub mod schedule;
 // The JSON Schema of mapping files.
 pub mod schema;
 // YAML with positions.

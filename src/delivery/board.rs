@@ -156,15 +156,17 @@ fn stand(row: &mut DeliveryRow, parts: &[PartRow], changed: bool, moment: Moment
         match next {
             Status::Waiting if row.status != Status::Waiting => {
                 row.order_no = moment.order_no;
-                row.due_ms = moment.now_ms;
+                row.due_ms = moment.now_ms.max(row.not_before_ms);
                 forgive(row);
             }
-            Status::Waiting if changed => row.due_ms = row.due_ms.min(moment.now_ms),
+            Status::Waiting if changed => {
+                row.due_ms = row.due_ms.min(moment.now_ms).max(row.not_before_ms);
+            }
             Status::Waiting | Status::Sending => {}
-            Status::Settled | Status::Cancelled => forgive(row),
-            Status::Dead => {
+            Status::Settled => forgive(row),
+            Status::Cancelled | Status::Dead => {
                 forgive(row);
-                row.cause = slots::cause_of(parts);
+                row.cause = slots::cause_of(parts, next);
             }
         }
         if row.status != next {
@@ -183,5 +185,6 @@ fn forgive(row: &mut DeliveryRow) {
     row.first_failed_ms = 0;
     row.failure.clear();
     row.batch_group.clear();
+    row.waits_for.clear();
     row.cause = deliveries::Cause::default();
 }

@@ -83,9 +83,18 @@ pub enum Verdict {
     Accepted,
     /// Will not be accepted as it is: a person must look at it.
     Refused(Reason),
-    /// Not now: try this part again later, as a [`Failure`] of kind transient.
+    /// Not now: try this part again later, as a [`Failure`] of kind transient. Of an act it also says that
+    /// **nothing took effect** by this attempt.
     Later(Reason),
+    /// The request may have taken effect: nothing proves it or the contrary. An act is looked up before it is
+    /// sent again ([`UNPROVABLE`] says that this cannot be found out); state is sent again with
+    /// [`Outgoing::unclear`].
+    Unclear(Reason),
 }
+
+/// The code of a [`Verdict::Refused`] for an act of which nobody can say whether it happened: a dead letter
+/// that is never sent again by itself.
+pub const UNPROVABLE: &str = "unknown";
 
 /// Why, in words for a person. Holds no names, phone numbers or tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -21,15 +21,23 @@ pub fn destination_of(output: &Output) -> String {
 
 /// The id of the delivery that an output makes: 20 hexadecimal digits.
 ///
-/// A count has one delivery for each lane, whoever contributes; any other has one for each source and
-/// key.
+/// A count has one delivery for each lane, whoever contributes; state has one for each source and key, an
+/// act one for each source, key, reason and occurrence.
 pub fn delivery_id(tenant: &str, mapping: &str, source: &str, output: &Output) -> String {
     let destination = destination_of(output);
     match output.nature {
         Nature::Count => digest(&["count", tenant, &destination, mapping, &output.target_id, &output.lane]),
-        Nature::State | Nature::Act => {
+        Nature::State => {
             let names = ["one", tenant, &destination, mapping, &output.target_id, source, &output.key];
             digest(&names)
+        }
+        Nature::Act => {
+            let (reason, occurrence) = output
+                .act
+                .as_ref()
+                .map_or((output.target_id.as_str(), 1), |act| (act.reason.as_str(), act.occurrence));
+            let (entry, key, occurrence) = (&output.target_id, &output.key, occurrence.to_string());
+            digest(&["act", tenant, &destination, mapping, entry, source, key, reason, &occurrence])
         }
     }
 }

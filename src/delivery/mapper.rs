@@ -491,6 +491,8 @@ async fn activate(
         let active_from = changes::activate(tx, tenant, names, now_ms()).await?;
         mappings.push(Loaded { evaluator: Arc::clone(evaluator), active_from });
     }
+    let names = evaluators.iter().map(|evaluator| evaluator.name().to_owned()).collect();
+    changes::loaded(tx, tenant, names, now_ms()).await?;
     Ok(mappings)
 }
 

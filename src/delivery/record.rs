@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::acts;
 use super::board::{Board, Moment};
 use super::identity::{canonical, delivery_id, destination_of};
 use crate::mapping::output::{Aggregate, Nature, Output, Withdraw};
@@ -74,17 +75,21 @@ pub async fn record(tx: &mut Tx, wish: &Wish<'_>) -> Result<BTreeSet<String>, Er
     let emptied = cells_destinations(tx, wish.tenant, &dirty).await?;
     let mut places: BTreeSet<Place> = known_parts.iter().map(PartRow::place).collect();
     places.extend(wanted.parts.iter().map(PartRow::place));
+    places.extend(wanted.acts.values().map(|wish| wish.part.place()));
     dirty.retain(|(id, _), _| wanted.counts.contains_key(id) || emptied.contains_key(id));
     for (id, slot) in dirty.keys() {
         let known = emptied.get(id).cloned();
         let new = wanted.counts.get(id).map(|row| row.destination.clone());
         places.extend(new.or(known).map(|destination| (destination, slot.clone())));
     }
-    let missing: Vec<DeliveryRow> = wanted.states.values().chain(wanted.counts.values()).cloned().collect();
+    let missing: Vec<DeliveryRow> = wanted.rows().cloned().collect();
     let mut own = ids;
     own.extend(dirty.keys().map(|(id, _)| id.clone()));
     let mut board = Board::open(tx, wish.tenant, places, (&missing, &own)).await?;
     want(&mut board, &wanted);
+    for one in wanted.acts.values() {
+        acts::want(&mut board, one, (wish.acts, wish.moment.now_ms));
+    }
     withdraw(&mut board, &wanted, &known);
     mark_dirty(&mut board, &dirty);
     deliveries::replace_contributions(tx, wish.tenant, (wish.mapping, wish.rid), &wanted.contributions)
@@ -101,6 +106,7 @@ pub(super) struct Wanted {
     pub(super) counts: BTreeMap<String, DeliveryRow>,
     pub(super) parts: Vec<PartRow>,
     pub(super) contributions: Vec<ContributionRow>,
+    acts: BTreeMap<String, acts::Wish>,
 }
 
 impl Wanted {
@@ -109,6 +115,7 @@ impl Wanted {
         let mut wanted = Self {
             states: BTreeMap::new(),
             counts: BTreeMap::new(),
+            acts: BTreeMap::new(),
             parts: Vec::new(),
             contributions: Vec::new(),
         };
@@ -123,9 +130,13 @@ impl Wanted {
                     wanted.contributions.extend(contribution_rows(wish, output, &row.id));
                     wanted.counts.insert(row.id.clone(), row);
                 }
-                Nature::State | Nature::Act => {
+                Nature::State => {
                     wanted.parts.extend(output.parts.iter().map(|part| part_row(&row, part)));
                     wanted.states.insert(row.id.clone(), row);
+                }
+                Nature::Act => {
+                    let part = act_part(&row, output);
+                    wanted.acts.insert(row.id.clone(), acts::Wish { row, part });
                 }
             }
         }
@@ -134,7 +145,16 @@ impl Wanted {
     }
 
     fn is_empty(&self) -> bool {
-        self.states.is_empty() && self.counts.is_empty()
+        self.rows().next().is_none()
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &DeliveryRow> {
+        let acts = self.acts.values().map(|wish| &wish.row);
+        self.states.values().chain(self.counts.values()).chain(acts)
+    }
+
+    fn wants(&self, id: &str) -> bool {
+        self.states.contains_key(id) || self.acts.contains_key(id)
     }
 }
 
@@ -189,6 +209,9 @@ fn delivery_row(wish: &Wish<'_>, output: &Output) -> DeliveryRow {
         begun_ms: 0,
         remote: String::new(),
         write_back: output.write_back,
+        occurrence: output.act.as_ref().map(|act| i64::from(act.occurrence)).unwrap_or_default(),
+        waits_for: String::new(),
+        pending: String::new(),
     }
 }
 
@@ -213,6 +236,13 @@ fn part_row(row: &DeliveryRow, part: &crate::mapping::output::Part) -> PartRow {
         superseded_by: String::new(),
         cause: Cause::default(),
     }
+}
+
+/// An act's one part, at a place of its own.
+fn act_part(row: &DeliveryRow, output: &Output) -> PartRow {
+    let (slot, last) = (acts::slot(&row.id), false);
+    let wanted = output.parts.first().map_or(&output.body, |part| &part.wanted).clone();
+    part_row(row, &crate::mapping::output::Part { slot, wanted, last })
 }
 
 fn contribution_rows<'a>(
@@ -308,7 +338,7 @@ fn want(board: &mut Board, wanted: &Wanted) {
 }
 
 /// The fields of a delivery that a new evaluation replaces.
-fn renew(known: &mut DeliveryRow, new: &DeliveryRow) {
+pub(super) fn renew(known: &mut DeliveryRow, new: &DeliveryRow) {
     known.mapping_version.clone_from(&new.mapping_version);
     known.source_version = new.source_version;
     known.lane.clone_from(&new.lane);
@@ -323,7 +353,11 @@ fn renew(known: &mut DeliveryRow, new: &DeliveryRow) {
 
 /// Deliveries of this source that it wants no more.
 fn withdraw(board: &mut Board, wanted: &Wanted, known: &[DeliveryRow]) {
-    for row in known.iter().filter(|row| !wanted.states.contains_key(&row.id)) {
+    for row in known.iter().filter(|row| !wanted.wants(&row.id)) {
+        if acts::is_act(row) {
+            acts::withdraw(board, &row.id);
+            continue;
+        }
         for part in board.parts_of(&row.id) {
             drop_part(board, part, row.withdraw == "delete");
         }

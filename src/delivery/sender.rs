@@ -31,6 +31,8 @@ use crate::store::error::Error;
 const HOLD_MS: i64 = 10_000;
 /// How long a throttled destination is left alone where it does not say.
 const THROTTLED_MS: i64 = 10_000;
+/// How often a claim looks behind what was put off before it pauses.
+const CLAIM_LOOKS: u32 = 50;
 /// How long exchanges are kept.
 const EXCHANGES_KEPT_MS: i64 = 30 * 86_400_000;
 /// How often old exchanges are looked for.
@@ -283,13 +285,20 @@ impl Sender {
         }
     }
 
-    /// Claims the next batch.
+    /// Claims the next batch. Where all that was due was put off, looks behind it.
     ///
     /// # Errors
     /// The database's.
     pub async fn claim(&self) -> Result<Batch, Error> {
-        let claimer = self.claimer(now_ms());
-        transaction!(self.inner.db, |tx| claim::claim(tx, &claimer))
+        let mut looks = 1;
+        loop {
+            let claimer = self.claimer(now_ms());
+            let batch = transaction!(self.inner.db, |tx| claim::claim(tx, &claimer))?;
+            if looks == CLAIM_LOOKS || !batch.deliveries.is_empty() || batch.put_off == 0 {
+                return Ok(batch);
+            }
+            looks += 1;
+        }
     }
 
     async fn send_and_settle(&self, batch: Batch, begun: Instant) {

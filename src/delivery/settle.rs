@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use super::acts::{self, Proof};
 use super::backoff;
 use super::board::{Board, Moment};
 use super::claim::{Batch, Claimed, ClaimedPart, cause, kill, portion, release};
@@ -102,7 +103,7 @@ pub async fn settle(
     halve(&mut board, batch, sent);
     board.settle_down(Moment { now_ms: settler.now_ms, order_no: highest_order(&board) });
     board.save(tx).await?;
-    write_links(tx, settler, &held, sent, &mut outcome).await?;
+    write_links(tx, (settler, &board), &held, sent, &mut outcome).await?;
     let linked: Vec<String> = outcome.linked.iter().map(|resource| watch::link(resource)).collect();
     changes::request_watchers(tx, settler.tenant, &linked).await?;
     revive_needers(tx, settler, &board).await?;
@@ -128,13 +129,13 @@ fn answered(
     settled: Option<&Settled>,
     outcome: &mut Outcome,
 ) -> AttemptRow {
-    let silent = Verdict::Later(Reason::new(
+    let silent = Verdict::Unclear(Reason::new(
         "answer-incomplete",
         "the answer does not say what became of this part",
         "it is sent again; if this goes on, please report it with `mjumbe deliveries show`",
     ));
     let mut worst = None;
-    let (mut refused, mut later) = (0, 0);
+    let (mut refused, mut later, mut unclear) = (0, 0, false);
     for (index, part) in claimed.parts.iter().enumerate() {
         let verdict = settled.and_then(|settled| settled.parts.get(index)).unwrap_or(&silent);
         note(board, settler, part, settled.and_then(|settled| settled.notes.get(index)));
@@ -148,8 +149,9 @@ fn answered(
                 worst = Some(reason.clone());
                 refuse(board, settler, claimed, part, reason);
             }
-            Verdict::Later(reason) => {
+            Verdict::Later(reason) | Verdict::Unclear(reason) => {
                 later += 1;
+                unclear |= matches!(verdict, Verdict::Unclear(_));
                 worst = worst.or_else(|| Some(reason.clone()));
                 explain(board, settler, claimed, part, reason);
             }
@@ -161,7 +163,7 @@ fn answered(
     let gone = claimed.parts.len() - later;
     if let Some(row) = board.deliveries.get_mut(&claimed.outgoing.id) {
         release(row);
-        row.unclear = false;
+        row.unclear = unclear;
         if portion(&row.batch_group).is_none() {
             row.batch_group.clear();
         }
@@ -174,6 +176,9 @@ fn answered(
             postpone(row, settler, "later", backoff::wait_ms(attempts_after(row), settler.chance));
         }
     }
+    let first = settled.map_or(Some(&silent), |settled| settled.parts.first());
+    let proof = acts::proof(first, settled.and_then(|settled| settled.remote.as_ref()));
+    acts::conclude(board, claimed, proof, settler.now_ms);
     if later > 0 {
         give_up_beyond_horizon(board, settler, claimed, &reason);
     }
@@ -303,6 +308,8 @@ fn failed(
         claimed.parts.iter().for_each(|part| explain(board, settler, claimed, part, &failure.reason));
         give_up_beyond_horizon(board, settler, claimed, &failure.reason);
     }
+    let proof = if failure.unclear { Proof::Nowise } else { Proof::Nothing };
+    acts::conclude(board, claimed, proof, settler.now_ms);
     attempt_row(settler, claimed, kind_text(failure.kind), &failure.reason)
 }
 
@@ -365,7 +372,7 @@ fn attempt_row(settler: &Settler<'_>, claimed: &Claimed, outcome: &str, reason: 
 
 async fn write_links(
     tx: &mut Tx,
-    settler: &Settler<'_>,
+    (settler, board): (&Settler<'_>, &Board),
     held: &[(usize, &Claimed)],
     sent: &Sent,
     outcome: &mut Outcome,
@@ -375,7 +382,9 @@ async fn write_links(
     for (index, claimed) in held {
         let remote = settled.get(*index).and_then(|settled| settled.remote.as_deref());
         let (Some(remote), Some(resource)) = (remote, claimed.outgoing.link.as_deref()) else { continue };
-        if claimed.outgoing.remote.as_deref() == Some(remote) {
+        // What happened once is no remote object of the resource.
+        let is_act = board.deliveries.get(&claimed.outgoing.id).is_some_and(acts::is_act);
+        if is_act || claimed.outgoing.remote.as_deref() == Some(remote) {
             continue;
         }
         let at = (name, claimed.outgoing.target.as_str());

@@ -130,10 +130,11 @@ pub fn status_of(parts: &[PartRow]) -> Status {
     }
 }
 
-/// What a dead delivery is listed under: the cause that most of its dead parts share.
-pub fn cause_of(parts: &[PartRow]) -> Cause {
+/// What a dead or cancelled delivery is listed under: the cause that most of its parts that are so share.
+pub fn cause_of(parts: &[PartRow], status: Status) -> Cause {
+    let ended = if status == Status::Cancelled { PartStatus::Cancelled } else { PartStatus::Dead };
     let mut counts: BTreeMap<&str, (usize, &Cause)> = BTreeMap::new();
-    for part in parts.iter().filter(|part| part.status == PartStatus::Dead) {
+    for part in parts.iter().filter(|part| part.status == ended) {
         counts.entry(&part.cause.code).or_insert((0, &part.cause)).0 += 1;
     }
     let most = counts.into_values().max_by_key(|(count, _)| *count);
@@ -251,7 +252,7 @@ mod tests {
             cause: Cause { code: code.to_owned(), ..Cause::default() },
             ..part("a", Some("1"), 1)
         };
-        assert_eq!(cause_of(&[with("x"), with("y"), with("y")]).code, "y");
-        assert_eq!(cause_of(&[]).code, "");
+        assert_eq!(cause_of(&[with("x"), with("y"), with("y")], Status::Dead).code, "y");
+        assert_eq!(cause_of(&[], Status::Dead).code, "");
     }
 }

@@ -15,6 +15,7 @@ use super::program::Program;
 use super::target::Registry;
 use super::trace::Trace;
 
+mod acts;
 mod conditions;
 mod entries;
 mod fields;

@@ -10,6 +10,7 @@ use super::target::Registry;
 use outline::Outline;
 use serde_json::Value;
 
+mod acts;
 mod conditions;
 mod entries;
 mod fields;
@@ -106,6 +107,8 @@ pub struct Entry {
     pub key: Option<Expression>,
     pub needs: Vec<String>,
     pub withdraw: Withdraw,
+    /// The remote id becomes an identifier of the linked resource.
+    pub write_back: bool,
     pub act: Act,
     pub fields: Vec<NamedField>,
 }
@@ -132,11 +135,14 @@ pub struct Act {
 /// When an act is due.
 #[derive(Debug, Clone)]
 pub struct After {
+    pub place: Place,
+    /// The event time of the source where it is not given.
     pub at: Option<Expression>,
     pub plus: Option<jiff::Span>,
+    /// With `times`: how far apart the occurrences are, and how many there are.
     pub every: Option<jiff::Span>,
     pub times: Option<u32>,
-    /// `08:00-18:00`
+    /// `08:00-18:00`, without the end; over midnight where the end is before the beginning.
     pub hours: Option<(jiff::civil::Time, jiff::civil::Time)>,
 }
 

@@ -252,12 +252,58 @@ pub async fn activate(
         .one(
             "insert into mapping (tenant, name, version_hash, active_from, loaded_ms) values ($1, $2, $3, $4, $5)
              on conflict (tenant, name) do update
-             set version_hash = excluded.version_hash, loaded_ms = excluded.loaded_ms
+             set version_hash = excluded.version_hash, loaded_ms = excluded.loaded_ms, loaded = 1
              returning active_from",
             args![tenant, mapping, version, commit, now_ms],
         )
         .await?;
     row.int("active_from")
+}
+
+/// Remembers that of all mappings these alone are loaded now, and lets the acts that waited for one of them
+/// go on.
+///
+/// # Errors
+/// The database's.
+pub async fn loaded(tx: &mut Tx, tenant: &str, mappings: Vec<String>, now_ms: i64) -> Result<(), Error> {
+    tx.execute(
+        "update mapping set loaded = 0 where tenant = $1 and loaded = 1
+         and name not in (select value from table($2) as m)",
+        args![tenant, mappings.clone()],
+    )
+    .await?;
+    let rows = tx
+        .all(
+            "select d.id from delivery d where d.tenant = $1 and d.status = 'waiting'
+             and d.cause = 'mapping-not-loaded' and d.mapping in (select value from table($2) as m)",
+            args![tenant, mappings],
+        )
+        .await?;
+    let ids: Vec<String> = rows.iter().map(|row| row.text("id")).collect::<Result<_, _>>()?;
+    if !ids.is_empty() {
+        tx.execute(
+            "update delivery set due_ms = $3 where tenant = $1
+             and id in (select value from table($2) as d) and not_before_ms <= $3",
+            args![tenant, ids, now_ms],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// Which of these mappings are not loaded now. One that never was is not meant.
+///
+/// # Errors
+/// The database's.
+pub async fn unloaded(db: &mut Connection, tenant: &str, names: &[String]) -> Result<Vec<String>, Error> {
+    let rows = db
+        .all(
+            "select m.name from mapping m where m.tenant = $1 and m.loaded = 0
+             and m.name in (select value from table($2) as n)",
+            args![tenant, names.to_vec()],
+        )
+        .await?;
+    rows.iter().map(|row| row.text("name")).collect()
 }
 
 /// Evaluations to be made again, in these partitions and for these mappings.

@@ -34,6 +34,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(7, "0007_audit"),
     migration!(9, "0009_replay"),
     migration!(10, "0010_evidence"),
+    migration!(11, "0011_waits"),
 ];
 
 /// Runs what is missing.

@@ -52,6 +52,15 @@ fn check(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
             "maxItems" => value.as_array().is_none_or(|all| all.len() as u64 <= rule.as_u64().unwrap()),
             "minProperties" => value.as_object().is_none_or(|all| all.len() as u64 >= rule.as_u64().unwrap()),
             "maxProperties" => value.as_object().is_none_or(|all| all.len() as u64 <= rule.as_u64().unwrap()),
+            "minLength" => value.as_str().is_none_or(|text| text.len() as u64 >= rule.as_u64().unwrap()),
+            "maxLength" => value.as_str().is_none_or(|text| text.len() as u64 <= rule.as_u64().unwrap()),
+            "dependentRequired" => value.as_object().is_none_or(|object| {
+                rule.as_object().unwrap().iter().filter(|(key, _)| object.contains_key(*key)).all(
+                    |(_, needs)| {
+                        needs.as_array().unwrap().iter().all(|key| object.contains_key(key.as_str().unwrap()))
+                    },
+                )
+            }),
             "minimum" => value.as_i64().is_none_or(|number| number >= rule.as_i64().unwrap()),
             "maximum" => value.as_i64().is_none_or(|number| number <= rule.as_i64().unwrap()),
             "propertyNames" => {

@@ -235,7 +235,7 @@ fn accepted(verdicts: &BTreeMap<String, Verdict>) -> bool {
 fn code(verdict: &Verdict) -> &str {
     match verdict {
         Verdict::Accepted => "accepted",
-        Verdict::Refused(reason) | Verdict::Later(reason) => &reason.code,
+        Verdict::Refused(reason) | Verdict::Later(reason) | Verdict::Unclear(reason) => &reason.code,
     }
 }
 

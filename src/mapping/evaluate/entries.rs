@@ -7,8 +7,7 @@ use serde_json::Value;
 use super::MAX_ITEMS;
 use super::run::Round;
 use super::values::Want;
-use crate::mapping::document;
-use crate::mapping::output::Issue;
+use crate::mapping::output::{Issue, Nature, Output};
 use crate::mapping::path::Path;
 use crate::mapping::program::{Destination, Entry};
 use crate::mapping::steps::{Failure, text_of};
@@ -88,6 +87,9 @@ impl<'a> Round<'a> {
                 return self.nothing(entry.place, "`when` does not hold");
             }
         }
+        if !self.consents(entry) {
+            return;
+        }
         let Some(destination) = self.destination(entry) else { return };
         let system = entry.kind.split('.').next().unwrap_or_default();
         self.destination = Some(format!("{system}.{destination}"));
@@ -136,14 +138,16 @@ impl<'a> Round<'a> {
                 &place,
             ));
         };
+        // What is no act has none of its keys.
+        let is_act = target.nature() == Nature::Act;
+        let Some(acts) = (if is_act { self.occurrences(entry) } else { Some(Vec::new()) }) else { return };
         let source = format!("{}/{}", self.input.change.kind, self.input.change.id);
-        let change = &self.input.change;
         let context = Context {
             tenant: self.input.tenant,
             zone: self.input.zone,
             mapping: &self.program.name,
             source: &source,
-            authored_ms: document::event_time(change.resource, self.input.zone, change.recorded_ms),
+            authored_ms: self.authored_ms(),
             place: &place,
             country: self.input.country,
         };
@@ -159,7 +163,11 @@ impl<'a> Round<'a> {
         };
         match target.build(&evaluated) {
             Ok((output, issues)) => {
-                self.outputs.push(output);
+                let output = Output { write_back: entry.write_back, ..output };
+                match is_act {
+                    true => self.act(entry, &output, acts),
+                    false => self.outputs.push(output),
+                }
                 issues.into_iter().for_each(|issue| self.issue(issue));
             }
             Err(issues) => {

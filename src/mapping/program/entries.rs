@@ -1,7 +1,7 @@
 //! `to`: one entry a target, its generic keys and its fields.
 
 use super::reader::Reader;
-use super::{Act, After, Destination, Entry, MAX_ENTRIES, conditions, fields, values};
+use super::{Destination, Entry, MAX_ENTRIES, acts, conditions, fields, values};
 use crate::mapping::diagnostic::Diagnostic;
 use crate::mapping::expression::Source;
 use crate::mapping::output::{Nature, Withdraw};
@@ -92,7 +92,7 @@ fn body_of(
 }
 
 /// A generic key; `Some(None)` where it is not given, or where the target has a field of that name.
-fn generic<'n, T>(
+pub(super) fn generic<'n, T>(
     reader: &mut Reader<'_>,
     body: &'n Node,
     shape: &Shape,
@@ -127,8 +127,8 @@ fn contents(
         let word = reader.word(node, "`withdraw`", &["delete", "keep"])?;
         Some(if word == "delete" { Withdraw::Delete } else { Withdraw::Keep })
     });
-    let write_back = generic(reader, body, shape, "writeBack", not_built);
-    let act = act(reader, body, shape, target.nature());
+    let write_back = write_back(reader, body, shape, target.nature());
+    let act = acts::act(reader, body, shape, target.nature());
     let mut known: Vec<&str> = GENERIC.to_vec();
     known.extend(OF_ACTS);
     let fields =
@@ -145,21 +145,25 @@ fn contents(
         key: key?,
         needs: needs?.unwrap_or_default(),
         withdraw: withdraw?.unwrap_or_else(|| target.withdraw()),
+        write_back: write_back?,
         act: act?,
         fields,
     })
-    .filter(|_| write_back.is_some())
 }
 
-/// A key that the language will have: refused, so that nobody relies on what does not happen.
-fn not_built(reader: &mut Reader<'_>, node: &Node) -> Option<()> {
-    let told = Diagnostic::new(
-        "not-built",
-        node.place,
-        "`writeBack` is not built yet: nothing would be written back",
-    );
-    reader.tell(told.hint("leave it out; the remote id is kept as the link of the source"));
-    None
+/// Only what has a remote object can be written back.
+fn write_back(reader: &mut Reader<'_>, body: &Node, shape: &Shape, nature: Nature) -> Option<bool> {
+    let flag = generic(reader, body, shape, "writeBack", |reader, node| {
+        let flag = reader.flag(node, "`writeBack`")?;
+        if nature != Nature::State && flag {
+            let message =
+                "`writeBack` is for what is made of a resource over there (a contact, a tracked entity)";
+            reader.tell(Diagnostic::new("key-not-here", node.place, message));
+            return None;
+        }
+        Some(flag)
+    });
+    flag.map(|flag| flag.unwrap_or(false))
 }
 
 fn identifier(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
@@ -225,59 +229,6 @@ fn named(
         return None;
     }
     Some(Destination::Fixed(name.clone()))
-}
-
-/// Keys that only acts take are mistakes on what is state.
-fn act(reader: &mut Reader<'_>, body: &Node, shape: &Shape, nature: Nature) -> Option<Act> {
-    if nature != Nature::Act {
-        for name in OF_ACTS {
-            let field = shape.fields.iter().any(|field| field.name == name);
-            if let Some(node) = body.get(name).filter(|_| !field) {
-                let message = format!("`{name}` is for what happens once (a message, a flow start)");
-                reader.tell(Diagnostic::new("key-not-here", node.place, message));
-            }
-        }
-        return Some(Act::default());
-    }
-    let reason = generic(reader, body, shape, "reason", |reader, node| {
-        reader.text(node, "`reason`").map(str::to_owned)
-    });
-    let after = generic(reader, body, shape, "after", after);
-    let consent = generic(reader, body, shape, "consent", conditions::condition);
-    Some(Act { reason: reason?, after: after?, consent: consent? })
-}
-
-fn after(reader: &mut Reader<'_>, node: &Node) -> Option<After> {
-    reader.known(node, "`after`", &["at", "plus", "every", "times", "hours"])?;
-    let at = match node.get("at") {
-        Some(inner) => Some(values::value(reader, inner)?),
-        None => None,
-    };
-    let span = |reader: &mut Reader<'_>, key: &str| match node.get(key) {
-        Some(inner) => values::duration(reader, inner, &format!("`{key}`")).map(Some),
-        None => Some(None),
-    };
-    let (plus, every) = (span(reader, "plus"), span(reader, "every"));
-    let times = match node.get("times") {
-        Some(inner) => Some(u32::try_from(reader.integer(inner, "`times`")?).ok()?),
-        None => None,
-    };
-    let hours = match node.get("hours") {
-        Some(inner) => Some(hours(reader, inner)?),
-        None => None,
-    };
-    Some(After { at, plus: plus?, every: every?, times, hours })
-}
-
-fn hours(reader: &mut Reader<'_>, node: &Node) -> Option<(jiff::civil::Time, jiff::civil::Time)> {
-    let text = reader.text(node, "`hours`")?;
-    let time = |text: &str| jiff::civil::Time::strptime("%H:%M", text.trim()).ok();
-    let pair = text.split_once('-').and_then(|(from, to)| Some((time(from)?, time(to)?)));
-    if pair.is_none() {
-        let told = Diagnostic::new("bad-hours", node.place, format!("`{text}` is not a time of the day"));
-        reader.tell(told.offending(text).hint("hours: \"08:00-18:00\""));
-    }
-    pair
 }
 
 /// Ids are unique, and `needs` names ones that stand before: nothing can wait for itself.

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::mapping::output::Nature;
 use crate::mapping::program::{MAX_LOOKUPS, VALUE_KEYS};
+use crate::mapping::schedule::MAX_TIMES;
 
 fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/$defs/{name}") })
@@ -220,21 +221,40 @@ pub(super) fn generic(nature: Nature) -> Vec<(&'static str, Value)> {
     if nature == Nature::Act {
         keys.push((
             "reason",
-            json!({ "description": "Names the act among those of one source.", "type": "string" }),
+            json!({
+                "description": "Why it happens: permanent, tells the acts of one source apart.",
+                "type": "string", "minLength": 1, "maxLength": 100
+            }),
         ));
         keys.push(("after", after()));
-        keys.push(("consent", described("condition", "Only with consent.")));
+        keys.push(("consent", described("condition", "It happens only if this holds.")));
+    }
+    if nature == Nature::State {
+        keys.push((
+            "writeBack",
+            json!({ "description": "The remote id becomes an identifier of the resource.", "type": "boolean" }),
+        ));
     }
     keys
 }
 
 fn after() -> Value {
+    let duration = |text: &str| described("duration", text);
     json!({
         "description": "When the act is due.", "type": "object", "additionalProperties": false,
         "properties": {
-            "at": reference("value"), "plus": reference("duration"), "every": reference("duration"),
-            "times": { "type": "integer", "minimum": 1 },
-            "hours": { "type": "string", "pattern": "^\\d\\d:\\d\\d-\\d\\d:\\d\\d$" }
-        }
+            "at": described("value", "A date or time; the event time of the source where it is not given."),
+            "plus": duration("So much later, by the calendar; -P1D is the day before."),
+            "every": duration("How far apart the occurrences of a series are."),
+            "times": {
+                "description": "How many occurrences a series has.",
+                "type": "integer", "minimum": 1, "maximum": MAX_TIMES
+            },
+            "hours": {
+                "description": "Only within these hours of the day; what is outside moves to the next opening.",
+                "type": "string", "pattern": "^\\d\\d:\\d\\d-\\d\\d:\\d\\d$"
+            }
+        },
+        "dependentRequired": { "every": ["times"], "times": ["every"] }
     })
 }

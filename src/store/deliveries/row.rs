@@ -65,6 +65,13 @@ pub struct DeliveryRow {
     pub remote: String,
     /// The remote id becomes an identifier of the linked resource.
     pub write_back: bool,
+    /// Of an act: which one of its series, from 1; 0: no act.
+    pub occurrence: i64,
+    /// What must be there before it can go out: `link:Patient/1`, `needs:contact`, `mapping:NAME`; empty:
+    /// nothing. It does not hold up its lane meanwhile.
+    pub waits_for: String,
+    /// Of an act that has begun: what a later evaluation wants, as JSON; empty: nothing else.
+    pub pending: String,
 }
 
 /// The columns of `delivery` but the tenant, in the order of [`table`].
@@ -72,7 +79,7 @@ pub(super) const COLUMNS: &str = "id, destination, mapping, mapping_version, tar
      source, source_version, output_key, lane, body, needs, withdraw, withdrawn, authored_ms, link, status, \
      order_no, due_ms, attempts, first_failed_ms, unclear, failure, batch_group, lease_owner, lease_fence, \
      lease_until_ms, cause, message, hint, created_ms, updated_ms, since_ms, reason, not_before_ms, \
-     begun_ms, remote, write_back";
+     begun_ms, remote, write_back, occurrence, waits_for, pending";
 
 impl DeliveryRow {
     pub(super) fn read(row: &Row) -> Result<Self, Error> {
@@ -116,6 +123,9 @@ impl DeliveryRow {
             begun_ms: row.int("begun_ms")?,
             remote: row.text("remote")?,
             write_back: row.int("write_back")? != 0,
+            occurrence: row.int("occurrence")?,
+            waits_for: row.text("waits_for")?,
+            pending: row.text("pending")?,
         })
     }
 }
@@ -165,4 +175,7 @@ pub(super) fn table(rows: &[DeliveryRow]) -> Table {
         .ints("begun_ms", ints(|row| row.begun_ms))
         .texts("remote", texts(|row| &row.remote))
         .ints("write_back", ints(|row| i64::from(row.write_back)))
+        .ints("occurrence", ints(|row| row.occurrence))
+        .texts("waits_for", texts(|row| &row.waits_for))
+        .texts("pending", texts(|row| &row.pending))
 }

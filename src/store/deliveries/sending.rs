@@ -127,8 +127,9 @@ fn read_destination(row: &Row) -> Result<DestinationRow, Error> {
     })
 }
 
-/// Deliveries that may go out now: due, the first of their lane, and nothing of their lane under way.
-/// What they need is not looked at here.
+/// Deliveries that may go out now: due, the first of their lane, and nothing of their lane under way. An act
+/// whose time has not come, and whatever waits for something named, does not hold up its lane. What they
+/// need is not looked at here.
 ///
 /// # Errors
 /// The database's.
@@ -146,8 +147,8 @@ pub async fn due(
              and e.lane = d.lane and e.status = 'sending')
          and not exists (
              select 1 from delivery e where e.tenant = d.tenant and e.destination = d.destination
-             and e.lane = d.lane and e.status = 'waiting'
-             and (e.order_no < d.order_no or (e.order_no = d.order_no and e.id < d.id)))
+             and e.lane = d.lane and e.status = 'waiting' and e.waits_for = ''
+             and (e.not_before_ms <= $3 or e.begun_ms <> 0) and (e.order_no < d.order_no or (e.order_no = d.order_no and e.id < d.id)))
          order by d.due_ms, d.order_no, d.id limit $4"
     );
     let rows = db.all(sql, args![tenant, destination, now_ms, limit]).await?;
@@ -209,14 +210,16 @@ pub async fn abandoned(
     rows.iter().map(|row| row.text("id")).collect()
 }
 
-/// The far side is back: what waited for it is due now.
+/// The far side is back: what waited for it is due now. Not an act of which it is not known whether it
+/// happened: that is looked up in its own time.
 ///
 /// # Errors
 /// The database's.
 pub async fn wake(tx: &mut Tx, tenant: &str, destination: &str, now_ms: i64) -> Result<u64, Error> {
     tx.execute(
-        "update delivery set due_ms = $3 where tenant = $1 and destination = $2 and status = 'waiting'
-         and due_ms > $3 and failure in ('unavailable', 'unauthorised')",
+        "update delivery set due_ms = case when not_before_ms > $3 then not_before_ms else $3 end
+         where tenant = $1 and destination = $2 and status = 'waiting' and due_ms > $3 and waits_for = ''
+         and failure in ('unavailable', 'unauthorised') and not (nature = 'act' and begun_ms <> 0)",
         args![tenant, destination, now_ms],
     )
     .await
@@ -321,7 +324,8 @@ pub async fn forget_exchanges(tx: &mut Tx, tenant: &str, before_ms: i64) -> Resu
     Ok(exchanges + attempts)
 }
 
-/// Remembers which remote object a resource is. `destination` is the name without its system.
+/// Remembers which remote object a resource is, and wakes the deliveries that wait for it. `destination` is
+/// the name without its system, `remote_kind` the target's kind.
 ///
 /// # Errors
 /// The database's.
@@ -340,7 +344,28 @@ pub async fn write_link(
         args![tenant, destination, kind, id, remote_kind, remote, now_ms],
     )
     .await?;
+    let system = remote_kind.split('.').next().unwrap_or_default();
+    let place = format!("{system}.{destination}");
+    wake_waiting(tx, tenant, &place, (&format!("link:{resource}"), now_ms)).await?;
     Ok(())
+}
+
+/// What waited for this is due now. `waits_for` is as in [`DeliveryRow::waits_for`].
+///
+/// # Errors
+/// The database's.
+pub async fn wake_waiting(
+    tx: &mut Tx,
+    tenant: &str,
+    destination: &str,
+    (waits_for, now_ms): (&str, i64),
+) -> Result<u64, Error> {
+    tx.execute(
+        "update delivery set due_ms = case when not_before_ms > $4 then not_before_ms else $4 end
+         where tenant = $1 and destination = $2 and waits_for = $3 and waits_for <> '' and status = 'waiting'",
+        args![tenant, destination, waits_for, now_ms],
+    )
+    .await
 }
 
 /// The remote ids that resources are linked to at a destination: (`Type/id`, remote id).

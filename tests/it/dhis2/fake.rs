@@ -164,7 +164,7 @@ fn word(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Accepted => "accepted".to_owned(),
         Verdict::Refused(reason) => reason.code.clone(),
-        Verdict::Later(reason) => later(reason),
+        Verdict::Later(reason) | Verdict::Unclear(reason) => later(reason),
     }
 }
 

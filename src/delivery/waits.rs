@@ -1,0 +1,226 @@
+//! What a delivery waits for before it can go out at all: deliveries that it needs, links, its mapping.
+//!
+//! A delivery that waits so says for what, does not hold up its lane, is woken when that appears and asks
+//! again now and then in any case.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::board::Board;
+use super::claim::{Claimer, cause, kill};
+use super::destination::Reason;
+use super::links;
+use crate::store::changes;
+use crate::store::db::Tx;
+use crate::store::deliveries::{self, DeliveryRow, PartRow, PartStatus, Status, sending};
+use crate::store::error::Error;
+
+/// How long a delivery waits before it asks again whether what it needs is settled.
+const NEED_WAIT_MS: i64 = 5_000;
+/// How long it waits before it asks again for a link or a mapping. Whoever brings them wakes it.
+const ASK_AGAIN_MS: i64 = 60_000;
+
+/// Why a delivery may not go out.
+pub(super) enum Obstacle {
+    /// A delivery that it needs is not settled yet.
+    Unsettled(String),
+    /// A delivery that it needs is dead, cancelled or was never made.
+    Hopeless(String),
+    /// This resource is not linked at the destination yet.
+    Link(String),
+    /// The file of its mapping is not loaded: nothing new begins.
+    Mapping(String),
+}
+
+pub(super) type Blocked = Vec<(String, Obstacle)>;
+
+/// Parts those that may go out from the others.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn sift(
+    tx: &mut Tx,
+    claimer: &Claimer<'_>,
+    found: Vec<DeliveryRow>,
+) -> Result<(Vec<DeliveryRow>, Blocked), Error> {
+    let unloaded = unloaded(tx, claimer, &found).await?;
+    let unlinked = unlinked(tx, claimer, &found).await?;
+    let mut ready = Vec::new();
+    let mut blocked = Vec::new();
+    for row in found {
+        let obstacle = match unlinked.iter().find(|(id, _)| *id == row.id) {
+            _ if begins(&row) && unloaded.contains(&row.mapping) => {
+                Some(Obstacle::Mapping(row.mapping.clone()))
+            }
+            Some((_, resource)) => Some(Obstacle::Link(resource.clone())),
+            None => unmet(tx, claimer.tenant, &row).await?,
+        };
+        match obstacle {
+            None => ready.push(row),
+            Some(obstacle) => blocked.push((row.id, obstacle)),
+        }
+    }
+    Ok((ready, blocked))
+}
+
+/// Whether sending it now would begin something that its mapping alone can answer for.
+fn begins(row: &DeliveryRow) -> bool {
+    row.nature == "act" && row.begun_ms == 0
+}
+
+async fn unloaded(
+    tx: &mut Tx,
+    claimer: &Claimer<'_>,
+    found: &[DeliveryRow],
+) -> Result<BTreeSet<String>, Error> {
+    let names: BTreeSet<String> =
+        found.iter().filter(|row| begins(row)).map(|row| row.mapping.clone()).collect();
+    if names.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let names: Vec<String> = names.into_iter().collect();
+    Ok(changes::unloaded(tx, claimer.tenant, &names).await?.into_iter().collect())
+}
+
+/// Deliveries whose wanted parts name a resource that has no link here: (delivery, the first of them).
+async fn unlinked(
+    tx: &mut Tx,
+    claimer: &Claimer<'_>,
+    found: &[DeliveryRow],
+) -> Result<Vec<(String, String)>, Error> {
+    let ids: Vec<String> = found.iter().map(|row| row.id.clone()).collect();
+    let parts = deliveries::parts_of(tx, claimer.tenant, &ids).await?;
+    let named: Vec<(String, BTreeSet<String>)> = found
+        .iter()
+        .map(|row| {
+            let own = parts.iter().filter(|part| part.delivery_id == row.id);
+            let wanted = own.filter(|part| part.status == PartStatus::Waiting);
+            let texts = wanted.filter_map(|part| part.wanted.as_deref()).chain([row.body.as_str()]);
+            (row.id.clone(), named_in(texts))
+        })
+        .collect();
+    let all: BTreeSet<String> = named.iter().flat_map(|(_, resources)| resources.clone()).collect();
+    let at = (claimer.destination.system(), claimer.destination.name());
+    let known = links::remote_ids(tx, claimer.tenant, at, &all).await?;
+    let missing = |resources: &BTreeSet<String>| {
+        resources.iter().find(|resource| !known.contains_key(*resource)).cloned()
+    };
+    Ok(named.into_iter().filter_map(|(id, resources)| Some((id, missing(&resources)?))).collect())
+}
+
+/// What was stored by this room is JSON. Most of it holds no link and is not parsed.
+fn named_in<'a>(texts: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+    let values: Vec<Value> = texts
+        .filter(|text| text.contains("\"$link\""))
+        .filter_map(|text| serde_json::from_str(text).ok())
+        .collect();
+    links::named(&values)
+}
+
+async fn unmet(tx: &mut Tx, tenant: &str, row: &DeliveryRow) -> Result<Option<Obstacle>, Error> {
+    let needs: Vec<String> = serde_json::from_str(&row.needs).unwrap_or_default();
+    if needs.is_empty() {
+        return Ok(None);
+    }
+    let siblings = sending::siblings(tx, tenant, &row.mapping, row.rid).await?;
+    Ok(unsettled(&needs, &siblings))
+}
+
+fn unsettled(needs: &[String], siblings: &[(String, String)]) -> Option<Obstacle> {
+    let mut waits = None;
+    for need in needs {
+        let statuses: Vec<&str> =
+            siblings.iter().filter(|(id, _)| id == need).map(|(_, status)| status.as_str()).collect();
+        let given_up = |status: &&str| *status == "dead" || *status == "cancelled";
+        if statuses.is_empty() || statuses.iter().any(given_up) {
+            return Some(Obstacle::Hopeless(need.clone()));
+        }
+        if statuses.iter().any(|status| *status != "settled") {
+            waits.get_or_insert_with(|| Obstacle::Unsettled(need.clone()));
+        }
+    }
+    waits
+}
+
+/// Writes down what each waits for.
+pub(super) fn block(board: &mut Board, blocked: &Blocked, now_ms: i64) {
+    for (id, obstacle) in blocked {
+        match obstacle {
+            Obstacle::Hopeless(need) => give_up(board, id, need),
+            obstacle => put_off(board, id, obstacle, now_ms),
+        }
+    }
+}
+
+fn put_off(board: &mut Board, id: &str, obstacle: &Obstacle, now_ms: i64) {
+    let Some(row) = board.deliveries.get_mut(id).filter(|row| row.status == Status::Waiting) else { return };
+    let (waits_for, wait_ms, reason) = told(obstacle);
+    row.waits_for = waits_for;
+    row.due_ms = now_ms + wait_ms;
+    row.cause = cause(&reason);
+}
+
+/// As it is stored in `delivery.waits_for`; and why, for a person.
+fn told(obstacle: &Obstacle) -> (String, i64, Reason) {
+    match obstacle {
+        Obstacle::Unsettled(need) | Obstacle::Hopeless(need) => (
+            format!("needs:{need}"),
+            NEED_WAIT_MS,
+            Reason::new(
+                "needs-unsettled",
+                format!("it needs {need}, which is not settled yet"),
+                "nothing is to be done: it goes out when that is settled",
+            ),
+        ),
+        Obstacle::Link(resource) => (
+            format!("link:{resource}"),
+            ASK_AGAIN_MS,
+            Reason::new(
+                "link-missing",
+                format!("{resource} is not linked at this destination yet"),
+                "it goes out when a mapping has made that resource there; `mjumbe deliveries show` of the \
+                 resource says what becomes of it",
+            ),
+        ),
+        Obstacle::Mapping(name) => (
+            format!("mapping:{name}"),
+            ASK_AGAIN_MS,
+            Reason::new(
+                "mapping-not-loaded",
+                format!("the file of the mapping {name} is not loaded: what it wanted does not begin"),
+                "bring the file back and reload, or give it up with `mjumbe deliveries cancel --mapping NAME`",
+            ),
+        ),
+    }
+}
+
+fn give_up(board: &mut Board, id: &str, need: &str) {
+    let reason = Reason::new(
+        "needs-not-settled",
+        format!("it needs {need}, which is dead, cancelled or not wanted"),
+        "see to that delivery first, then retry this one",
+    );
+    let waiting: Vec<PartRow> =
+        board.parts_of(id).into_iter().filter(|part| part.status == PartStatus::Waiting).collect();
+    waiting.into_iter().for_each(|part| kill(board, part, &reason));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_needed_must_be_settled_and_not_dead() {
+        let siblings = [("a".to_owned(), "settled".to_owned()), ("b".to_owned(), "waiting".to_owned())];
+        assert!(unsettled(&["a".to_owned()], &siblings).is_none());
+        assert!(matches!(unsettled(&["b".to_owned()], &siblings), Some(Obstacle::Unsettled(_))));
+        assert!(matches!(unsettled(&["c".to_owned()], &siblings), Some(Obstacle::Hopeless(_))));
+    }
+
+    #[test]
+    fn only_what_holds_a_link_is_parsed() {
+        let texts = [r#"{"a":{"$link":{"resource":"Patient/1"}}}"#, "no JSON, but no link either"];
+        assert_eq!(named_in(texts.into_iter()).into_iter().collect::<Vec<_>>(), ["Patient/1"]);
+    }
+}

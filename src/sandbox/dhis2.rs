@@ -38,6 +38,8 @@ mod reading;
 mod state;
 // Import summaries and other envelopes.
 mod summary;
+// Personal access tokens.
+mod tokens;
 // Tracked entities, enrolments and events.
 mod tracker;
 // Value types.
@@ -141,6 +143,13 @@ impl Dhis2 {
     /// Another account: its password, its authorities, the organisation units it may write below.
     pub fn add_user(&self, name: &str, password: &str, authorities: &[&str], units: &[&str]) {
         self.world().users.push(User::new(name, password, authorities, units));
+    }
+
+    /// Lets the tokens of an account end at a moment.
+    pub fn end_tokens(&self, name: &str, at: jiff::Timestamp) {
+        for user in self.world().users.iter_mut().filter(|user| user.name == name) {
+            user.tokens.iter_mut().for_each(|token| token.expire = at);
+        }
     }
 
     /// Changes metadata while the server runs.

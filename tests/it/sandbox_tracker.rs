@@ -215,3 +215,14 @@ async fn the_service_account_sees_its_programs_and_authorities() {
     let element = &program["programStages"][1]["programStageDataElements"][0]["dataElement"];
     assert_eq!((&element["id"], &element["optionSet"]["id"]), (&json!("MjDoseVacc1"), &json!("MjOptSetVac")));
 }
+
+#[tokio::test]
+async fn a_token_says_when_it_ends_and_ends_then() {
+    let scene = Scene::new(Version::V2_43, 0).await;
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    scene.dhis2.end_tokens("mjumbe", soon);
+    let (_, list) = scene.get("apiToken?fields=id,expire").await;
+    assert_eq!(list["apiToken"][0]["expire"], soon.as_millisecond());
+    scene.dhis2.end_tokens("mjumbe", jiff::Timestamp::now());
+    assert_eq!(scene.get("me").await.0, 401);
+}

@@ -15,7 +15,7 @@ use super::incoming::DataValueSet;
 use super::periods::{self, Period};
 use super::state::{CellKey, Clash, User, World};
 use super::summary::{Summary, coded, message, shown, tomcat_page};
-use super::{Version, completion, importer_new, importer_old, metadata, reading, tracker};
+use super::{Version, completion, importer_new, importer_old, metadata, reading, tokens, tracker};
 
 const STRATEGIES: &[&str] = &[
     "CREATE",
@@ -66,6 +66,8 @@ pub(super) fn answer(world: &mut World, request: &Request, clash: &Clash) -> Ans
         ("DELETE", ["completeDataSetRegistrations"]) => completion::delete(world, request),
         ("POST", ["dataEntry", "dataSetCompletion"]) => completion::data_entry(world, request, &user),
         (_, ["tracker", rest @ ..]) if !rest.is_empty() => tracker::read(world, request, &user, rest),
+        ("GET", ["apiToken" | "apiTokens"]) => tokens::list(world, request, &user),
+        ("GET", ["apiToken" | "apiTokens", id]) => tokens::one(world, request, &user, id),
         ("GET", ["metadata"]) => metadata::selective(world, request),
         ("GET", ["identifiableObjects", id]) => metadata::single(world, request, "IdentifiableObject", id),
         ("GET", [collection]) => metadata::list(world, request, collection),
@@ -132,11 +134,18 @@ fn basic(world: &World, encoded: &str) -> Result<User, Answer> {
 }
 
 fn token(world: &World, token: &str) -> Result<User, Answer> {
-    if let Some(user) = world.users.iter().find(|user| user.tokens.iter().any(|own| own == token)) {
+    let owned = |user: &&User| user.tokens.iter().any(|own| own.text == token);
+    let owner = world.users.iter().find(owned);
+    let lives =
+        |user: &&User| user.tokens.iter().any(|own| own.text == token && own.expire > Timestamp::now());
+    if let Some(user) = owner.filter(lives) {
         return Ok(user.clone());
     }
     let answer = match world.version {
         Version::V2_40 => Answer::empty(401),
+        Version::V2_43 if owner.is_some() => {
+            message(401, "Failed to authenticate API token, token has expired.")
+        }
         Version::V2_43 if token.starts_with("d2p_") && token.len() == 54 => {
             message(401, "Failed to authenticate API token, token is not valid.")
         }

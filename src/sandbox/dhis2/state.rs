@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::time::{Clock, micros};
 use super::country::{Country, DEFAULT_OPTION_COMBO, ROOT};
+use super::tokens::Token;
 use super::tracker::Tracker;
 use super::{Options, Version, incoming, periods};
 
@@ -39,7 +40,7 @@ pub(super) struct User {
     pub id: String,
     pub name: String,
     pub password: String,
-    pub tokens: Vec<String>,
+    pub tokens: Vec<Token>,
     pub authorities: Vec<String>,
     /// Uids of the organisation units below which data may be written.
     pub units: Vec<String>,
@@ -147,7 +148,7 @@ impl World {
     pub fn new(options: &Options) -> Self {
         let admin = User::new("admin", &options.password, &["ALL"], &[ROOT]);
         let mut service = User::new("mjumbe", &options.password, SERVICE, &[ROOT]);
-        service.tokens.push(options.token.clone());
+        service.tokens.push(Token::new(&options.token));
         Self {
             version: options.version,
             country: options.country.clone(),

@@ -11,11 +11,14 @@ use crate::fhir::index::{IndexRow, IndexValue, ParameterKey};
 use crate::store::write::{Origin, Precondition, Put};
 
 /// Kind, list name in DHIS2's answers.
-pub const KINDS: [(&str, &str); 5] = [
+pub const KINDS: [(&str, &str); 8] = [
     ("dhis2.system", "system"),
     ("dhis2.categoryCombo", "categoryCombos"),
     ("dhis2.optionSet", "optionSets"),
     ("dhis2.dataSet", "dataSets"),
+    ("dhis2.program", "programs"),
+    ("dhis2.trackedEntityType", "trackedEntityTypes"),
+    ("dhis2.relationshipType", "relationshipTypes"),
     ("dhis2.organisationUnit", "organisationUnits"),
 ];
 

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::document::{self, Document};
 use super::model::Metadata;
 use super::pull::pull;
+use super::scope::Scope;
 use crate::delivery::destination::{Failure, FailureKind, Reason};
 use crate::dhis2::client::Client;
 use crate::store::write::Put;
@@ -51,6 +52,8 @@ pub struct Snapshot {
     pub metadata: Metadata,
     /// `None`: loaded from the store.
     pub read_at: Option<Instant>,
+    /// What it was read for.
+    scope: Scope,
     digests: HashMap<(String, String), [u8; 32]>,
 }
 
@@ -68,6 +71,7 @@ pub struct Mirror {
     current: RwLock<Arc<Snapshot>>,
     pulling: Mutex<()>,
     wanted: Notify,
+    scope: RwLock<Scope>,
 }
 
 impl Mirror {
@@ -80,6 +84,7 @@ impl Mirror {
             current: RwLock::default(),
             pulling: Mutex::new(()),
             wanted: Notify::new(),
+            scope: RwLock::default(),
         }
     }
 
@@ -87,6 +92,21 @@ impl Mirror {
         match self.current.read() {
             Ok(current) => Arc::clone(&current),
             Err(poisoned) => Arc::clone(&poisoned.into_inner()),
+        }
+    }
+
+    /// Adds what mappings name to what is mirrored, from the next pull on.
+    pub fn want(&self, more: &Scope) {
+        match self.scope.write() {
+            Ok(mut scope) => scope.merge(more),
+            Err(poisoned) => poisoned.into_inner().merge(more),
+        };
+    }
+
+    fn scope(&self) -> Scope {
+        match self.scope.read() {
+            Ok(scope) => scope.clone(),
+            Err(poisoned) => poisoned.into_inner().clone(),
         }
     }
 
@@ -112,7 +132,7 @@ impl Mirror {
             .map(|(kind, uid, body)| (((*kind).to_owned(), (*uid).to_owned()), digest(body)))
             .collect();
         let metadata = document::snapshot(own.into_iter());
-        self.replace(Snapshot { metadata, read_at: None, digests });
+        self.replace(Snapshot { metadata, read_at: None, scope: Scope::default(), digests });
         Ok(())
     }
 
@@ -123,11 +143,12 @@ impl Mirror {
     pub async fn refresh(&self) -> Result<Arc<Snapshot>, Failure> {
         let _one_at_a_time = self.pulling.lock().await;
         let before = self.current();
-        if before.is_fresh() {
+        let scope = self.scope();
+        if before.is_fresh() && before.scope == scope {
             return Ok(before);
         }
         let begun = Instant::now();
-        let documents = pull(&self.client).await?;
+        let documents = pull(&self.client, &scope).await?;
         let digests: HashMap<_, _> =
             documents.iter().map(|one| ((one.kind.to_owned(), one.uid.clone()), digest(&one.body))).collect();
         let puts = self.changes(&documents, &before, &digests);
@@ -142,11 +163,12 @@ impl Mirror {
             version = %metadata.system.version.map(|version| version.to_string()).unwrap_or_default(),
             data_sets = metadata.data_sets.len(),
             organisation_units = metadata.units.len(),
+            programs = metadata.programs.len(),
             changed,
             elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             "read DHIS2's metadata"
         );
-        Ok(self.replace(Snapshot { metadata, read_at: Some(Instant::now()), digests }))
+        Ok(self.replace(Snapshot { metadata, read_at: Some(Instant::now()), scope, digests }))
     }
 
     /// Refreshes at its interval and on request, until cancelled.

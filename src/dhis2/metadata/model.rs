@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use jiff::civil::Date;
 use serde_json::Value;
 
+use super::program::{Attribute, Program, RelationshipType, TrackedEntityType};
 use crate::dhis2::period::Kind;
 use crate::dhis2::value::ValueType;
 use crate::dhis2::version::Version;
@@ -19,6 +20,10 @@ pub struct Metadata {
     pub option_sets: HashMap<String, BTreeSet<String>>,
     pub combos: HashMap<String, CategoryCombo>,
     pub units: HashMap<String, OrganisationUnit>,
+    pub programs: HashMap<String, Program>,
+    pub types: HashMap<String, TrackedEntityType>,
+    pub attributes: HashMap<String, Attribute>,
+    pub relationship_types: HashMap<String, RelationshipType>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -102,6 +107,11 @@ impl Metadata {
         match kind {
             "dhis2.system" => self.system = System::of(json),
             "dhis2.dataSet" => self.take_data_set(uid, json),
+            "dhis2.program" => self.take_program(uid, json),
+            "dhis2.trackedEntityType" => self.take_type(uid, json),
+            "dhis2.relationshipType" => {
+                self.relationship_types.insert(uid.to_owned(), RelationshipType::of(json));
+            }
             "dhis2.optionSet" => {
                 let codes = each(json, "options").map(|option| text(option, "code")).collect();
                 self.option_sets.insert(uid.to_owned(), codes);
@@ -140,7 +150,7 @@ impl Metadata {
 }
 
 impl System {
-    fn of(json: &Value) -> Self {
+    pub(super) fn of(json: &Value) -> Self {
         let authorities = each(json, "authorities").filter_map(Value::as_str);
         let mut authorities = authorities.filter(|name| matches!(*name, "ALL" | "F_EDIT_EXPIRED"));
         Self {
@@ -163,7 +173,7 @@ impl System {
 }
 
 impl DataElement {
-    fn of(json: &Value) -> Self {
+    pub(super) fn of(json: &Value) -> Self {
         Self {
             name: text(json, "name"),
             value_type: ValueType::named(&text(json, "valueType")),
@@ -207,15 +217,15 @@ impl OrganisationUnit {
     }
 }
 
-fn each<'a>(json: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+pub(super) fn each<'a>(json: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
     json.get(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice).iter()
 }
 
-fn text(json: &Value, name: &str) -> String {
+pub(super) fn text(json: &Value, name: &str) -> String {
     optional(json, name).unwrap_or_default()
 }
 
-fn optional(json: &Value, name: &str) -> Option<String> {
+pub(super) fn optional(json: &Value, name: &str) -> Option<String> {
     json.get(name).and_then(Value::as_str).map(str::to_owned)
 }
 

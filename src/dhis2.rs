@@ -16,6 +16,8 @@ pub mod metadata;
 mod naming;
 // Periods: parse, write, contain, shift.
 pub mod period;
+// Events and tracked entities: targets and sending.
+pub mod tracker;
 // Value types: what DHIS2 stores for a value, or why it would refuse it.
 pub mod value;
 // Which DHIS2 speaks.
@@ -53,7 +55,16 @@ pub fn connect(
     let documents = Arc::new(metadata::stored::StoredDocuments::new(store.clone(), tenant));
     let interval = Duration::from_secs(settings.metadata_interval_s.unwrap_or(METADATA_INTERVAL_S));
     let mirror = Arc::new(metadata::mirror::Mirror::new(Arc::clone(&client), documents, interval));
-    let destination =
-        aggregate::destination::Instance::new(client, Arc::clone(&mirror), settings.budget_per_hour);
+    let notes = tracker::notes::StoredNotes {
+        store: store.clone(),
+        tenant: tenant.to_owned(),
+        destination: format!("dhis2.{name}"),
+    };
+    let tracking = aggregate::destination::Tracking {
+        space: tracker::uid::Namespace::new(tenant, name),
+        notes: Arc::new(notes),
+    };
+    let budget = settings.budget_per_hour;
+    let destination = aggregate::destination::Instance::new(client, Arc::clone(&mirror), tracking, budget);
     Ok(Connected { destination: Arc::new(destination), mirror })
 }

@@ -11,13 +11,13 @@ mod completion;
 // The destination.
 pub mod destination;
 // Fields that both targets have.
-mod fields;
+pub(in crate::dhis2) mod fields;
 // What DHIS2 holds.
 mod readback;
 // Bodies of requests.
 mod request;
 // One batch on its way.
-mod sending;
+pub(in crate::dhis2) mod sending;
 // The place of a part: a cell or a completion.
 pub mod slot;
 // `dhis2.report` and `dhis2.count`.

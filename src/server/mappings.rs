@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::dhis2::aggregate;
+use crate::dhis2::{aggregate, tracker};
 use crate::mapping::diagnostic::Diagnostic;
 use crate::mapping::overlap;
 use crate::mapping::program::{self, Program, Settings};
@@ -44,7 +44,7 @@ pub fn registry() -> Registry {
         .with(Arc::new(contact::target::Contact))
         .with(Arc::new(act::start::Start))
         .with(Arc::new(act::message::Message));
-    aggregate::target::register(rapidpro)
+    tracker::register(aggregate::target::register(rapidpro))
 }
 
 /// A tenant's destinations as (system, name).

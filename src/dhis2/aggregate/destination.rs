@@ -11,11 +11,15 @@ use tokio::sync::Mutex;
 use super::check::{self, Content, Resolved};
 use super::completion;
 use super::sending::{Item, Sending, VALUES_MAX, probe};
-use crate::delivery::destination::{Destination, Failure, Limits, Outgoing, Reason, Sent, Settled, Verdict};
+use crate::delivery::destination::{
+    Destination, Failure, Family, Limits, Outgoing, Reason, Sent, Settled, Verdict,
+};
 use crate::dhis2::answer::RowNames;
 use crate::dhis2::client::Client;
 use crate::dhis2::metadata::Metadata;
 use crate::dhis2::metadata::mirror::{Mirror, Snapshot};
+use crate::dhis2::metadata::scope::Scope;
+use crate::dhis2::tracker::{self, notes::Notes, uid::Namespace};
 use crate::dhis2::version::Version;
 
 /// Reports in one batch.
@@ -30,6 +34,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct Instance {
     client: Arc<Client>,
     mirror: Arc<Mirror>,
+    tracking: Tracking,
     budget_per_hour: Option<u32>,
     pause: Duration,
     now: fn() -> Timestamp,
@@ -37,9 +42,22 @@ pub struct Instance {
     importing: Mutex<()>,
 }
 
+/// What events and tracked entities need.
+pub struct Tracking {
+    /// Whose UIDs are derived.
+    pub space: Namespace,
+    pub notes: Arc<dyn Notes>,
+}
+
 impl Instance {
-    pub fn new(client: Arc<Client>, mirror: Arc<Mirror>, budget_per_hour: Option<u32>) -> Self {
-        Self { client, mirror, budget_per_hour, pause: PAUSE, now: Timestamp::now, importing: Mutex::new(()) }
+    pub fn new(
+        client: Arc<Client>,
+        mirror: Arc<Mirror>,
+        tracking: Tracking,
+        budget_per_hour: Option<u32>,
+    ) -> Self {
+        let importing = Mutex::new(());
+        Self { client, mirror, tracking, budget_per_hour, pause: PAUSE, now: Timestamp::now, importing }
     }
 
     /// Another clock and a shorter pause, for tests.
@@ -52,6 +70,42 @@ impl Instance {
 
     pub fn mirror(&self) -> &Arc<Mirror> {
         &self.mirror
+    }
+
+    /// Events and tracked entities, with the metadata of the programs that they name.
+    async fn track(&self, batch: &[Outgoing], deadline: Instant) -> Sent {
+        let snapshot = match self.tracked(batch).await {
+            Ok(snapshot) => snapshot,
+            Err(failure) => return Sent { result: Err(failure), exchanges: Vec::new() },
+        };
+        let with = tracker::sending::Sender {
+            client: &self.client,
+            metadata: &snapshot.metadata,
+            space: &self.tracking.space,
+            notes: self.tracking.notes.as_ref(),
+            today: snapshot.metadata.system.today((self.now)()),
+            deadline,
+            pause: self.pause,
+        };
+        tracker::sending::send(with, batch).await
+    }
+
+    async fn tracked(&self, batch: &[Outgoing]) -> Result<Arc<Snapshot>, Failure> {
+        let scope = scope_of(batch);
+        let snapshot = self.mirror.current();
+        let today = snapshot.metadata.system.today((self.now)());
+        let fits = |one: &Outgoing| tracker::sending::refused(one, &snapshot.metadata, today).is_empty();
+        if snapshot.metadata.is_loaded()
+            && (batch.iter().all(fits) || (snapshot.is_fresh() && snapshot.was_read_for(&scope)))
+        {
+            return Ok(snapshot);
+        }
+        self.mirror.want(&scope);
+        let loaded = snapshot.metadata.is_loaded();
+        self.mirror
+            .refresh()
+            .await
+            .map_err(|failure| if loaded { Failure { unclear: false, ..failure } } else { failure })
     }
 
     /// Resolves every part; parts that must not be sent get their verdict at once.
@@ -106,11 +160,25 @@ impl Destination for Instance {
         }
     }
 
+    fn family(&self, target: &str) -> Family {
+        if is_tracker(target) {
+            let (deliveries, parts) = (tracker::sending::DELIVERIES_MAX, tracker::sending::PARTS_MAX);
+            return Family { name: "tracker", deliveries, parts };
+        }
+        Family { name: "aggregate", deliveries: DELIVERIES_MAX, parts: VALUES_MAX }
+    }
+
     /// Metadata that is old is not held against a delivery: `send` reads it anew first.
     fn check(&self, delivery: &Outgoing) -> Vec<(usize, Reason)> {
         let snapshot = self.mirror.current();
         if !snapshot.metadata.is_loaded() || !snapshot.is_fresh() {
             return Vec::new();
+        }
+        if is_tracker(&delivery.target) {
+            let known = snapshot.was_read_for(&scope_of(std::slice::from_ref(delivery)));
+            let today = snapshot.metadata.system.today((self.now)());
+            let refused = || tracker::sending::refused(delivery, &snapshot.metadata, today);
+            return if known { refused() } else { Vec::new() };
         }
         let mut items = self.items(std::slice::from_ref(delivery), &snapshot.metadata);
         double(&mut items);
@@ -123,6 +191,9 @@ impl Destination for Instance {
 
     async fn send(&self, batch: &[Outgoing], deadline: Instant) -> Sent {
         let _one_at_a_time = self.importing.lock().await;
+        if batch.first().is_some_and(|outgoing| is_tracker(&outgoing.target)) {
+            return self.track(batch, deadline).await;
+        }
         let snapshot = match self.metadata(batch).await {
             Ok(snapshot) => snapshot,
             Err(failure) => return Sent { result: Err(failure), exchanges: Vec::new() },
@@ -151,6 +222,16 @@ impl Destination for Instance {
     async fn probe(&self) -> Result<(), Failure> {
         probe(&self.client, &mut Vec::new()).await
     }
+}
+
+fn is_tracker(target: &str) -> bool {
+    matches!(target, "dhis2.event" | "dhis2.tracker")
+}
+
+fn scope_of(batch: &[Outgoing]) -> Scope {
+    let mut scope = Scope::default();
+    batch.iter().flat_map(|one| &one.parts).for_each(|part| tracker::check::needs(part, &mut scope));
+    scope
 }
 
 /// Open values by data set.

@@ -25,12 +25,17 @@ pub(super) fn common() -> Vec<Field> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Required {
+pub(in crate::dhis2) enum Required {
     Yes,
     No,
 }
 
-pub(super) fn field(name: &'static str, doc: &'static str, required: Required, kind: FieldKind) -> Field {
+pub(in crate::dhis2) fn field(
+    name: &'static str,
+    doc: &'static str,
+    required: Required,
+    kind: FieldKind,
+) -> Field {
     Field { name, doc, required: required == Required::Yes, kind }
 }
 
@@ -92,7 +97,7 @@ fn like(name: &str) -> String {
 }
 
 /// A constant that must be a uid and is none.
-pub(super) fn uid(complaints: &mut Vec<Complaint>, literal: Option<&Value>, path: &str) {
+pub(in crate::dhis2) fn uid(complaints: &mut Vec<Complaint>, literal: Option<&Value>, path: &str) {
     if let Some(text) = literal.and_then(scalar)
         && !crate::dhis2::value::is_uid(&text)
     {
@@ -181,7 +186,7 @@ fn period(entry: &Evaluated<'_>) -> Result<Period, Issue> {
 }
 
 /// The days that a FHIR date or dateTime covers; a time with an offset is seen from the tenant's zone.
-pub(super) fn days_of(text: &str, zone: &TimeZone) -> Option<(Date, Date)> {
+pub(in crate::dhis2) fn days_of(text: &str, zone: &TimeZone) -> Option<(Date, Date)> {
     if text.contains('T') {
         if let Ok(instant) = text.parse::<jiff::Timestamp>() {
             let day = instant.to_zoned(zone.clone()).date();
@@ -219,7 +224,7 @@ pub(super) fn body(report: &ReportKey) -> Value {
 }
 
 /// Text of a scalar, without control characters and outer blanks; nothing where that leaves nothing.
-pub(super) fn scalar(value: &Value) -> Option<String> {
+pub(in crate::dhis2) fn scalar(value: &Value) -> Option<String> {
     let text = match value {
         Value::String(text) => crate::dhis2::value::without_controls(text),
         Value::Number(number) => number.to_string(),

@@ -284,7 +284,7 @@ fn apart(items: &[usize]) -> Vec<Chunk> {
 ///
 /// # Errors
 /// [`Failure`].
-pub(super) async fn probe(client: &Client, exchanges: &mut Vec<Exchange>) -> Result<(), Failure> {
+pub(in crate::dhis2) async fn probe(client: &Client, exchanges: &mut Vec<Exchange>) -> Result<(), Failure> {
     let (response, exchange) = client.send(Request::get("system/info", Vec::new())).await;
     exchanges.push(exchange);
     let response = response?;

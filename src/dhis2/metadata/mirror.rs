@@ -58,6 +58,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Whether it tells that what is not in it is not in DHIS2 either.
+    pub fn was_read_for(&self, scope: &Scope) -> bool {
+        !self.scope.clone().merge(scope)
+    }
+
     pub fn is_fresh(&self) -> bool {
         self.read_at.is_some_and(|at| at.elapsed() < FRESH)
     }

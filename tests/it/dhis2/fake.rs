@@ -1,6 +1,6 @@
 //! Answers what the test wrote down, remembers what it was asked, and serves a little metadata.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -9,9 +9,11 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use mjumbe::delivery::destination::{Outgoing, OutgoingPart, Reason, Sent, Verdict};
-use mjumbe::dhis2::aggregate::destination::Instance;
+use mjumbe::dhis2::aggregate::destination::{Instance, Tracking};
 use mjumbe::dhis2::client::Client;
 use mjumbe::dhis2::metadata::mirror::{Documents, Mirror};
+use mjumbe::dhis2::tracker::notes::Notes;
+use mjumbe::dhis2::tracker::uid::{Namespace, Note};
 use mjumbe::store::write::Put;
 use serde_json::{Value, json};
 
@@ -121,6 +123,16 @@ impl Documents for Memory {
     }
 }
 
+/// These tests send nothing that is remembered.
+struct Forgetful;
+
+#[async_trait::async_trait]
+impl Notes for Forgetful {
+    async fn notes(&self, _: &[String]) -> Result<HashMap<String, Note>, String> {
+        Ok(HashMap::new())
+    }
+}
+
 /// A fake, and a destination that speaks to it.
 pub struct World {
     pub fake: Arc<Fake>,
@@ -140,7 +152,8 @@ pub async fn world(version: &str) -> World {
     let memory = Arc::new(Memory::default());
     let documents: Arc<dyn Documents> = memory.clone();
     let mirror = Arc::new(Mirror::new(Arc::clone(&client), documents, Duration::from_secs(3600)));
-    let instance = Instance::new(client, Arc::clone(&mirror), None)
+    let tracking = Tracking { space: Namespace::new("default", "national"), notes: Arc::new(Forgetful) };
+    let instance = Instance::new(client, Arc::clone(&mirror), tracking, None)
         .with_clock(|| "2026-11-21T08:00:00Z".parse().unwrap(), Duration::from_millis(5));
     World { fake, memory, mirror, instance }
 }

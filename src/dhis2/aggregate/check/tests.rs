@@ -34,7 +34,7 @@ pub(crate) fn metadata(version: &str) -> Metadata {
     let documents: Vec<Document> = KINDS
         .iter()
         .flat_map(|(kind, list)| {
-            objects[*list].as_array().unwrap().iter().filter_map(|it| Document::of(kind, it.clone()))
+            objects[*list].as_array().into_iter().flatten().filter_map(|it| Document::of(kind, it.clone()))
         })
         .collect();
     snapshot(documents.iter().map(|it| (it.kind, it.uid.as_str(), &it.body)))

@@ -55,16 +55,19 @@ pub fn connect(
     let documents = Arc::new(metadata::stored::StoredDocuments::new(store.clone(), tenant));
     let interval = Duration::from_secs(settings.metadata_interval_s.unwrap_or(METADATA_INTERVAL_S));
     let mirror = Arc::new(metadata::mirror::Mirror::new(Arc::clone(&client), documents, interval));
+    let tracking = tracking(name, store, tenant);
+    let budget = settings.budget_per_hour;
+    let destination = aggregate::destination::Instance::new(client, Arc::clone(&mirror), tracking, budget);
+    Ok(Connected { destination: Arc::new(destination), mirror })
+}
+
+/// What events and tracked entities of `[dhis2.NAME]` need beside its client.
+pub fn tracking(name: &str, store: &Store, tenant: &str) -> aggregate::destination::Tracking {
     let notes = tracker::notes::StoredNotes {
         store: store.clone(),
         tenant: tenant.to_owned(),
         destination: format!("dhis2.{name}"),
     };
-    let tracking = aggregate::destination::Tracking {
-        space: tracker::uid::Namespace::new(tenant, name),
-        notes: Arc::new(notes),
-    };
-    let budget = settings.budget_per_hour;
-    let destination = aggregate::destination::Instance::new(client, Arc::clone(&mirror), tracking, budget);
-    Ok(Connected { destination: Arc::new(destination), mirror })
+    let space = tracker::uid::Namespace::new(tenant, name);
+    aggregate::destination::Tracking { space, notes: Arc::new(notes) }
 }

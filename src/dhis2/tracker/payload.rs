@@ -199,7 +199,8 @@ mod tests {
 
     #[test]
     fn a_tracked_entity_stays_where_it_is_and_is_made_with_what_it_is_found_by() {
-        let checked = checked("te|x|m", json!({ "type": "t", "orgUnit": "o" }), &[("a", "1")]);
+        let wanted = json!({ "type": "t", "orgUnit": "o", "attributes": { "a": "1" } });
+        let checked = checked("te|x|m", wanted, &[("a", "1")]);
         let extra = BTreeMap::from([("a".to_owned(), "0".to_owned()), ("card".to_owned(), "C".to_owned())]);
         let note = Note::default();
         let made = object(&checked, &note, &extra).body();

@@ -33,7 +33,8 @@ async fn world(version: Version, store: &Store) -> World {
     let client = Arc::new(Client::new("national", &settings).unwrap());
     let mirror = connected.mirror;
     // The same mirror behind a shorter pause.
-    let instance = Instance::new(client, Arc::clone(&mirror), None)
+    let tracking = mjumbe::dhis2::tracking("national", store, "default");
+    let instance = Instance::new(client, Arc::clone(&mirror), tracking, None)
         .with_clock(jiff::Timestamp::now, Duration::from_millis(2));
     World { dhis2, _server: server, mirror, instance }
 }

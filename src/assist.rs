@@ -7,5 +7,7 @@
 
 // Everything that a report passes through, examined.
 pub mod doctor;
+// A first mapping and its test.
+pub mod proposal;
 // A folder to start from.
 pub mod scaffold;

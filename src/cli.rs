@@ -28,6 +28,8 @@ pub mod failure;
 mod flows;
 // A folder to start from.
 mod init;
+// A first mapping.
+mod mapping;
 // Loading mapping files as `serve` does.
 mod mappings;
 // A mapping applied to what is stored already.
@@ -80,6 +82,8 @@ enum Command {
     Doctor(doctor::Arguments),
     /// List a workspace's flows, and show what they ask.
     Flows(flows::Arguments),
+    /// Write a first mapping from what RapidPro and DHIS2 say of themselves.
+    Mapping(mapping::Arguments),
     /// Make in RapidPro what the mappings need.
     Setup(setup::Arguments),
     /// Run the server: FHIR, webhooks, mappings, deliveries.
@@ -125,6 +129,7 @@ fn dispatch(line: CommandLine) -> Result<ExitCode, Failure> {
         Command::Init(arguments) => init::run(arguments),
         Command::Doctor(arguments) => doctor::run(read(line.config.as_deref()), &arguments),
         Command::Flows(arguments) => flows::run(&config()?, arguments),
+        Command::Mapping(arguments) => mapping::run(&config()?, &arguments),
         Command::Setup(arguments) => setup::run(&config()?, &arguments),
         Command::Serve(arguments) => serve::run(config()?, arguments),
         Command::Token(arguments) => token::run(&config()?, arguments),

@@ -10,6 +10,8 @@ pub mod aggregate;
 pub mod answer;
 // HTTP to one instance.
 pub mod client;
+// What a data set or program asks for.
+pub mod form;
 // What an instance says about itself.
 pub mod metadata;
 // What mappings name by constants.

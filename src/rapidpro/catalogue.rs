@@ -68,6 +68,16 @@ pub async fn live(client: &Client) -> Result<Vec<Listed>, Error> {
     Ok(by_name(listed))
 }
 
+/// Keys of the workspace's contact fields.
+///
+/// # Errors
+/// [`Error::RapidPro`]
+pub async fn field_keys(client: &Client) -> Result<Vec<String>, Error> {
+    let page = client.page("fields", "").await.map_err(Error::RapidPro)?;
+    let key = |row: &Value| row.get("key").and_then(Value::as_str).map(str::to_owned);
+    Ok(page.results.iter().filter_map(key).collect())
+}
+
 /// The flows that were polled, by name.
 ///
 /// # Errors

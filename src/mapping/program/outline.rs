@@ -72,16 +72,16 @@ pub(super) fn outline(reader: &mut Reader<'_>, node: &Node) -> Option<Outline> {
 fn beside(reader: &mut Reader<'_>, members: &[(Key, Node)]) -> Option<Outline> {
     let other = members.iter().find(|(key, _)| key.text != VALUE_KEY)?;
     let told = Diagnostic::new("value-beside", other.0.place, "`$value` stands alone in its object");
-    reader.tell(told.offending(&other.0.text).hint("the steps of a VALUE go inside: { $value: { path: P, … } }"));
+    reader.tell(
+        told.offending(&other.0.text).hint("the steps of a VALUE go inside: { $value: { path: P, … } }"),
+    );
     None
 }
 
 /// Text as written; what looks like a path was probably meant as one.
 fn constant(reader: &mut Reader<'_>, node: &Node) -> Option<Value> {
     match node.to_json() {
-        Value::String(text) if text.starts_with("$$") => {
-            Some(Value::String(text.chars().skip(1).collect()))
-        }
+        Value::String(text) if text.starts_with("$$") => Some(Value::String(text.chars().skip(1).collect())),
         Value::String(text) if text.starts_with("$.") || text.starts_with("$[") => {
             tell_path(reader, &text, node.place);
             None
@@ -106,7 +106,8 @@ mod tests {
     use crate::mapping::probe;
 
     fn load(outline: &str) -> Result<crate::mapping::program::Program, Vec<String>> {
-        let text = format!("mapping: m\nfrom: {{ resource: Basic }}\nto:\n- probe.state:\n    outline: {outline}\n");
+        let text =
+            format!("mapping: m\nfrom: {{ resource: Basic }}\nto:\n- probe.state:\n    outline: {outline}\n");
         probe::load(&text).map_err(|told| {
             told.into_iter()
                 .map(|one| format!("{} {}:{}", one.code, one.place.line, one.place.column))
@@ -116,7 +117,8 @@ mod tests {
 
     fn run(outline: &str, mut resource: serde_json::Value) -> serde_json::Value {
         resource["resourceType"] = json!("Basic");
-        let text = format!("mapping: m\nfrom: {{ resource: Basic }}\nto:\n- probe.state:\n    outline: {outline}\n");
+        let text =
+            format!("mapping: m\nfrom: {{ resource: Basic }}\nto:\n- probe.state:\n    outline: {outline}\n");
         let evaluation = probe::run(&text, &resource, &|_| None);
         evaluation.outputs[0].body["outline"].clone()
     }
@@ -136,7 +138,10 @@ mod tests {
     fn whole_elements_can_be_taken_over() {
         let outline = "{ who: { $value: $.resource.subject }, name: { $value: $.resource.name } }";
         let resource = json!({"subject": {"reference": "Patient/1"}, "name": [{"family": "A"}]});
-        assert_eq!(run(outline, resource.clone()), json!({"who": resource["subject"], "name": resource["name"]}));
+        assert_eq!(
+            run(outline, resource.clone()),
+            json!({"who": resource["subject"], "name": resource["name"]})
+        );
     }
 
     #[test]

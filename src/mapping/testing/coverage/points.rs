@@ -100,6 +100,9 @@ impl Walk<'_> {
                 }
             }
             FieldContent::Literal(_) => {}
+            FieldContent::Outline(outline) => {
+                outline.values().iter().for_each(|value| self.value(trail, value))
+            }
             FieldContent::Object(object) | FieldContent::Together(object) => self.object(trail, object),
             FieldContent::Objects(objects) => {
                 for (index, object) in objects.iter().enumerate() {

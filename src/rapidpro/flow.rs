@@ -10,13 +10,19 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-// Nodes: routers and actions that give results.
-mod node;
-
+// Between which numbers or dates an answer is accepted.
+mod bounds;
 // A made-up answer to every question.
 pub mod example;
+// The way through a flow.
+mod graph;
+// Nodes: routers and actions that give results.
+mod node;
+// A flow as a Questionnaire.
+pub mod questionnaire;
 
-pub use node::{Category, Giver, Kind, Node, Standing};
+pub use bounds::Bounds;
+pub use node::{Category, Giver, Kind, Node, Standing, Words};
 
 /// What a result key means: the nodes that may give it.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +31,7 @@ pub struct Question {
     pub key: String,
     /// The result's name: `Patient Age`.
     pub name: String,
-    /// In the order of the definition; never empty.
+    /// In the order in which people come to them; never empty.
     pub nodes: Vec<Node>,
 }
 
@@ -38,7 +44,7 @@ pub struct Flow {
     pub revision: Option<i64>,
     /// The language of category names: `eng`, or `und`, `base`.
     pub language: String,
-    /// By key, in the order of the definition.
+    /// By key, in the order in which people come to them.
     pub questions: Vec<Question>,
 }
 
@@ -69,8 +75,14 @@ impl Flow {
             language: text(definition, "language").unwrap_or_default(),
             questions: Vec::new(),
         };
-        for node in nodes {
-            for (name, found) in node::read(node, localization) {
+        let graph = graph::Graph::read(nodes);
+        let asked = graph.asked();
+        for node in graph.order() {
+            for (name, mut found) in node::read(node, localization) {
+                if found.giver == Giver::Wait {
+                    let message = asked.get(found.uuid.as_str());
+                    found.asked = message.and_then(|message| Words::of_message(message, localization));
+                }
                 flow.add(&name, found);
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! **Pure.** Documents are kept verbatim under `WORKSPACE/UUID`: `rapidpro.run`, `rapidpro.contact`,
 //! `rapidpro.flow`. A run and its QuestionnaireResponse are written together, and their changes are
-//! mapped in the order of their contact.
+//! mapped in the order of their contact; so are a flow and its Questionnaire.
 //!
 //! Index of a contact: `uuid` (its system is the workspace's `…/contact`), `urn`, `group` (uuid and name),
 //! `status`, and `fields.KEY` for each value. Of a run: `uuid`, `flow`, `contact`. Of a flow: `uuid`,
@@ -123,6 +123,28 @@ impl Workspace {
             fields.insert("definition".to_owned(), definition.cloned().unwrap_or(Value::Null));
         }
         Some(self.put(FLOW, uuid, Some(body.to_string()), index))
+    }
+
+    /// A flow's Questionnaire, under the flow's uuid.
+    ///
+    /// # Errors
+    /// How many things are not R4; nothing is written then.
+    pub fn questionnaire(&self, uuid: &str, questionnaire: Value) -> Result<Put, usize> {
+        let index = index::rows("Questionnaire", &questionnaire, &self.zone);
+        let mut whole = questionnaire;
+        if let Some(fields) = whole.as_object_mut() {
+            fields.insert("id".to_owned(), json!(uuid));
+        }
+        let resource = Resource::from_value(whole).map_err(|outcome| outcome.issues.len())?;
+        Ok(Put {
+            kind: "Questionnaire".to_owned(),
+            subject: format!("Questionnaire/{uuid}"),
+            id: uuid.to_owned(),
+            body: Some(resource.strip()),
+            index,
+            precondition: Precondition::None,
+            origin: Origin::RapidPro(self.name.clone()),
+        })
     }
 
     fn subject(&self, contact: &str) -> String {

@@ -15,6 +15,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::flow::questionnaire::canonical;
 use super::flow::{Category, Flow, Kind, Node, Question, Standing};
 
 /// The tag of a response with answers whose type is not known: (system, code).
@@ -122,7 +123,7 @@ fn questionnaire(response: &mut Map<String, Value>, names: &Names, flow: Option<
     let version =
         flow.and_then(|flow| flow.revision).map(|revision| format!("|{revision}")).unwrap_or_default();
     let name = flow.map_or(names.flow_name.as_str(), |flow| flow.name.as_str()).trim();
-    response.insert("questionnaire".to_owned(), json!(format!("{url}/flow/{}{version}", names.flow)));
+    response.insert("questionnaire".to_owned(), json!(format!("{}{version}", canonical(url, &names.flow))));
     if !name.is_empty() {
         let display = json!({"extension": [{"url": DISPLAY, "valueString": clean(name)}]});
         response.insert("_questionnaire".to_owned(), display);
@@ -266,12 +267,24 @@ fn typed(kind: Kind, category: Option<&Category>, value: &str) -> Option<Value> 
 
 /// A code has no white space around it and single spaces within: <http://hl7.org/fhir/R4/datatypes.html#code>.
 fn coding(category: &str, display: Option<&str>) -> Option<Value> {
-    let code = category.split_whitespace().collect::<Vec<_>>().join(" ");
-    (!code.is_empty()).then(|| json!({"valueCoding": {"code": code, "display": display.unwrap_or(&code)}}))
+    let code = code_of(category)?;
+    Some(json!({"valueCoding": {"code": code, "display": display.unwrap_or(&code)}}))
 }
 
-/// Digit by digit as it was given.
+/// A category's name as a code.
+pub(super) fn code_of(category: &str) -> Option<String> {
+    let code = category.split_whitespace().collect::<Vec<_>>().join(" ");
+    (!code.is_empty()).then_some(code)
+}
+
+/// Digit by digit as it was given; always a decimal, because the question's type is one for all answers.
 fn number(value: &str) -> Option<Value> {
+    let number: serde_json::Number = serde_json::from_str(&decimal_text(value)?).ok()?;
+    Some(json!({"valueDecimal": number}))
+}
+
+/// A number as JSON writes it.
+pub(super) fn decimal_text(value: &str) -> Option<String> {
     let value = value.trim();
     let (sign, digits) = value.strip_prefix('-').map_or(("", value), |digits| ("-", digits));
     let (whole, fraction) =
@@ -282,19 +295,11 @@ fn number(value: &str) -> Option<Value> {
     }
     let whole = whole.trim_start_matches('0');
     let whole = if whole.is_empty() { "0" } else { whole };
-    let Some(fraction) = fraction else {
-        let text = format!("{sign}{whole}");
-        return match text.parse::<i32>() {
-            Ok(integer) => Some(json!({"valueInteger": integer})),
-            Err(_) => decimal(&text),
-        };
-    };
-    decimal(&format!("{sign}{whole}.{fraction}"))
-}
-
-fn decimal(text: &str) -> Option<Value> {
-    let number: serde_json::Number = serde_json::from_str(text).ok()?;
-    Some(json!({"valueDecimal": number}))
+    let sign = if whole == "0" && fraction.is_none() { "" } else { sign };
+    Some(match fraction {
+        Some(fraction) => format!("{sign}{whole}.{fraction}"),
+        None => format!("{sign}{whole}"),
+    })
 }
 
 /// RapidPro's own names of the categories that are no answers or say nothing, as its editor gives them.
@@ -309,7 +314,7 @@ fn untyped(given: &Given<'_>) -> Option<Value> {
 }
 
 /// FHIR strings hold no control characters but tab and line breaks.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.chars().filter(|c| !c.is_control() || matches!(c, '\t' | '\n' | '\r')).collect()
 }
 

@@ -19,6 +19,7 @@ mod r4_examples;
 mod rapidpro_acts;
 mod rapidpro_contact;
 mod rapidpro_poll;
+mod rapidpro_questionnaire;
 mod rapidpro_reading;
 mod replay;
 mod rooms;

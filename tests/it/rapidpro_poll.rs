@@ -18,6 +18,7 @@ use mjumbe::store::Store;
 use mjumbe::store::link::Link;
 use mjumbe::store::read::Stored;
 use mjumbe::store::testing::each_store;
+use mjumbe::store::write::{Fixed, Origin, Precondition, Put};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -99,7 +100,7 @@ async fn a_run_becomes_a_response_beside_its_verbatim_document() {
         let first = &response["item"][0];
         assert_eq!(
             (&first["linkId"], &first["answer"]),
-            (&json!("fever_cases"), &json!([{"valueInteger": 12}]))
+            (&json!("fever_cases"), &json!([{"valueDecimal": 12}]))
         );
         assert_eq!(response["source"]["identifier"]["system"], format!("{}/contact", scene.server.url()));
         let mut verbatim = scene.far.runs()[0].clone();
@@ -311,9 +312,63 @@ async fn a_flow_edited_meanwhile_is_read_again_when_a_run_shows_it() {
         poller.poll().await.unwrap();
         let response = scene.response(&run).await;
         assert_eq!(response["item"][0]["linkId"], "fevers");
-        assert_eq!(response["item"][0]["answer"][0]["valueInteger"], 12);
+        assert_eq!(response["item"][0]["answer"][0]["valueDecimal"], 12);
         assert!(response["questionnaire"].as_str().unwrap().ends_with("|2"));
         assert!(response.get("meta").is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_flow_is_a_questionnaire_with_a_version_for_each_revision() {
+    each_store(|store| async move {
+        let scene = Scene::new(store, |_| ()).await;
+        let uuid = monthly_report(None)["uuid"].as_str().unwrap().to_owned();
+        scene.poller().poll().await.unwrap();
+        let first = scene.body("Questionnaire", &uuid).await;
+        assert_eq!((&first["version"], &first["status"]), (&json!("1"), &json!("active")));
+        let asked: Vec<&Value> = first["item"].as_array().unwrap().iter().map(|item| &item["type"]).collect();
+        assert_eq!(asked, ["decimal", "decimal", "decimal", "decimal", "boolean"]);
+        // Another process reads it again, unchanged.
+        scene.poller().poll().await.unwrap();
+        assert_eq!(scene.stored("Questionnaire", &uuid).await.unwrap().version, 1);
+        let run = scene.answer(WHOLE).await;
+        let mut edited = monthly_report(None);
+        edited["revision"] = json!(2);
+        scene.far.add_flow(edited);
+        scene.poller().poll().await.unwrap();
+        let second = scene.stored("Questionnaire", &uuid).await.unwrap();
+        assert_eq!(second.version, 2);
+        let second: Value = serde_json::from_str(&second.body.unwrap()).unwrap();
+        let canonical =
+            format!("{}|{}", second["url"].as_str().unwrap(), second["version"].as_str().unwrap());
+        assert_eq!(scene.response(&run).await["questionnaire"], canonical);
+    })
+    .await;
+}
+
+/// A store that an earlier release filled has flows without Questionnaires.
+#[tokio::test]
+async fn an_unchanged_flow_without_a_questionnaire_gets_one() {
+    each_store(|store| async move {
+        let scene = Scene::new(store, |_| ()).await;
+        let uuid = monthly_report(None)["uuid"].as_str().unwrap().to_owned();
+        scene.poller().poll().await.unwrap();
+        let gone = Put {
+            kind: "Questionnaire".to_owned(),
+            id: uuid.clone(),
+            body: None,
+            index: Vec::new(),
+            subject: format!("Questionnaire/{uuid}"),
+            precondition: Precondition::None,
+            origin: Origin::RapidPro("north".to_owned()),
+        };
+        let plan = Fixed { puts: vec![gone], ..Fixed::default() };
+        scene.store.write(TENANT, Box::new(plan)).await.unwrap();
+        let mut poller = scene.poller();
+        poller.poll().await.unwrap();
+        assert!(scene.stored("Questionnaire", &uuid).await.unwrap().body.is_some());
+        assert_eq!(scene.stored(FLOW, &format!("north/{uuid}")).await.unwrap().version, 1);
     })
     .await;
 }

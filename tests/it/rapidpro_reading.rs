@@ -153,7 +153,7 @@ fn a_completed_run_becomes_a_typed_response() {
         answers(&reading),
         json!({
             "patient_name": {"valueString": "Jean Bosco"},
-            "patient_age": {"valueInteger": 7},
+            "patient_age": {"valueDecimal": 7},
             "sex": {"valueCoding": {"code": "Male", "display": "Male"}},
             "fever": {"valueBoolean": true},
             "onset_date": {"valueDate": "2026-11-12"},
@@ -179,7 +179,7 @@ fn answers_in_french_have_the_categories_of_the_base_language() {
 fn a_timeout_is_no_answer() {
     let reading = read_run("runs_get_completed_after_timeout", Some(&community_flow()));
     assert!(answers(&reading).get("notes").is_none());
-    assert_eq!(answers(&reading)["patient_age"]["valueInteger"], 44);
+    assert_eq!(answers(&reading)["patient_age"]["valueDecimal"], 44);
 }
 
 #[test]
@@ -263,9 +263,9 @@ fn numbers_keep_their_digits() {
     let flow = question_flow("has_number", &json!([]));
     for (value, expected) in [
         ("34.50", r#"{"valueDecimal":34.50}"#),
-        ("007", r#"{"valueInteger":7}"#),
-        ("-3", r#"{"valueInteger":-3}"#),
-        ("0", r#"{"valueInteger":0}"#),
+        ("007", r#"{"valueDecimal":7}"#),
+        ("-3", r#"{"valueDecimal":-3}"#),
+        ("0", r#"{"valueDecimal":0}"#),
         ("9999999999999999999", r#"{"valueDecimal":9999999999999999999}"#),
         ("0.10", r#"{"valueDecimal":0.10}"#),
     ] {
@@ -316,7 +316,7 @@ fn a_word_beside_numbers_is_no_number() {
     })))
     .unwrap();
     assert_eq!(answer_to(&flow, "undo", "Undo"), None);
-    assert_eq!(answer_to(&flow, "2004", "> 2002"), Some(json!({"valueInteger": 2004})));
+    assert_eq!(answer_to(&flow, "2004", "> 2002"), Some(json!({"valueDecimal": 2004})));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::bounds::Bounds;
 use super::{localised, text};
 
 /// What gives a result.
@@ -61,6 +62,27 @@ pub struct Node {
     pub default: Option<(String, String)>,
     /// (uuid, name) of the category of those who did not answer in time.
     pub timeout: Option<(String, String)>,
+    /// Of numbers and dates.
+    pub bounds: Bounds,
+    /// What is asked, where the node is a question and something is said before it.
+    pub asked: Option<Words>,
+}
+
+/// A text in the flow's base language and in others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words {
+    pub text: String,
+    /// Language → text.
+    pub localised: BTreeMap<String, String>,
+}
+
+impl Words {
+    /// What a `send_msg` says.
+    pub(super) fn of_message(action: &Value, localization: &Value) -> Option<Self> {
+        let texts = localised(localization, &text(action, "uuid").unwrap_or_default(), "text");
+        let first = |(language, texts): (String, Vec<String>)| Some((language, texts.into_iter().next()?));
+        Some(Self { text: text(action, "text")?, localised: texts.into_iter().filter_map(first).collect() })
+    }
 }
 
 /// What a result's category says about its value.
@@ -140,7 +162,16 @@ pub(super) fn read(node: &Value, localization: &Value) -> Vec<(String, Node)> {
 }
 
 fn bare(uuid: &str, giver: Giver) -> Node {
-    Node { uuid: uuid.to_owned(), giver, kind: Kind::Text, options: Vec::new(), default: None, timeout: None }
+    Node {
+        uuid: uuid.to_owned(),
+        giver,
+        kind: Kind::Text,
+        options: Vec::new(),
+        default: None,
+        timeout: None,
+        bounds: Bounds::default(),
+        asked: None,
+    }
 }
 
 fn routed(uuid: &str, router: &Value, localization: &Value) -> Node {
@@ -171,6 +202,11 @@ fn routed(uuid: &str, router: &Value, localization: &Value) -> Node {
     for case in &cases {
         add_case(&mut node, case, router, localization);
     }
+    node.bounds = match node.kind {
+        Kind::Number => Bounds::of_numbers(router),
+        Kind::Date => Bounds::of_dates(router),
+        _ => Bounds::default(),
+    };
     if node.kind == Kind::Choice && is_yes_no(&node.options) {
         node.kind = Kind::Boolean;
     }
@@ -205,7 +241,7 @@ fn option(uuid: String, name: String, localization: &Value) -> Category {
     Category { localised: localised.collect(), uuid, name, typed: true, words: Vec::new() }
 }
 
-fn array<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+pub(super) fn array<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 

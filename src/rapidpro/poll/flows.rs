@@ -1,7 +1,9 @@
-//! Flows as stored, and when to read their definitions again.
+//! Flows as stored with their Questionnaires, and when to read their definitions again.
 //!
 //! A definition is read when a flow appears or its `modified_on` moves, and when a run names a node that
-//! the stored one does not know (it was edited a moment ago).
+//! the stored one does not know (it was edited a moment ago). The first list of a process also writes the
+//! Questionnaires of the flows that did not change: an earlier release may have read them otherwise, and an
+//! equal one makes no version.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use super::{PollError, Poller};
 use crate::rapidpro::client::Client;
 use crate::rapidpro::client::fault::{Fault, Kind};
 use crate::rapidpro::flow::Flow;
+use crate::rapidpro::flow::questionnaire::{Status, questionnaire};
 use crate::rapidpro::mirror;
 use crate::store::write::{Fixed, Put};
 
@@ -31,6 +34,8 @@ pub struct Flows {
     /// `None`: known not to be readable.
     known: HashMap<String, Option<Arc<Flow>>>,
     listed: Option<Instant>,
+    /// The Questionnaires of unchanged flows were written once by this process.
+    refreshed: bool,
     suspected: HashMap<String, Instant>,
 }
 
@@ -79,7 +84,10 @@ impl Poller {
             changed += self.take_flows(&page.results).await?;
             match page.next {
                 Some(next) => query = next,
-                None => break,
+                None => {
+                    self.flows.refreshed = true;
+                    break;
+                }
             }
         }
         Ok(changed)
@@ -142,7 +150,40 @@ impl Poller {
         for rows in changed.chunks(AT_ONCE) {
             self.read_definitions(rows).await?;
         }
+        if !self.flows.refreshed {
+            let same = rows.iter().filter(|row| !changed.contains(row));
+            let puts: Vec<Put> = same.filter_map(|row| self.questionnaire_again(row, &stored)).collect();
+            if !puts.is_empty() {
+                self.write_flows(puts).await?;
+            }
+        }
         Ok(changed.len())
+    }
+
+    /// The Questionnaire of a flow that is stored as it is.
+    fn questionnaire_again(&self, row: &Value, stored: &BTreeMap<String, Value>) -> Option<Put> {
+        let definition = stored.get(uuid_of(row)?)?.get("definition")?;
+        self.questionnaire(row, &Flow::read(definition).ok()?)
+    }
+
+    fn questionnaire(&self, row: &Value, flow: &Flow) -> Option<Put> {
+        let resource = questionnaire(flow, Status::of(row), &self.workspace.url);
+        match self.workspace.questionnaire(&flow.uuid, resource) {
+            Ok(put) => Some(put),
+            Err(issues) => {
+                tracing::error!(
+                    flow = flow.uuid,
+                    issues,
+                    "a flow does not make an R4 Questionnaire; only the flow is kept"
+                );
+                None
+            }
+        }
+    }
+
+    async fn write_flows(&self, puts: Vec<Put>) -> Result<(), PollError> {
+        self.store.write(&self.settings.tenant, Box::new(Fixed { puts, ..Fixed::default() })).await?;
+        Ok(())
     }
 
     async fn read_definitions(&mut self, rows: &[Value]) -> Result<(), PollError> {
@@ -159,11 +200,11 @@ impl Poller {
                     None
                 }
             });
-            self.flows.keep(uuid, flow);
             puts.extend(self.workspace.flow(row, definition));
+            puts.extend(flow.as_deref().and_then(|flow| self.questionnaire(row, flow)));
+            self.flows.keep(uuid, flow);
         }
-        self.store.write(&self.settings.tenant, Box::new(Fixed { puts, ..Fixed::default() })).await?;
-        Ok(())
+        self.write_flows(puts).await
     }
 }
 

@@ -36,6 +36,7 @@ mod read;
 pub mod schema;
 
 pub use difference::Difference;
+pub use mirror::answer;
 pub use outcome::{Failed, Setting, Tested, run};
 pub use read::read;
 

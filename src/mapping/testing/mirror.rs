@@ -10,8 +10,8 @@ use crate::fhir::query::{Filter, Match, Parameter};
 use crate::fhir::search::{self, Handling};
 use crate::mapping::lookup::{Answer, Query, Source};
 
-/// Answers one question.
-pub(super) fn answer(given: &Given, query: &Query, zone: &TimeZone) -> Answer {
+/// Answers one question from what a test gives.
+pub fn answer(given: &Given, query: &Query, zone: &TimeZone) -> Answer {
     match query {
         Query::Reference { reference } => {
             one(given.resources.iter().filter(|one| is_named(one, reference)), "id")

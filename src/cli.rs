@@ -22,6 +22,8 @@ mod doctor;
 mod evaluation;
 // Where each value came from.
 mod explain;
+// Waiting for Ctrl-C.
+mod ended;
 // Exit codes and errors for people.
 pub mod failure;
 // What there is to map.
@@ -36,6 +38,8 @@ mod mappings;
 mod replay;
 // A dry run of one mapping.
 mod run;
+// The simulated systems alone.
+mod sandbox;
 // The JSON Schema of mapping files.
 mod schema;
 // The program itself.
@@ -110,6 +114,8 @@ enum Command {
     Deliveries(deliveries::Arguments),
     /// See the whole job on this machine: a simulated RapidPro and DHIS2, and a story told as it happens.
     Demo(demo::Arguments),
+    /// Run a simulated RapidPro and DHIS2 alone, with faults to choose from.
+    Sandbox(sandbox::Arguments),
 }
 
 /// Parses the command line and runs one command.
@@ -143,6 +149,7 @@ fn dispatch(line: CommandLine) -> Result<ExitCode, Failure> {
         Command::Replay(arguments) => replay::run(&config()?, &arguments),
         Command::Deliveries(arguments) => deliveries::run(&config()?, arguments),
         Command::Demo(arguments) => demo::run(arguments),
+        Command::Sandbox(arguments) => sandbox::run(arguments),
     }
 }
 

@@ -18,8 +18,8 @@ use clap::Args;
 use self::child::Child;
 use self::house::House;
 use self::screen::Screen;
-use super::block_on;
 use super::failure::Failure;
+use super::{block_on, ended};
 use crate::sandbox::dhis2::Dhis2;
 use crate::sandbox::http::{FarSide, Server};
 use crate::sandbox::rapidpro::definition::{Webhook, monthly_report};
@@ -71,7 +71,7 @@ async fn demo(arguments: Arguments) -> Result<ExitCode, Failure> {
         out!("{}", if arguments.json { as_json(report)? } else { screen::table(report).to_string() });
         if !arguments.once {
             screen.stay(&house, (&workspace.url(), &national.url()), &product.token);
-            ended_from_outside().await;
+            ended::from_outside().await;
         }
     }
     product.store.close().await;
@@ -106,20 +106,10 @@ async fn tell(
         told = play::play(stage) => {
             told.map_err(|error| Failure::new(error.to_string()).hint(house.log_hint()))
         }
-        () = ended_from_outside() => Err(Failure::new("ended before the story was told")),
+        () = ended::from_outside() => Err(Failure::new("ended before the story was told")),
     };
     trouble.abort();
     told
-}
-
-/// Ctrl-C, or SIGTERM.
-async fn ended_from_outside() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
 }
 
 async fn listen(far: Arc<dyn FarSide>) -> Result<Server, Failure> {

@@ -3,6 +3,7 @@
 
 mod auth_matrix;
 mod cli_commands;
+mod cli_sandbox;
 mod cli_test;
 mod config_refusals;
 mod delivery;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::super::time::micros;
+use super::definition::{self, Webhook};
 use super::session::{Next, Session};
 use super::state::{Flow, new_uuid};
 use super::{RapidPro, contacts, router};
@@ -68,6 +69,21 @@ impl RapidPro {
             modified,
         });
         uuid
+    }
+
+    /// The three flows and the reminder of the demo, with a webhook at the end of those that ask; each is
+    /// started by a keyword too: `report`, `case`, `dose`.
+    pub fn add_demo_flows(&self, webhook: Option<&Webhook>) {
+        let flows = [
+            (definition::monthly_report(webhook), "report"),
+            (definition::case_report(webhook), "case"),
+            (definition::immunization(webhook), "dose"),
+        ];
+        for (flow, keyword) in flows {
+            let flow = self.add_flow(flow);
+            self.add_keyword(&flow, keyword);
+        }
+        self.add_flow(definition::reminder());
     }
 
     /// A word that starts a flow when somebody writes it; whether there is such a flow.
@@ -209,7 +225,7 @@ impl RapidPro {
                 self.world().heard(&session.contact, text, Some(session.named_flow()));
                 session.responded = true;
                 session.last_input = Some(text.clone());
-                router::route(router, text)
+                router::route(router, text, &self.place())
             }
             Reply::Timeout => {
                 session.last_input = None;
@@ -261,9 +277,15 @@ impl RapidPro {
         let operand = router["operand"].as_str().unwrap_or("");
         let operand = session.evaluate(&self.world(), operand);
         let operand = if operand.is_empty() { called.unwrap_or_default() } else { operand };
-        let routed = router::route(router, &operand)?;
+        let routed = router::route(router, &operand, &self.place())?;
         session.save(node, &routed, Some(operand), self.tick());
         Some(routed.exit)
+    }
+
+    fn place(&self) -> router::Place {
+        let mut world = self.world();
+        let (zone, country) = (world.zone.clone(), world.country.clone());
+        router::Place { at: world.clock.tick(), zone, country }
     }
 
     /// Uuid of a contact that is not deleted.

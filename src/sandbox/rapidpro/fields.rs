@@ -65,7 +65,8 @@ fn datetime(text: &str, now: Timestamp, zone: &TimeZone) -> Option<String> {
         let offset = civil_offset(text)?;
         return Some(at.to_zoned(offset).strftime("%Y-%m-%dT%H:%M:%S%.6f%:z").to_string());
     }
-    let day = civil::Date::strptime("%d-%m-%Y", text).ok().or_else(|| text.parse().ok())?;
+    let shapes = ["%d-%m-%Y", "%d/%m/%Y", "%d.%m.%Y", "%Y-%m-%d"];
+    let day = shapes.iter().find_map(|shape| civil::Date::strptime(shape, text).ok())?;
     let local: Zoned = now.to_zoned(zone.clone());
     let at = day.to_datetime(local.time()).to_zoned(zone.clone()).ok()?;
     Some(time::local_micros(at.timestamp(), zone))

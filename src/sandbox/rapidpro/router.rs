@@ -1,6 +1,18 @@
 //! The tests of a flow's router, as goflow has them.
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::Value;
+
+use super::{fields, urns};
+
+/// Where and when an answer is read.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub at: Timestamp,
+    pub zone: TimeZone,
+    pub country: String,
+}
 
 /// What a router made of an answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,10 +25,10 @@ pub(super) struct Routed {
 }
 
 /// Routes an answer; `None` where the definition is broken.
-pub(super) fn route(router: &Value, operand: &str) -> Option<Routed> {
+pub(super) fn route(router: &Value, operand: &str, place: &Place) -> Option<Routed> {
     let cases = router["cases"].as_array().map_or(&[][..], Vec::as_slice);
     for case in cases {
-        if let Some(value) = matched(case, operand) {
+        if let Some(value) = matched(case, operand, place) {
             return to_category(router, case["category_uuid"].as_str()?, value);
         }
     }
@@ -37,7 +49,7 @@ fn to_category(router: &Value, uuid: &str, value: String) -> Option<Routed> {
     })
 }
 
-fn matched(case: &Value, text: &str) -> Option<String> {
+fn matched(case: &Value, text: &str, place: &Place) -> Option<String> {
     let argument = |at: usize| case["arguments"][at].as_str().unwrap_or("");
     let bound = |at: usize| argument(at).parse::<rust_decimal::Decimal>().ok();
     let number = || number_in(text);
@@ -49,6 +61,34 @@ fn matched(case: &Value, text: &str) -> Option<String> {
         "has_any_word" => {
             let wanted: Vec<String> = words(argument(0)).iter().map(|word| word.to_lowercase()).collect();
             words(text).into_iter().find(|word| wanted.contains(&word.to_lowercase()))
+        }
+        "has_phrase" => {
+            let phrase = words(&argument(0).to_lowercase()).join(" ");
+            let said = words(&text.to_lowercase()).join(" ");
+            format!(" {said} ").contains(&format!(" {phrase} ")).then(|| text.trim().to_owned())
+        }
+        "has_all_words" => {
+            let said: Vec<String> = words(&text.to_lowercase());
+            words(&argument(0).to_lowercase())
+                .iter()
+                .all(|word| said.contains(word))
+                .then(|| text.trim().to_owned())
+        }
+        "has_beginning" => {
+            let begins = text.trim().to_lowercase().starts_with(&argument(0).trim().to_lowercase());
+            begins.then(|| text.trim().to_owned())
+        }
+        "has_pattern" => {
+            let pattern = regex::RegexBuilder::new(argument(0)).case_insensitive(true).build().ok()?;
+            pattern.find(text).map(|found| found.as_str().to_owned())
+        }
+        "has_date" => {
+            let word = |word: &str| fields::read_back("datetime", word, place.at, &place.zone);
+            text.split_whitespace().find_map(word)
+        }
+        "has_phone" => {
+            let urn = urns::normalise(&format!("tel:{}", text.trim()), &place.country)?;
+            urn.split_once(':').map(|(_, number)| number.to_owned())
         }
         "has_number" => number().map(|number| number.to_string()),
         "has_number_gte" => holds(number()? >= bound(0)?, number()?),
@@ -101,10 +141,30 @@ mod tests {
         }
     }
 
+    fn place() -> Place {
+        Place {
+            at: "2026-11-20T21:54:29.378650Z".parse().unwrap(),
+            zone: TimeZone::get("Africa/Kigali").unwrap(),
+            country: "RW".to_owned(),
+        }
+    }
+
     #[test]
-    fn words_are_matched_in_any_case() {
-        let case = serde_json::json!({ "type": "has_any_word", "arguments": ["yes y oui"] });
-        assert_eq!(matched(&case, "Oui, monsieur").as_deref(), Some("Oui"));
-        assert_eq!(matched(&case, "yesterday"), None);
+    fn answers_meet_their_tests() {
+        let table = [
+            ("has_any_word", "yes y oui", "Oui, monsieur", Some("Oui")),
+            ("has_any_word", "yes y oui", "yesterday", None),
+            ("has_phrase", "no fever", "she has no fever today", Some("she has no fever today")),
+            ("has_all_words", "fever cough", "Cough, then fever", Some("Cough, then fever")),
+            ("has_beginning", "MAL", "mal 12 3", Some("mal 12 3")),
+            ("has_pattern", "[a-z]+-\\d+", "it is AB-12, ok", Some("AB-12")),
+            ("has_phone", "", "0788 383 383", Some("+250788383383")),
+            ("has_date", "", "on 2026-11-12", Some("2026-11-12T23:54:29.378650+02:00")),
+            ("has_date", "", "1 oct", None),
+        ];
+        for (test, argument, text, wanted) in table {
+            let case = serde_json::json!({ "type": test, "arguments": [argument] });
+            assert_eq!(matched(&case, text, &place()).as_deref(), wanted, "{test} {text}");
+        }
     }
 }

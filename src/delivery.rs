@@ -29,6 +29,8 @@ pub mod evaluation;
 pub mod evaluator;
 // Counts and ages for `/metrics`.
 pub mod gauges;
+// Resources that mappings store in Mjumbe itself.
+pub mod here;
 // Names that stay.
 pub mod identity;
 // Resources by the remote objects that they are.

@@ -4,6 +4,8 @@
 //! Resources come from mappings as deliveries and leave through the store (destination `here`) or over HTTP
 //! (`[fhir.NAME]`).
 
+// Mjumbe's own store as a destination.
+pub mod here;
 // What can be said of a resource in a mapping file before there is data.
 mod outline;
 // Lists where R4 wants lists.

@@ -25,6 +25,8 @@ pub mod dhis2;
 pub mod fhir;
 // Where a report is, and why, when somebody calls.
 pub mod inquiry;
+// `fhir.resource`: resources that mappings make, stored here or sent to another server.
+pub mod fhir_out;
 // Mapping files: checked programs, evaluation, trace. No I/O, no clock.
 pub mod mapping;
 // Makes every HTTP client for other machines and reads their answers up to a limit.

@@ -24,7 +24,7 @@ pub struct Whose {
 /// where none is named.
 pub fn load(config: &Config, tenant: &str, folder: Option<&Path>) -> Result<Loaded, Failure> {
     let destinations = mappings::destinations(config, tenant);
-    let destinations = (!destinations.is_empty()).then_some(destinations.as_slice());
+    let destinations = mappings::is_any_outside(&destinations).then_some(destinations.as_slice());
     let folder = folder.map_or_else(|| mappings::folder(config, tenant), Path::to_owned);
     let loaded = mappings::load(&folder, &mappings::registry(), destinations);
     loaded.map_err(|error| Failure::new(error.to_string()))

@@ -20,6 +20,9 @@ use crate::store::reads::{self, EvaluationRow, HeldRow, ReadRow};
 /// More rounds than a mapping can need: eight look-ups that climb sixteen levels.
 const ROUNDS_MAX: usize = 256;
 
+/// How many mappings may stand between what came in and what is evaluated; what more would be made is held.
+pub const HOPS_MAX: i64 = 8;
+
 /// A mapping and where it looks things up.
 pub struct Surrounded<'a> {
     pub around: &'a Surroundings,
@@ -68,6 +71,8 @@ pub enum Outcome {
     Held(Hold),
     /// The evaluation itself failed.
     Failed(&'static str),
+    /// Mappings have made it from what mappings made, [`HOPS_MAX`] times: a circle.
+    Circling,
 }
 
 impl Prepared {
@@ -90,7 +95,7 @@ impl Prepared {
         match self.outcome {
             Outcome::Done => "done",
             Outcome::Unmatched => "unmatched",
-            Outcome::Held(_) | Outcome::Failed(_) => "held",
+            Outcome::Held(_) | Outcome::Failed(_) | Outcome::Circling => "held",
         }
     }
 
@@ -104,6 +109,13 @@ impl Prepared {
                 "it is evaluated again as soon as that appears",
                 hold.place.clone(),
                 hold.waits_for.clone(),
+            ),
+            Outcome::Circling => (
+                "too-many-hops",
+                format!("{HOPS_MAX} mappings in a row made this from what the one before had made"),
+                "let one of them take less (`from`, `where`); it is evaluated again when its source changes",
+                String::new(),
+                String::new(),
             ),
             Outcome::Failed(why) => (
                 "evaluation-failed",
@@ -171,6 +183,9 @@ pub async fn prepare(
         recorded_ms: stored.updated_ms,
     };
     let mut prepared = evaluate(db, surrounded, &subject, &known).await?;
+    if stored.origin.hops() >= HOPS_MAX && prepared.outcome != Outcome::Unmatched {
+        prepared = Prepared { outcome: Outcome::Circling, ..Prepared::default() };
+    }
     prepared.previous = acted;
     Ok((before.is_some() || prepared.outcome != Outcome::Unmatched).then_some(prepared))
 }

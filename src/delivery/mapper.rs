@@ -15,6 +15,7 @@ use tracing::{Instrument, debug, info, warn};
 use super::board::Moment;
 use super::evaluation::{self, Memory, Outcome, Prepared, Subjected, Surrounded};
 use super::evaluator::Evaluator;
+use super::here::{self, HERE, Storing};
 use super::lookup::Surroundings;
 use super::record::{Acts, States, Wish, record};
 use super::signal::{POLL, Signals, now_ms};
@@ -26,6 +27,7 @@ use crate::store::error::Error;
 use crate::store::read::{self, Stored};
 use crate::store::reads;
 use crate::store::write::Origin;
+use crate::store::write::within::Pace;
 use crate::telemetry::trace_id;
 
 /// How long partitions are held without renewing.
@@ -214,10 +216,9 @@ impl Mapper {
                 passed = row.position;
                 continue;
             }
-            let result = transaction!(self.inner.db, |tx| self.write(tx, &lease, &row, &mapped));
-            if !result? {
-                return Ok(lost(lease));
-            }
+            let done = transaction!(self.inner.db, |tx| self.write(tx, &lease, &row, &mapped))?;
+            let Done::Written(pace) = done else { return Ok(lost(lease)) };
+            self.stored(pace).await;
             lease.position = row.position;
             passed = row.position;
             self.inner.signals.deliveries.give();
@@ -267,39 +268,65 @@ impl Mapper {
         Ok(if changes::is_watched(db, tenant, &keys).await? { keys } else { Vec::new() })
     }
 
-    /// Everything that one change causes. False: the partition is no longer ours.
+    /// Everything that one change causes.
     async fn write(
         &self,
         tx: &mut Tx,
         lease: &Lease,
         row: &ChangeRow,
         mapped: &Mapped,
-    ) -> Result<bool, Error> {
+    ) -> Result<Done, Error> {
         let tenant = self.inner.around.tenant.as_str();
         let holder = (tenant, self.inner.owner.as_str());
         if !changes::advance(tx, holder, lease, row.position).await? {
-            return Ok(false);
+            return Ok(Done::Lost);
         }
-        let Some(stored) = &mapped.stored else { return Ok(true) };
+        let Some(stored) = &mapped.stored else { return Ok(Done::Written(None)) };
+        let mut storing = Vec::new();
         for (loaded, prepared) in &mapped.prepared {
             let (partition, order_no) = (row.partition, row.position);
             let written = Written { partition, order_no, confirm: true, acts: Acts::Made };
-            self.write_evaluation(tx, (loaded, stored), prepared, written).await?;
+            if self.write_evaluation(tx, (loaded, stored), prepared, written).await? {
+                storing.push((loaded.evaluator.name().to_owned(), stored.rid));
+            }
         }
         if !mapped.watched.is_empty() {
             changes::request_watchers(tx, tenant, &mapped.watched).await?;
         }
-        Ok(true)
+        Ok(Done::Written(self.store_here(tx, &storing, row.position).await?))
     }
 
-    /// One evaluation: what it read, what it waits for, what it wants.
+    /// What mappings store in Mjumbe itself comes last: it locks the clock.
+    async fn store_here(
+        &self,
+        tx: &mut Tx,
+        sources: &[(String, i64)],
+        order_no: i64,
+    ) -> Result<Option<Pace>, Error> {
+        if sources.is_empty() {
+            return Ok(None);
+        }
+        let around = &self.inner.around;
+        let moment = Moment { now_ms: now_ms(), order_no };
+        here::store(tx, &Storing { tenant: &around.tenant, zone: &around.zone, moment }, sources).await
+    }
+
+    /// After the commit: what was stored here is a change to be mapped.
+    async fn stored(&self, pace: Option<Pace>) {
+        if let Some(pace) = pace {
+            pace.keep().await;
+            self.inner.signals.changes.give();
+        }
+    }
+
+    /// One evaluation: what it read, what it waits for, what it wants. True: something is to be stored here.
     async fn write_evaluation(
         &self,
         tx: &mut Tx,
         (loaded, stored): (&Loaded, &Stored),
         prepared: &Prepared,
         written: Written,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let tenant = self.inner.around.tenant.as_str();
         let mapping = loaded.evaluator.name();
         let now = now_ms();
@@ -319,7 +346,7 @@ impl Mapper {
         }
         let outputs = match &prepared.outcome {
             // A defect says nothing about what is wanted.
-            Outcome::Failed(_) => return Ok(()),
+            Outcome::Failed(_) | Outcome::Circling => return Ok(false),
             Outcome::Held(_) => &[],
             Outcome::Done | Outcome::Unmatched => prepared.outputs.as_slice(),
         };
@@ -330,13 +357,13 @@ impl Mapper {
             rid: stored.rid,
             source: &source,
             source_version: stored.version,
+            hops: stored.origin.hops() + 1,
             outputs,
             states: if held.is_some() { States::Stay } else { States::AreReplaced },
             acts: written.acts,
             moment: Moment { now_ms: now, order_no: written.order_no },
         };
-        record(tx, &wish).await?;
-        Ok(())
+        Ok(record(tx, &wish).await?.contains(HERE))
     }
 
     /// Evaluations that are asked for again.
@@ -386,17 +413,23 @@ impl Mapper {
         let order_no = (commit << 16) | 0xffff;
         let work = transaction!(self.inner.db, |tx| async {
             if !changes::holds(tx, (tenant, &self.inner.owner), lease).await? {
-                return Ok(false);
+                return Ok(Done::Lost);
             }
             changes::finish_revisit(tx, tenant, row).await?;
             if let Some(Again { stored, prepared, acts }) = &again {
                 let written = Written { partition: row.partition, order_no, confirm: true, acts: *acts };
-                self.write_evaluation(tx, (loaded, stored), prepared, written).await?;
+                if self.write_evaluation(tx, (loaded, stored), prepared, written).await? {
+                    let source = (loaded.evaluator.name().to_owned(), stored.rid);
+                    return Ok(Done::Written(self.store_here(tx, &[source], order_no).await?));
+                }
             }
-            Ok::<bool, Error>(true)
+            Ok::<Done, Error>(Done::Written(None))
         });
-        if work? && again.is_some() {
-            self.inner.signals.deliveries.give();
+        if let Done::Written(pace) = work? {
+            self.stored(pace).await;
+            if again.is_some() {
+                self.inner.signals.deliveries.give();
+            }
         }
         Ok(())
     }
@@ -467,6 +500,14 @@ struct Mapped {
     watched: Vec<String>,
 }
 
+/// What became of a transaction.
+enum Done {
+    /// With the write group in it, if there was one.
+    Written(Option<Pace>),
+    /// The partition is no longer ours: nothing was written.
+    Lost,
+}
+
 impl Mapped {
     fn is_nothing(&self) -> bool {
         self.prepared.is_empty() && self.watched.is_empty()
@@ -509,7 +550,7 @@ async fn activate_all(
 
 /// Whether a mapping takes a change at all. None acts on what it wrote itself.
 fn concerns(loaded: &Loaded, stored: &Stored, position: i64) -> bool {
-    let own = matches!(&stored.origin, Origin::Mapping(name) if name == loaded.evaluator.name());
+    let own = matches!(&stored.origin, Origin::Mapping { name, .. } if name == loaded.evaluator.name());
     !own && (position >> 16) > loaded.active_from && loaded.evaluator.takes(&stored.kind)
 }
 

@@ -27,6 +27,8 @@ pub struct Wish<'a> {
     /// `Type/id`
     pub source: &'a str,
     pub source_version: i64,
+    /// One more than those of the source's version.
+    pub hops: i64,
     /// All that it wants now; what it wanted before and is not here is withdrawn.
     pub outputs: &'a [Output],
     pub states: States,
@@ -212,6 +214,7 @@ fn delivery_row(wish: &Wish<'_>, output: &Output) -> DeliveryRow {
         occurrence: output.act.as_ref().map(|act| i64::from(act.occurrence)).unwrap_or_default(),
         waits_for: String::new(),
         pending: String::new(),
+        hops: wish.hops,
     }
 }
 
@@ -341,6 +344,8 @@ fn want(board: &mut Board, wanted: &Wanted) {
 pub(super) fn renew(known: &mut DeliveryRow, new: &DeliveryRow) {
     known.mapping_version.clone_from(&new.mapping_version);
     known.source_version = new.source_version;
+    known.hops = new.hops;
+    known.write_back = new.write_back;
     known.lane.clone_from(&new.lane);
     known.body.clone_from(&new.body);
     known.needs.clone_from(&new.needs);

@@ -89,6 +89,7 @@ pub async fn preview(
         rid: stored.rid,
         source: &source,
         source_version: stored.version,
+        hops: stored.origin.hops() + 1,
         outputs,
         states: if stays { States::Stay } else { States::AreReplaced },
         acts,

@@ -95,7 +95,11 @@ impl Walk {
             }
             Value::Array(_) => self.tell(place, "this element does not repeat: no list here", None),
             _ if many => {
-                self.tell(place, "this element repeats: a list, even for one", Some("- …".to_owned()));
+                self.tell(
+                    place,
+                    "this element repeats: a list, even for one",
+                    Some("write [ … ] around it, or `- ` before it".to_owned()),
+                );
             }
             one => self.single(place, key, one),
         }
@@ -140,7 +144,10 @@ mod tests {
     use super::*;
 
     fn told(resource: Value) -> Vec<String> {
-        check("resource", &resource).into_iter().map(|one| format!("{}: {}", one.field, one.message)).collect()
+        check("resource", &resource)
+            .into_iter()
+            .map(|one| format!("{}: {}", one.field, one.message))
+            .collect()
     }
 
     #[test]
@@ -173,7 +180,13 @@ mod tests {
             told(json!({"resourceType": "Observation", "status": "final"})),
             ["resource: Observation needs code"]
         );
-        assert_eq!(told(json!({"a": 1})), ["resource: a resource needs a `resourceType` written in the file"]);
-        assert_eq!(told(json!({"resourceType": "Pateint"})), ["resource.resourceType: R4 has no resource type `Pateint`"]);
+        assert_eq!(
+            told(json!({"a": 1})),
+            ["resource: a resource needs a `resourceType` written in the file"]
+        );
+        assert_eq!(
+            told(json!({"resourceType": "Pateint"})),
+            ["resource.resourceType: R4 has no resource type `Pateint`"]
+        );
     }
 }

@@ -116,8 +116,7 @@ fn is_document(source: &str) -> bool {
 /// Letters first: some servers take an id of digits for one of their own.
 fn id_of(entry: &Evaluated<'_>) -> String {
     let context = entry.context;
-    let names =
-        ["resource", context.tenant, context.mapping, entry.target_id, context.source, entry.key];
+    let names = ["resource", context.tenant, context.mapping, entry.target_id, context.source, entry.key];
     format!("mjumbe-{}", digest(&names))
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::dhis2::{aggregate, tracker};
+use crate::fhir_out;
 use crate::mapping::diagnostic::Diagnostic;
 use crate::mapping::overlap;
 use crate::mapping::program::{self, Program, Settings};
@@ -44,14 +45,23 @@ pub fn registry() -> Registry {
         .with(Arc::new(contact::target::Contact))
         .with(Arc::new(act::start::Start))
         .with(Arc::new(act::message::Message));
-    tracker::register(aggregate::target::register(rapidpro))
+    let all = tracker::register(aggregate::target::register(rapidpro));
+    all.with(Arc::new(fhir_out::target::MadeResource))
 }
 
-/// A tenant's destinations as (system, name).
+/// A tenant's destinations as (system, name), Mjumbe itself included.
 pub fn destinations(config: &Config, tenant: &str) -> Vec<(String, String)> {
     let rapidpro = config.workspaces_of(tenant).map(|(name, _)| ("rapidpro".to_owned(), name.clone()));
     let dhis2 = config.instances_of(tenant).map(|(name, _)| ("dhis2".to_owned(), name.clone()));
-    rapidpro.chain(dhis2).collect()
+    let fhir = config.fhir_servers_of(tenant).map(|(name, _)| ("fhir".to_owned(), name.clone()));
+    let http = config.endpoints_of(tenant).map(|(name, _)| ("http".to_owned(), name.clone()));
+    let here = ("fhir".to_owned(), fhir_out::HERE.to_owned());
+    rapidpro.chain(dhis2).chain(fhir).chain(http).chain([here]).collect()
+}
+
+/// Whether anything but Mjumbe itself is configured to send to.
+pub fn is_any_outside(destinations: &[(String, String)]) -> bool {
+    destinations.iter().any(|(system, name)| (system.as_str(), name.as_str()) != ("fhir", fhir_out::HERE))
 }
 
 /// Of the tenant `default` the configured folder itself, of others the one of their name inside it.

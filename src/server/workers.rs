@@ -20,6 +20,7 @@ use crate::delivery::gauges;
 use crate::delivery::mapper::Mapper;
 use crate::delivery::sender::{Sender, owner_name};
 use crate::delivery::signal::Signals;
+use crate::fhir_out::here::Here;
 use crate::rapidpro::act::others::StoredOthers;
 use crate::rapidpro::contact::owners::StoredLinks;
 use crate::rapidpro::destination::{self, Workspace};
@@ -60,6 +61,8 @@ impl Crew<'_> {
         for (name, settings) in self.instances() {
             senders.push(self.dhis2_sender(supervisor, name, settings).await?);
         }
+        let here = Here::new(self.store.clone(), self.tenant, self.zone.clone());
+        senders.push(self.sender(Arc::new(here)));
         for sender in senders {
             supervisor.keep(format!("{}/{}", self.tenant, sender.key()), move |stop: CancellationToken| {
                 let sender = sender.clone();
@@ -97,15 +100,19 @@ impl Crew<'_> {
         self.config.instances_of(self.tenant)
     }
 
-    /// `None` where nothing is configured that a mapping could send to.
+    /// `None` where the mappings send to what is not configured at all.
     async fn mapped(&self) -> Result<Option<Mapped>, Error> {
-        let destinations = mappings::destinations(self.config, self.tenant);
-        if destinations.is_empty() {
-            tracing::info!(tenant = self.tenant, "no destinations are configured: nothing is mapped");
-            return Ok(None);
-        }
         let files = Files::of(self.config, self.store, self.tenant, self.zone.clone()).await?;
-        let evaluators = files.load()?;
+        let evaluators = match files.load() {
+            Err(Error::Mappings { diagnostics })
+                if !mappings::is_any_outside(&files.destinations)
+                    && diagnostics.iter().all(|told| told.code == "no-destination") =>
+            {
+                tracing::info!(tenant = self.tenant, "no destinations are configured: nothing is mapped");
+                return Ok(None);
+            }
+            loaded => loaded?,
+        };
         tracing::info!(tenant = self.tenant, mappings = evaluators.len(), "mappings are loaded");
         let around = reload::surroundings(self.config, (self.tenant, &self.base), self.zone.clone());
         let (db, owner) = (self.store.db().clone(), owner_name(self.store.db().engine()));

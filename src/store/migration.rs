@@ -31,6 +31,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(3, "0003_planner"),
     migration!(4, "0004_previous"),
     migration!(5, "0005_acts"),
+    migration!(6, "0006_hops"),
     migration!(7, "0007_audit"),
     migration!(9, "0009_replay"),
     migration!(10, "0010_evidence"),

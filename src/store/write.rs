@@ -7,6 +7,8 @@
 mod flush;
 mod group;
 mod stage;
+// Inside another transaction.
+pub mod within;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -50,8 +52,12 @@ pub enum Origin {
     RapidPro(String),
     /// A pull from this DHIS2 instance.
     Dhis2(String),
-    /// A mapping, by its name.
-    Mapping(String),
+    /// Mjumbe itself, because of a mapping.
+    Mapping {
+        name: String,
+        /// How many mappings stand between what came in and this version.
+        hops: i64,
+    },
 }
 
 impl Origin {
@@ -61,7 +67,7 @@ impl Origin {
             Self::Client(name) => format!("client:{name}"),
             Self::RapidPro(name) => format!("rapidpro:{name}"),
             Self::Dhis2(name) => format!("dhis2:{name}"),
-            Self::Mapping(name) => format!("mapping:{name}"),
+            Self::Mapping { name, hops } => format!("mjumbe:{name}:{hops}"),
         }
     }
 
@@ -73,8 +79,19 @@ impl Origin {
             "client" => Some(Self::Client(name)),
             "rapidpro" => Some(Self::RapidPro(name)),
             "dhis2" => Some(Self::Dhis2(name)),
-            "mapping" => Some(Self::Mapping(name)),
+            "mjumbe" => {
+                let (name, hops) = name.rsplit_once(':')?;
+                Some(Self::Mapping { name: name.to_owned(), hops: hops.parse().ok()? })
+            }
             _ => None,
+        }
+    }
+
+    /// How many mappings stand between what came in and a version of this origin.
+    pub fn hops(&self) -> i64 {
+        match self {
+            Self::Mapping { hops, .. } => *hops,
+            _ => 0,
         }
     }
 }
@@ -174,6 +191,15 @@ pub enum Refusal {
     /// The database refused the plan, or the plan panicked: a defect.
     #[error("the store failed")]
     Store,
+}
+
+/// More than a thousand groups a second would run ahead of the wall clock: wait for it.
+async fn keep_pace(at_ms: i64) {
+    if let Ok(ahead_ms) = u64::try_from(at_ms - now_ms())
+        && ahead_ms > 2
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(ahead_ms)).await;
+    }
 }
 
 /// The wall clock in milliseconds since 1970 UTC.

@@ -10,6 +10,7 @@ mod delivery;
 mod dhis2;
 mod doctor;
 mod fhir_bundles;
+mod fhir_out;
 mod fhir_protocol;
 mod fhir_resources;
 mod fhir_search;

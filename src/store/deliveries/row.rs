@@ -72,6 +72,8 @@ pub struct DeliveryRow {
     pub waits_for: String,
     /// Of an act that has begun: what a later evaluation wants, as JSON; empty: nothing else.
     pub pending: String,
+    /// How many mappings stand between what came in and what this makes.
+    pub hops: i64,
 }
 
 /// The columns of `delivery` but the tenant, in the order of [`table`].
@@ -79,7 +81,7 @@ pub(super) const COLUMNS: &str = "id, destination, mapping, mapping_version, tar
      source, source_version, output_key, lane, body, needs, withdraw, withdrawn, authored_ms, link, status, \
      order_no, due_ms, attempts, first_failed_ms, unclear, failure, batch_group, lease_owner, lease_fence, \
      lease_until_ms, cause, message, hint, created_ms, updated_ms, since_ms, reason, not_before_ms, \
-     begun_ms, remote, write_back, occurrence, waits_for, pending";
+     begun_ms, remote, write_back, occurrence, waits_for, pending, hops";
 
 impl DeliveryRow {
     pub(super) fn read(row: &Row) -> Result<Self, Error> {
@@ -126,6 +128,7 @@ impl DeliveryRow {
             occurrence: row.int("occurrence")?,
             waits_for: row.text("waits_for")?,
             pending: row.text("pending")?,
+            hops: row.int("hops")?,
         })
     }
 }
@@ -178,4 +181,5 @@ pub(super) fn table(rows: &[DeliveryRow]) -> Table {
         .ints("occurrence", ints(|row| row.occurrence))
         .texts("waits_for", texts(|row| &row.waits_for))
         .texts("pending", texts(|row| &row.pending))
+        .ints("hops", ints(|row| row.hops))
 }

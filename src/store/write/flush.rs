@@ -23,7 +23,7 @@ pub(super) async fn load(
     let (kinds, ids): (Vec<_>, Vec<_>) = unknown.iter().cloned().unzip();
     let rows = tx
         .all(
-            "select r.kind, r.id, r.rid, r.version, r.updated_ms, r.partition, v.codec, v.body
+            "select r.kind, r.id, r.rid, r.version, r.updated_ms, r.partition, v.codec, v.body, v.origin
              from table($2) as w
              join resource r on r.tenant = $1 and r.kind = w.kind and r.id = w.id
              join version v on v.tenant = $1 and v.rid = r.rid and v.version = r.version",
@@ -39,6 +39,7 @@ pub(super) async fn load(
             updated_ms: row.int("updated_ms")?,
             partition: row.int("partition")?,
             body: stored.map(|bytes| body::decode(row.int("codec")?, bytes)).transpose()?,
+            origin: row.text("origin")?,
         };
         stage.known.insert((row.text("kind")?, row.text("id")?), Some(current));
     }

@@ -7,7 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::stage::{Key, Stage};
-use super::{Matches, Plan, Put, Refusal, Written, flush, now_ms};
+use super::{Matches, Plan, Put, Refusal, Written, flush, keep_pace, now_ms};
 use crate::args;
 use crate::store::db::{Connection, Db, Tx};
 use crate::store::error::Error;
@@ -63,15 +63,6 @@ pub(super) async fn run(db: &Db, tenant: &str, plans: &mut [&mut dyn Plan]) -> R
     Ok(ran.answers)
 }
 
-/// More than a thousand groups a second would run ahead of the wall clock: wait for it.
-async fn keep_pace(at_ms: i64) {
-    if let Ok(ahead_ms) = u64::try_from(at_ms - now_ms())
-        && ahead_ms > 2
-    {
-        tokio::time::sleep(std::time::Duration::from_millis(ahead_ms)).await;
-    }
-}
-
 async fn run_in(tx: &mut Tx, tenant: &str, plans: &mut [&mut dyn Plan]) -> Result<Ran, Error> {
     let mut stage = open(tx, tenant).await?;
     let mut prepared = prepare(&mut stage, tx, tenant, plans).await?;
@@ -111,7 +102,7 @@ impl Ran {
 }
 
 /// Locks the clock row and takes the group's numbers from it.
-async fn open(tx: &mut Connection, tenant: &str) -> Result<Stage, Error> {
+pub(super) async fn open(tx: &mut Connection, tenant: &str) -> Result<Stage, Error> {
     let tick = "update clock set
                     commit_no = commit_no + 1,
                     at_ms = case when at_ms + 1 > $2 then at_ms + 1 else $2 end

@@ -28,6 +28,8 @@ pub(super) struct Current {
     pub partition: i64,
     /// `None`: deleted.
     pub body: Option<String>,
+    /// Who wrote it, as stored.
+    pub origin: String,
 }
 
 /// One version to be written.
@@ -111,7 +113,8 @@ impl Draft<'_> {
         let version = before.as_ref().map_or(1, |current| current.version + 1);
         let partition = before.map_or_else(|| partition(&put.subject), |current| current.partition);
         let updated_ms = self.stage.at_ms;
-        let current = Current { rid, version, updated_ms, partition, body: put.body.clone() };
+        let origin = put.origin.text();
+        let current = Current { rid, version, updated_ms, partition, body: put.body.clone(), origin };
         self.answers.push(written(&put, &current, effect));
         self.versions.push(self.version(put, &current));
         self.own.insert(key, current);
@@ -162,7 +165,8 @@ fn unchanged(put: &Put, before: Option<&Current>) -> Option<Written> {
     match (before, &put.body) {
         (Some(current), body) if current.body == *body => Some(written(put, current, Effect::Unchanged)),
         (None, None) => {
-            let nothing = Current { rid: 0, version: 0, updated_ms: 0, partition: 0, body: None };
+            let origin = String::new();
+            let nothing = Current { rid: 0, version: 0, updated_ms: 0, partition: 0, body: None, origin };
             Some(written(put, &nothing, Effect::Unchanged))
         }
         _ => None,

@@ -280,7 +280,11 @@ fn a_subject_stays_in_its_partition() {
 
 #[test]
 fn origins_come_back() {
-    for origin in [Origin::Client("a:b".into()), Origin::RapidPro("r".into()), Origin::Mapping("m".into())] {
+    for origin in [
+        Origin::Client("a:b".into()),
+        Origin::RapidPro("r".into()),
+        Origin::Mapping { name: "m".into(), hops: 3 },
+    ] {
         assert_eq!(Origin::parse(&origin.text()), Some(origin));
     }
 }

@@ -34,6 +34,8 @@ mod init;
 mod mapping;
 // Loading mapping files as `serve` does.
 mod mappings;
+// What DHIS2 says of what the mappings name.
+mod metadata;
 // A mapping applied to what is stored already.
 mod replay;
 // A dry run of one mapping.
@@ -96,6 +98,8 @@ enum Command {
     Token(token::Arguments),
     /// Tell everything that is wrong with the mapping files.
     Check(check::Arguments),
+    /// Read the metadata of DHIS2 that the mappings name, so that `check` works offline.
+    Metadata(metadata::Arguments),
     /// Run the tests beside the mapping files (NAME.test.yaml).
     Test(test::Arguments),
     /// Show what a mapping would send for one resource, and send nothing.
@@ -140,6 +144,7 @@ fn dispatch(line: CommandLine) -> Result<ExitCode, Failure> {
         Command::Serve(arguments) => serve::run(config()?, arguments),
         Command::Token(arguments) => token::run(&config()?, arguments),
         Command::Check(arguments) => check::run(&config()?, &arguments),
+        Command::Metadata(arguments) => metadata::run(&config()?, &arguments),
         Command::Test(arguments) => test::run(&config()?, &arguments),
         Command::Run(arguments) => run::run(&config()?, &arguments),
         Command::Explain(arguments) => explain::run(&config()?, &arguments),

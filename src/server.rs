@@ -22,6 +22,8 @@ pub mod interaction;
 mod listen;
 // Mapping files from their folder.
 pub mod mappings;
+// What mappings name in DHIS2.
+pub mod metadata;
 // Mapping files read again while the server runs.
 pub mod reload;
 // What a person asks to be mapped again.

@@ -7,9 +7,9 @@ use clap::Args;
 
 use super::failure::Failure;
 use super::mappings::Whose;
-use super::stores;
+use super::{block_on, metadata, stores};
 use crate::config::Config;
-use crate::server::mappings;
+use crate::server::{self, mappings};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -17,6 +17,9 @@ pub struct Arguments {
     folder: Option<PathBuf>,
     #[command(flatten)]
     whose: Whose,
+    /// Hold the files against this metadata (`mjumbe metadata pull --to FILE`) instead of the store's.
+    #[arg(long, value_name = "FILE")]
+    metadata: Option<PathBuf>,
     /// Print a JSON array of everything that is wrong.
     #[arg(long)]
     json: bool,
@@ -25,7 +28,15 @@ pub struct Arguments {
 pub fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let tenant = stores::tenant(config, &arguments.whose.tenant)?;
     let folder = &arguments.folder.clone().unwrap_or_else(|| mappings::folder(config, tenant));
-    let loaded = super::mappings::load(config, tenant, Some(folder))?;
+    let mut loaded = super::mappings::load(config, tenant, Some(folder))?;
+    let instances = match &arguments.metadata {
+        Some(path) => metadata::from_file(path)?,
+        None => block_on(metadata::from_store(config, tenant))?,
+    };
+    let text = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
+    let registry = mappings::registry();
+    let faults = server::metadata::faults(&loaded.programs, &registry, &instances, &text);
+    loaded.diagnostics.extend(faults);
     if arguments.json {
         let text = serde_json::to_string(&loaded.diagnostics);
         out!("{}", text.map_err(|error| Failure::because("cannot write JSON", error))?);
@@ -40,7 +51,11 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, Failure> 
             .hint("a mapping file is NAME.yaml; name its folder, or set `mappings` in the configuration"));
     }
     if loaded.diagnostics.is_empty() {
-        note!("{files} mapping files, nothing wrong. Next: mjumbe test");
+        let mirrored = instances.values().filter(|metadata| metadata.is_loaded()).count();
+        match mirrored {
+            0 => note!("{files} mapping files, nothing wrong. Next: mjumbe test"),
+            _ => note!("{files} mapping files, nothing wrong, also by DHIS2's metadata. Next: mjumbe test"),
+        }
         return Ok(ExitCode::SUCCESS);
     }
     note!("{} mistakes in {files} mapping files", loaded.diagnostics.len());

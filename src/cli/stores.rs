@@ -10,6 +10,18 @@ pub async fn open(config: &Config) -> Result<Store, Failure> {
     Ok(Store::open(config.store.url.expose_secret(), config.store.connections).await?)
 }
 
+/// Whether the store may be opened without making it: a SQLite file that is there, or a server.
+pub fn is_there(config: &Config) -> bool {
+    let url = config.store.url.expose_secret();
+    match url.strip_prefix("sqlite:") {
+        Some(rest) => {
+            let path = rest.trim_start_matches("//").split('?').next().unwrap_or_default();
+            std::path::Path::new(path).exists()
+        }
+        None => true,
+    }
+}
+
 /// A time for people: to the minute, in UTC.
 pub fn shown(ms: i64) -> String {
     let time = jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH);

@@ -8,6 +8,8 @@
 pub mod combo;
 // Documents of the store, and back.
 pub mod document;
+// Holds what a mapping names against a snapshot.
+pub mod judge;
 // The snapshot, and the task that keeps it fresh.
 pub mod mirror;
 // One snapshot.

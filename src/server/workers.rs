@@ -176,6 +176,11 @@ impl Crew<'_> {
         if let Err(failure) = mirror.load().await {
             return Err(Error::Destination { reason: failure.reason.message });
         }
+        let registry = mappings::registry();
+        let destinations = mappings::destinations(self.config, self.tenant);
+        let folder = mappings::folder(self.config, self.tenant);
+        let loaded = mappings::load(&folder, &registry, Some(&destinations))?;
+        mirror.want(&super::metadata::named_at(&loaded.programs, &registry, name));
         let worker = format!("{}/dhis2.{name}/metadata", self.tenant);
         supervisor.keep(worker, move |stop: CancellationToken| {
             let mirror = Arc::clone(&mirror);

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::mirror::Documents;
+use super::{Metadata, document};
 use crate::fhir::query::Query;
 use crate::store::Store;
 use crate::store::search::{COUNT_MAX, Page, TotalWanted};
@@ -18,6 +19,18 @@ pub struct StoredDocuments {
 impl StoredDocuments {
     pub fn new(store: Store, tenant: &str) -> Self {
         Self { store, tenant: tenant.to_owned() }
+    }
+
+    /// What the store holds of one instance; not loaded where it was never pulled.
+    ///
+    /// # Errors
+    /// The store's own words.
+    pub async fn of_instance(&self, name: &str) -> Result<Metadata, String> {
+        let all = self.load(&document::KINDS.map(|(kind, _)| kind)).await?;
+        let prefix = format!("{name}/");
+        let own =
+            all.iter().filter_map(|(kind, id, body)| Some((kind.as_str(), id.strip_prefix(&prefix)?, body)));
+        Ok(document::snapshot(own))
     }
 
     async fn load_kind(&self, kind: &str, all: &mut Vec<(String, String, Value)>) -> Result<(), String> {

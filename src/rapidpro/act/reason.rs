@@ -1,7 +1,7 @@
 //! Why an act is refused: one table, each row with its code, words and what to do. What RapidPro itself
 //! says is read by [`crate::rapidpro::client::fault`] first.
 
-use crate::delivery::destination::Reason;
+use crate::delivery::destination::{Reason, UNPROVABLE};
 use crate::rapidpro::client::fault::{Fault, Problem};
 
 /// What stands in the way of an act.
@@ -27,7 +27,7 @@ type Row = (Trouble, &'static str, &'static str, &'static str);
 const TABLE: &[Row] = &[
     (
         Trouble::Unknown,
-        "unknown",
+        UNPROVABLE,
         "the request may have had its effect, and RapidPro shows no proof of either",
         "look at the contact in RapidPro: if it did not happen, `mjumbe deliveries retry` does it, else cancel it",
     ),

@@ -14,8 +14,7 @@ fn directory() -> PathBuf {
 }
 
 pub fn registry() -> Registry {
-    let registry = Registry::default().with(Arc::new(mjumbe::rapidpro::contact::target::Contact));
-    mjumbe::dhis2::aggregate::target::register(registry)
+    mjumbe::server::mappings::registry()
 }
 
 /// Names and texts of the mapping files.

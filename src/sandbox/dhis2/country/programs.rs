@@ -130,8 +130,8 @@ impl Country {
             code: "CHILD".to_owned(),
             name: "Child".to_owned(),
             attributes: uses(&[
-                (CHILD_NUMBER, false),
-                ("MjChildNam1", true),
+                (CHILD_NUMBER, true),
+                ("MjChildNam1", false),
                 ("MjChildBrn1", false),
                 ("MjChildSex1", false),
             ]),
@@ -208,8 +208,8 @@ fn immunization(units: Vec<String>) -> Program {
         enrol_once: true,
         incident_date: true,
         attributes: uses(&[
-            (CHILD_NUMBER, false),
-            ("MjChildNam1", true),
+            (CHILD_NUMBER, true),
+            ("MjChildNam1", false),
             ("MjChildBrn1", false),
             ("MjChildSex1", false),
             ("MjMotherPh1", false),

@@ -120,7 +120,13 @@ fn answers(case: &Case, test: &Test) -> BTreeMap<String, Answer> {
         tenant: "default",
         zone: &case.zone,
         country: case.country.as_deref(),
-        change: Change { kind: &case.kind, id: "1", resource: &case.resource, previous: None, recorded_ms: 0 },
+        change: Change {
+            kind: &case.kind,
+            id: "1",
+            resource: &case.resource,
+            previous: None,
+            recorded_ms: 0,
+        },
         answers: &Answers::default(),
         pseudonym_keys: &case.keys,
         registry: &REGISTRY,
@@ -153,9 +159,11 @@ fn grown(change: &Value) -> Value {
     });
     if let Some(items) = object.get_mut("item").and_then(Value::as_array_mut) {
         for index in 0..OTHER_ANSWERS {
-            items.push(json!({ "linkId": format!("other_result_{index}"), "text": "Another question of the flow",
+            items.push(
+                json!({ "linkId": format!("other_result_{index}"), "text": "Another question of the flow",
                 "answer": [{ "valueCoding": { "system": "https://rapidpro.example/flow/4f2a6c0e/result",
-                    "code": "Yes", "display": "yes, since last week" } }] }));
+                    "code": "Yes", "display": "yes, since last week" } }] }),
+            );
         }
     }
     resource

@@ -8,3 +8,5 @@ mod mirror;
 mod sandbox;
 /// Batches and what becomes of their parts.
 mod sending;
+/// Events and tracked entities against the simulated DHIS2.
+mod tracker;

@@ -83,7 +83,8 @@ pub fn propose(
     let settings = Settings { registry, destinations, tables: &Tables::new() };
     let file = format!("{}.yaml", ask.name);
     let program = program::load(&file, &written.text, &settings).map_err(Error::Broken)?;
-    let test = test::write(ask, &program, registry);
+    let expect = if written.guessed == written.asked { test::Expect::Body } else { test::Expect::Target };
+    let test = test::write(ask, &program, registry, expect);
     Ok(Proposal { mapping: written.text, test, guessed: written.guessed, asked: written.asked })
 }
 

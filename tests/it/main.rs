@@ -17,6 +17,7 @@ mod fhir_search;
 mod history;
 mod mapping_schema;
 mod mapping_shipped;
+mod newcomer;
 mod r4_examples;
 mod rapidpro_acts;
 mod rapidpro_contact;

@@ -98,7 +98,12 @@ fn a_report_is_guessed_and_the_rest_is_said() {
 /// The test beside it passes, and fails as soon as the mapping does something else.
 #[test]
 fn its_test_passes_and_can_fail() {
-    let proposal = proposed(&results(), &report());
+    let mut form = report();
+    if let FormKind::DataSet { questions, .. } = &mut form.kind {
+        questions.truncate(4);
+    }
+    let proposal = proposed(&results(), &form);
+    assert_eq!((proposal.guessed, proposal.asked), (4, 4));
     let registry = mappings::registry();
     let tests = testing::read("t.test.yaml", &proposal.test)
         .unwrap_or_else(|told| panic!("{told:?}\n{}", proposal.test));

@@ -49,6 +49,7 @@ fn next(folder: &std::path::Path, made: &Made, connected: bool) {
     for secret in &made.secrets {
         out!("  put the token into {}", secret.display());
     }
+    out!("  delete mappings/patient-contact.*, an example, if patients shall not become contacts");
     out!("  mjumbe doctor          # is everything reachable and allowed?");
     out!("  mjumbe flows list      # which flows are there to map?");
     out!("  mjumbe mapping new --flow FLOW --data-set DATA-SET");

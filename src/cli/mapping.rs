@@ -70,17 +70,17 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, Failure> 
         write(&folder, file, text)?;
         out!("wrote {}", file.display());
     }
-    told(&proposal, &name);
+    told(&proposal, &name, &new.flow);
     Ok(ExitCode::SUCCESS)
 }
 
-fn told(proposal: &Proposal, name: &str) {
+fn told(proposal: &Proposal, name: &str, flow: &str) {
     let Proposal { guessed, asked, .. } = proposal;
     out!("{guessed} of {asked} values were guessed; read them, and fill in what stands behind #.");
     out!("\nNext:");
     out!("  mjumbe check");
     out!("  mjumbe test");
-    out!("  mjumbe flows show FLOW --example > answer.json");
+    out!("  mjumbe flows show \"{flow}\" --example > answer.json");
     out!("  mjumbe run answer.json --mapping {name}");
     out!("  mjumbe setup rapidpro");
 }

@@ -10,15 +10,6 @@ use crate::args;
 const NAME: &str = "commit-rate";
 
 impl Store {
-    /// The name of the last migration that was run.
-    ///
-    /// # Errors
-    /// [`Error`]
-    pub async fn schema(&self) -> Result<String, Error> {
-        let mut connection = self.db().read().await?;
-        connection.one("select max(name) as name from migration", args![]).await?.text("name")
-    }
-
     /// Commits one small row again and again for `time`; gives commits a second. Each is as durable as those of
     /// write groups.
     ///

@@ -12,6 +12,8 @@ use super::Findings;
 use crate::outbound::answer::{self, Answer};
 use crate::outbound::{self, Patience, Route};
 
+/// A busy machine answers late; less is not told.
+const AGREED: Duration = Duration::from_secs(5);
 /// Beyond it a report near midnight may be filed under the wrong day.
 const WARN: Duration = Duration::from_secs(30);
 /// Beyond it polling with its overlap of five minutes could miss runs.
@@ -57,7 +59,7 @@ fn ahead_of_us(answer: &Answer) -> Option<i64> {
 /// Says how far apart the clocks are.
 pub(super) fn tell(ahead_ms: i64, by: &str, findings: &mut Findings) {
     let apart = Duration::from_millis(ahead_ms.unsigned_abs());
-    if apart < Duration::from_secs(2) {
+    if apart < AGREED {
         return findings.ok("clock", format!("its clock and ours agree (by {by})"));
     }
     let direction = if ahead_ms > 0 { "ahead of" } else { "behind" };

@@ -37,7 +37,7 @@ async fn opened(store: &Store, findings: &mut Findings) -> Result<(), Error> {
         Engine::Sqlite => "SQLite",
         Engine::Postgres => "PostgreSQL",
     };
-    findings.ok("open", format!("{engine} opens; its schema is this release's ({})", store.schema().await?));
+    findings.ok("open", format!("{engine} opens, with the schema of this release"));
     let rate = store.commits_per_second(MEASURED).await?;
     let told = format!("{rate:.0} durable commits a second");
     if rate < SLOW_PER_SECOND {

@@ -6,7 +6,7 @@ use unicode_normalization::UnicodeNormalization;
 
 /// Words that say nothing about what is counted.
 const FILLERS: &[&str] = &[
-    "a", "an", "and", "are", "by", "count", "d", "de", "des", "did", "do", "du", "en", "et", "for", "how",
+    "a", "after", "an", "and", "are", "at", "before", "by", "count", "d", "de", "des", "did", "do", "du", "en", "et", "for", "how",
     "in", "is", "l", "la", "last", "le", "les", "many", "no", "nombre", "nb", "number", "num", "of", "on",
     "or", "people", "per", "result", "response", "the", "this", "to", "total", "was", "were", "with",
 ];

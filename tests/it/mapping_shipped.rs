@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use mjumbe::mapping::program::{self, Program, Settings};
 use mjumbe::mapping::target::Registry;
+use mjumbe::mapping::testing::coverage::Coverage;
 use mjumbe::mapping::testing::{self, Setting};
 use mjumbe::mapping::{overlap, source};
 
@@ -45,7 +46,7 @@ fn shipped() -> Vec<(Program, String)> {
 }
 
 #[test]
-fn shipped_mappings_pass_their_own_tests() {
+fn shipped_mappings_pass_their_own_tests_which_reach_every_rule() {
     // The files say their own zone and country: they pass wherever they are run.
     let zone = jiff::tz::TimeZone::get("Pacific/Kiritimati").unwrap();
     let registry = registry();
@@ -58,12 +59,18 @@ fn shipped_mappings_pass_their_own_tests() {
         let tests = testing::read(&file, &text).unwrap_or_else(|told| {
             panic!("{}", told.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
         });
+        let mapping = std::fs::read_to_string(directory().join(&program.file)).unwrap();
+        let mut coverage = Coverage::of(&program, &mapping);
         for test in tests {
             count += 1;
-            if let Some(failed) = testing::run(&program, &test, &setting).failed {
+            let tested = testing::run(&program, &test, &setting);
+            coverage.add(&tested.evaluation);
+            if let Some(failed) = tested.failed {
                 failures.push(format!("{file}: {failed}"));
             }
         }
+        let missed = coverage.missed().into_iter();
+        failures.extend(missed.map(|one| format!("{}: {}", one.place.within(&one.file), one.what)));
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert!(count >= 15, "only {count} tests were found");

@@ -246,6 +246,9 @@ fn elements() -> Vec<DataElement> {
         element("MjTestsDone", "Malaria tests done", "INTEGER_ZERO_OR_POSITIVE", SEX_AGE),
         element("MjTestsPos1", "Malaria tests positive", "INTEGER_ZERO_OR_POSITIVE", SEX_AGE),
         element("MjRemarks01", "Remarks", "LONG_TEXT", DEFAULT_COMBO),
+        element("MjSurvFever", "Fever cases of the week", "INTEGER_ZERO_OR_POSITIVE", DEFAULT_COMBO),
+        element("MjSurvMalar", "Malaria cases of the week", "INTEGER_ZERO_OR_POSITIVE", DEFAULT_COMBO),
+        element("MjSurvDeath", "Deaths of the week", "INTEGER_ZERO_OR_POSITIVE", DEFAULT_COMBO),
         element("MjInteger01", "A whole number", "INTEGER", DEFAULT_COMBO),
         element("MjNumber001", "A number", "NUMBER", DEFAULT_COMBO),
         element("MjPercent01", "A percentage", "PERCENTAGE", DEFAULT_COMBO),
@@ -348,6 +351,9 @@ fn data_sets(villages: Vec<String>, facilities: Vec<String>) -> Vec<DataSet> {
     closed.open_future_periods = 0;
     let mut weekly = set("MjWeeklyDS1", "WEEKLY", "Weekly percentages", &["MjPercent01"], facilities.clone());
     "Weekly".clone_into(&mut weekly.period_type);
+    let coded = ["MjSurvFever", "MjSurvMalar", "MjSurvDeath"];
+    let mut surveillance = set("MjSurveySet", "SURVEILLANCE", "Weekly surveillance", &coded, villages.clone());
+    "Weekly".clone_into(&mut surveillance.period_type);
     let mut own = set("MjPrivateD1", "PRIVATE", "Not for everybody", &["MjPercent01"], facilities.clone());
     own.closed_to = vec!["mjumbe".to_owned()];
     vec![
@@ -362,6 +368,7 @@ fn data_sets(villages: Vec<String>, facilities: Vec<String>) -> Vec<DataSet> {
         set("MjMixedSet1", "MIXED", "Every type of value", &mixed, facilities),
         closed,
         weekly,
+        surveillance,
         own,
     ]
 }

@@ -56,3 +56,6 @@ pub fn failure(response: &Response) -> Failure {
     };
     Failure { kind, reason, unclear, retry_after: response.retry_after }
 }
+
+#[cfg(test)]
+mod tests;

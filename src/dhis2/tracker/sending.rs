@@ -303,8 +303,21 @@ impl<'a> Sending<'a> {
             "DHIS2's report does not say what became of it",
             "nothing to do here: it is read back and sent again",
         );
-        let missing = self.missing(&silent).await.unwrap_or(silent);
-        missing.iter().for_each(|at| self.decide(*at, Verdict::Later(reason.clone())));
+        match self.missing(&silent).await {
+            Some(missing) => missing.iter().for_each(|at| self.decide(*at, Verdict::Later(reason.clone()))),
+            None => silent.iter().for_each(|at| self.doubt(*at, &reason)),
+        }
+    }
+
+    /// Nobody knows what became of it: the values that it may hold now are remembered.
+    fn doubt(&mut self, at: usize, reason: &Reason) {
+        let Some(item) = self.items.get_mut(at) else { return };
+        if let Some(checked) = &item.checked {
+            let known: BTreeSet<String> = std::mem::take(&mut item.note.touched).into_iter().collect();
+            item.note.touched = known.into_iter().chain(checked.values.keys().cloned()).collect();
+            item.noted = true;
+        }
+        item.verdict = Some(Verdict::Unclear(reason.clone()));
     }
 
     /// Objects whose report is silent because what they belong to was refused.
@@ -543,12 +556,16 @@ impl<'a> Sending<'a> {
     }
 
     /// One answer for each delivery. If nothing at all was decided, the batch failed.
-    fn settled(self) -> Sent {
+    fn settled(mut self) -> Sent {
         let tried = self.items.iter().any(|item| item.verdict.is_some());
         if let (Some(failure), false) = (&self.stopped, tried) {
             return Sent { result: Err(failure.clone()), exchanges: self.exchanges };
         }
         let rest = self.stopped.as_ref().map_or_else(out_of_time, |failure| failure.reason.clone());
+        if self.stopped.as_ref().is_some_and(|failure| failure.unclear) {
+            let all: Vec<usize> = (0..self.batch.len()).collect();
+            self.open_of(&all).into_iter().for_each(|at| self.doubt(at, &rest));
+        }
         let mut result: Vec<Settled> = Vec::new();
         for (at, outgoing) in self.batch.iter().enumerate() {
             let items: Vec<&Item> = self.items.iter().filter(|item| item.delivery == at).collect();

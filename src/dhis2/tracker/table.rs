@@ -347,6 +347,10 @@ pub static ERRORS: &[Row] = &[
     refused("E1313", MISSING, &[]),
     refused("E1008", MALFORMED, &[]),
     refused("E1012", MALFORMED, &[]),
+    refused("E1074", MALFORMED, &["2.43/trk-042-event-program-notes"]),
+    refused("E1112", VALUE_TYPE, &[]),
+    refused("E1056", COMBO, &[]),
+    refused("E1057", COMBO, &[]),
     refused("E1014", MALFORMED, &[]),
     refused("E1048", MALFORMED, &["2.40/tracker.error.uid-bad"]),
     refused("E1121", MALFORMED, &["2.40/tracker.error.tet-missing"]),
@@ -362,3 +366,23 @@ pub static ERRORS: &[Row] = &[
     refused("E4012", RELATIONSHIP, &[]),
     refused("E4014", RELATIONSHIP, &[]),
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn each_code_has_one_row_and_the_telling_one_decides() {
+        let codes: HashSet<&str> = ERRORS.iter().map(|row| row.dhis2).collect();
+        assert_eq!(codes.len(), ERRORS.len());
+        let both = ["E1313".to_owned(), "E1079".to_owned()];
+        assert_eq!(find(&both).dhis2, "E1079");
+        let unique = ["E1007".to_owned(), "E1064".to_owned()];
+        assert_eq!(find(&unique).fate, Fate::Look);
+        let reason = find(&["E7777".to_owned()]).reason("event");
+        assert_eq!(reason.code, "dhis2-object-refused");
+        assert!(!reason.message.contains('{'), "{reason:?}");
+    }
+}

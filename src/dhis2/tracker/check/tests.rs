@@ -4,7 +4,7 @@ use super::*;
 use crate::dhis2::metadata::document;
 
 /// A tracker program with a repeatable stage and one that is not, and an event program.
-pub(in crate::dhis2::tracker) fn metadata() -> Metadata {
+pub(in crate::dhis2) fn metadata() -> Metadata {
     let documents = [
         ("dhis2.system", "system", json!({ "version": "2.43.1", "calendar": "iso8601" })),
         ("dhis2.organisationUnit", "O6uvpzGd5pu", json!({ "name": "Bo" })),

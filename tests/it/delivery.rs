@@ -1,10 +1,12 @@
 //! Deliveries from a committed change to the far side: a scripted destination that keeps the truth, and
 //! mappings made of code.
 
+mod acts;
 mod basics;
 mod far_side;
 mod history;
 mod mappings;
+mod once;
 mod previous;
 mod race;
 

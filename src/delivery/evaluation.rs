@@ -11,7 +11,7 @@ use super::evaluator::{Asked, Evaluated, Evaluator, Hold, Round, Subject};
 use super::identity::digest;
 use super::lookup::{self, Surroundings, value_of};
 use crate::mapping::lookup::{Answer, Read, Source};
-use crate::mapping::output::{Issue, Nature, Output};
+use crate::mapping::output::{Issue, Output};
 use crate::store::db::Connection;
 use crate::store::error::Error;
 use crate::store::read::{self, Stored};
@@ -253,9 +253,6 @@ async fn answer(
 fn finish(evaluated: Evaluated, watched: &[(String, Vec<String>)]) -> Prepared {
     if !evaluated.matched {
         return Prepared::default();
-    }
-    if evaluated.outputs.iter().any(|output| output.nature == Nature::Act) {
-        return failed("this release sends no acts");
     }
     // Bounded by what a file may ask: eight look-ups of at most 1,000 hits and 1,000 values each.
     let mut keys: Vec<String> = evaluated

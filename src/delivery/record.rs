@@ -108,7 +108,7 @@ pub(super) struct Wanted {
     pub(super) counts: BTreeMap<String, DeliveryRow>,
     pub(super) parts: Vec<PartRow>,
     pub(super) contributions: Vec<ContributionRow>,
-    acts: BTreeMap<String, acts::Wish>,
+    pub(super) acts: BTreeMap<String, acts::Wish>,
 }
 
 impl Wanted {
@@ -155,7 +155,7 @@ impl Wanted {
         self.states.values().chain(self.counts.values()).chain(acts)
     }
 
-    fn wants(&self, id: &str) -> bool {
+    pub(super) fn wants(&self, id: &str) -> bool {
         self.states.contains_key(id) || self.acts.contains_key(id)
     }
 }

@@ -108,7 +108,7 @@ pub async fn preview(
 
 fn of_source(prepared: &Prepared, outputs: &[Output], wanted: &Wanted) -> Effect {
     let acts = outputs.iter().filter(|output| output.nature == Nature::Act).count();
-    let made = wanted.states.values().filter(|row| row.nature == "act").count();
+    let made = wanted.acts.len();
     let is_error = prepared.issues.iter().any(|issue| issue.severity == Severity::Error);
     Effect {
         taken: u64::from(prepared.outcome != Outcome::Unmatched),
@@ -132,21 +132,23 @@ fn wishes<'a>(parts: &'a [PartRow]) -> Wishes<'a> {
 
 fn compare(effect: &mut Effect, wanted: &Wanted, (known, parts): (&[DeliveryRow], &[PartRow])) {
     let (before, after) = (wishes(parts), wishes(&wanted.parts));
+    for id in wanted.acts.keys() {
+        let is_new = u64::from(!known.iter().any(|known| known.id == *id));
+        effect.new += is_new;
+        effect.acts += is_new;
+        effect.same += 1 - is_new;
+    }
     for row in wanted.states.values() {
         let there = known.iter().find(|known| known.id == row.id);
         match there {
-            None => {
-                effect.new += 1;
-                effect.acts += u64::from(row.nature == "act");
-            }
-            Some(_) if row.nature == "act" => effect.same += 1,
+            None => effect.new += 1,
             Some(there) if there.withdrawn || before.get(row.id.as_str()) != after.get(row.id.as_str()) => {
                 effect.changed += 1;
             }
             Some(_) => effect.same += 1,
         }
     }
-    let gone = known.iter().filter(|row| !row.withdrawn && !wanted.states.contains_key(&row.id));
+    let gone = known.iter().filter(|row| !row.withdrawn && !wanted.wants(&row.id));
     effect.withdrawn = count(gone.count());
 }
 

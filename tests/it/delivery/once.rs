@@ -20,6 +20,7 @@ use mjumbe::mapping::output::{Act, Nature, Output, Part, Withdraw};
 use mjumbe::store::Store;
 use mjumbe::store::deliveries::DeliveryRow;
 use mjumbe::store::deliveries::list::{self, Filter, Shown};
+use mjumbe::store::reads;
 use mjumbe::store::write::Fixed;
 use serde_json::{Value, json};
 
@@ -384,6 +385,7 @@ impl Clinic {
     pub async fn map(&self) {
         for _ in 0..1_000 {
             if self.mapper.round().await.unwrap() == 0 {
+                assert_eq!(self.held().await, [""; 0], "nothing is held");
                 return;
             }
         }
@@ -460,6 +462,12 @@ impl Clinic {
         let mut all: Vec<_> = rows.into_iter().map(|row| (row.status.text(), row.cause.code)).collect();
         all.sort();
         all
+    }
+
+    pub async fn held(&self) -> Vec<String> {
+        let mut db = self.store.db().read().await.unwrap();
+        let rows = reads::held(&mut db, TENANT, &Default::default(), 10).await.unwrap();
+        rows.into_iter().map(|row| format!("{} {}", row.code, row.message)).collect()
     }
 
     pub async fn ids(&self) -> Vec<String> {

@@ -6,6 +6,7 @@ mod cli_commands;
 mod cli_sandbox;
 mod cli_test;
 mod config_refusals;
+mod contract_rapidpro;
 mod delivery;
 mod dhis2;
 mod doctor;

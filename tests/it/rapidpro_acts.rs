@@ -26,7 +26,7 @@ use super::rapidpro_contact::settings;
 
 const PHONE: &str = "tel:+250788383383";
 
-struct Unlinked;
+pub struct Unlinked;
 
 #[async_trait::async_trait]
 impl Links for Unlinked {
@@ -41,13 +41,13 @@ impl Links for Unlinked {
 
 /// What other deliveries did.
 #[derive(Default)]
-struct Known {
+pub struct Known {
     recorded: Vec<String>,
     open: Vec<Open>,
 }
 
 #[derive(Default)]
-struct Company(Mutex<Known>);
+pub struct Company(Mutex<Known>);
 
 #[async_trait::async_trait]
 impl Others for Company {
@@ -183,7 +183,7 @@ fn build(target: &dyn Target, fields: &Value, faulty: bool) -> Built {
     })
 }
 
-fn built(target: &dyn Target, fields: &Value) -> Output {
+pub fn built(target: &dyn Target, fields: &Value) -> Output {
     let (output, issues) = build(target, fields, false).unwrap();
     assert!(issues.is_empty(), "{issues:?}");
     output
@@ -193,7 +193,7 @@ fn refused(target: &dyn Target, fields: &Value) -> String {
     build(target, fields, false).unwrap_err().remove(0).code
 }
 
-fn outgoing(id: &str, output: &Output) -> Outgoing {
+pub fn outgoing(id: &str, output: &Output) -> Outgoing {
     let parts = output.parts.iter().map(|part| OutgoingPart {
         slot: part.slot.clone(),
         wanted: Some(part.wanted.clone()),
@@ -210,12 +210,12 @@ fn outgoing(id: &str, output: &Output) -> Outgoing {
 }
 
 /// The same, after a request a moment ago whose answer never came.
-fn unclear(outgoing: &Outgoing) -> Outgoing {
+pub fn unclear(outgoing: &Outgoing) -> Outgoing {
     let begun_ms = jiff::Timestamp::now().as_millisecond() - 1_000;
     Outgoing { unclear: true, attempt: 1, begun_ms, ..outgoing.clone() }
 }
 
-fn code(settled: &Settled) -> &str {
+pub fn code(settled: &Settled) -> &str {
     match &settled.parts[0] {
         Verdict::Accepted => "accepted",
         Verdict::Refused(reason) => &reason.code,

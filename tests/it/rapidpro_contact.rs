@@ -158,7 +158,7 @@ fn short(slot: &str) -> String {
     words[at.unwrap()..].join("/")
 }
 
-fn output(source: &str, fields: &Value) -> Output {
+pub fn output(source: &str, fields: &Value) -> Output {
     let (output, issues) = build(source, fields).unwrap();
     assert!(issues.is_empty(), "{issues:?}");
     output
@@ -189,7 +189,7 @@ fn build(source: &str, fields: &Value) -> Built {
 }
 
 /// The difference between what was accepted before and what is wanted now.
-fn outgoing(now: &Output, before: Option<&Output>, remote: Option<&str>) -> Outgoing {
+pub fn outgoing(now: &Output, before: Option<&Output>, remote: Option<&str>) -> Outgoing {
     let old = |slot: &str| {
         let parts = before.map(|before| before.parts.as_slice()).unwrap_or_default();
         parts.iter().find(|part| part.slot == slot).map(|part| part.wanted.clone())

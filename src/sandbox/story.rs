@@ -7,18 +7,28 @@
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use jiff::Timestamp;
+
+use self::children::{Case, Child, MOVER};
 use self::people::{Patient, Person, Test};
+use self::truth::month_before;
 use super::dhis2::country::{Country, village_id};
 use super::dhis2::{self, Version};
 use super::faults::{Because, Cells, Effect, Fault};
 use super::rapidpro;
 
+// What should happen once, and whether it did.
+pub mod acts;
 // FHIR resources of the people.
 pub mod bundle;
+// Children who are immunized, cases of notifiable diseases.
+pub mod children;
 // People, patients, tests, and how people answer.
 pub mod people;
 // Tells the story to a product.
 pub mod play;
+// The table in the end.
+pub mod tally;
 // What should be there in the end, and a comparison with what is.
 pub mod truth;
 
@@ -28,6 +38,12 @@ pub const PEOPLE: usize = 200;
 pub const VILLAGES: usize = 190;
 /// People who are tested for malaria.
 pub const PATIENTS: usize = 60;
+/// Children who are immunized.
+pub const CHILDREN: usize = 40;
+/// Cases of notifiable diseases.
+pub const CASES: usize = 48;
+/// People whom a death is told.
+pub const SUPERVISORS: usize = 3;
 /// The time zone of the tenant.
 pub const ZONE: &str = "Africa/Kigali";
 
@@ -46,6 +62,12 @@ pub struct Story {
     pub patients: Vec<Patient>,
     pub tests: Vec<Test>,
     pub refused: Vec<Refused>,
+    pub cases: Vec<Case>,
+    pub children: Vec<Child>,
+    /// Who gets the number of the person at [`MOVER`], once that one has another.
+    pub heir: Person,
+    /// The other number.
+    pub new_phone: String,
 }
 
 impl Story {
@@ -61,7 +83,12 @@ impl Story {
             Refused { village: village_id(90), because: Because::Approved },
             Refused { village: village_id(120), because: Because::Expired },
         ];
-        Self { seed, people, patients, tests, refused }
+        let month = month_before(Timestamp::now());
+        let cases = children::cases(&mut random, month);
+        let children = children::children(&mut random, seed, month);
+        let heir = people::heir(&mut random, seed, people.get(MOVER));
+        let new_phone = "+250788440001".to_owned();
+        Self { seed, people, patients, tests, refused, cases, children, heir, new_phone }
     }
 
     /// The RapidPro workspace of the story: its groups and fields are there, its people are not.
@@ -69,7 +96,7 @@ impl Story {
         rapidpro::Options {
             timezone: ZONE.to_owned(),
             commit_delay_ms: 150,
-            groups: vec!["Health workers".to_owned(), "Patients".to_owned()],
+            groups: ["Health workers", "Patients", "Caregivers"].map(str::to_owned).to_vec(),
             fields: vec![("DHIS2 organisation unit id".to_owned(), "text".to_owned())],
             seed: self.seed,
             ..rapidpro::Options::default()
@@ -89,6 +116,11 @@ impl Story {
             set.units.retain(|unit| !unassigned(unit));
         }
         dhis2::Options { country, seed: self.seed, ..dhis2::Options::new(version) }
+    }
+
+    /// The phone of who is told of a death in the village at a position.
+    pub fn supervisor(&self, village: usize) -> &str {
+        self.people.get(village % SUPERVISORS).map_or("", |person| person.phone.as_str())
     }
 
     /// The cells that DHIS2 refuses for as long as the story lasts.

@@ -9,14 +9,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::process::Command;
 
 use super::super::failure::Failure;
-use crate::sandbox::story::ZONE;
+use crate::sandbox::dhis2::country::village_id;
+use crate::sandbox::story::{Story, VILLAGES, ZONE};
 
 const MAPPINGS: &[(&str, &str)] = &[
     ("village-monthly-report.yaml", include_str!("../../../mappings/village-monthly-report.yaml")),
     ("practitioner-contact.yaml", include_str!("../../../mappings/practitioner-contact.yaml")),
     ("patient-contact.yaml", include_str!("../../../mappings/patient-contact.yaml")),
     ("observation-counts.yaml", include_str!("../../../mappings/observation-counts.yaml")),
+    // Of the demo alone: in a registry, days pass before somebody is reminded.
+    ("caregiver-contact.yaml", include_str!("mappings/caregiver-contact.yaml")),
+    ("visit-reminder.yaml", include_str!("mappings/visit-reminder.yaml")),
+    ("case-alert.yaml", include_str!("mappings/case-alert.yaml")),
 ];
+
+/// Which store the server of the demo writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreAt {
+    /// A file in the demo's folder.
+    File,
+    /// A database, which stays.
+    Database(String),
+}
 
 /// The folder.
 #[derive(Debug)]
@@ -24,15 +38,20 @@ pub struct House {
     folder: PathBuf,
     address: String,
     secret: String,
+    store: StoreAt,
     kept: AtomicBool,
 }
 
 impl House {
-    /// Makes the folder for these simulated systems (address and token of each).
+    /// Makes the folder for a story with these simulated systems (address and token of each).
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn build(rapidpro: (&str, &str), dhis2: (&str, &str)) -> Result<Self, Failure> {
+    pub fn build(
+        story: &Story,
+        systems: ((&str, &str), (&str, &str)),
+        store: StoreAt,
+    ) -> Result<Self, Failure> {
         let unique = uuid::Uuid::new_v4().simple().to_string();
         let folder = std::env::temp_dir().join(format!("mjumbe-demo-{}", unique.get(..8).unwrap_or("0")));
         let failed = |error: std::io::Error| Failure::because("the demo's folder", error);
@@ -41,11 +60,13 @@ impl House {
         let address =
             TcpListener::bind("127.0.0.1:0").and_then(|own| own.local_addr()).map_err(failed)?.to_string();
         let secret = uuid::Uuid::new_v4().simple().to_string();
-        let house = Self { folder, address, secret, kept: AtomicBool::new(false) };
+        let house = Self { folder, address, secret, store, kept: AtomicBool::new(false) };
         for (name, text) in MAPPINGS {
             std::fs::write(house.folder.join("mappings").join(name), text).map_err(failed)?;
         }
-        std::fs::write(house.config_path(), house.config(rapidpro, dhis2)).map_err(failed)?;
+        let table = house.folder.join("mappings").join("supervisors.csv");
+        std::fs::write(table, supervisors(story)).map_err(failed)?;
+        std::fs::write(house.config_path(), house.config(systems.0, systems.1)).map_err(failed)?;
         Ok(house)
     }
 
@@ -76,7 +97,10 @@ impl House {
     }
 
     pub fn store_url(&self) -> String {
-        format!("sqlite://{}", self.folder.join("mjumbe.db").display())
+        match &self.store {
+            StoreAt::File => format!("sqlite://{}", self.folder.join("mjumbe.db").display()),
+            StoreAt::Database(url) => url.clone(),
+        }
     }
 
     pub fn fhir_url(&self) -> String {
@@ -124,6 +148,12 @@ impl House {
         }
         Ok(String::from_utf8_lossy(&made.stdout).trim().to_owned())
     }
+}
+
+/// Who is told of a death in each village.
+fn supervisors(story: &Story) -> String {
+    let lines = (0..VILLAGES).map(|at| format!("{},{}\n", village_id(at), story.supervisor(at)));
+    format!("village,phone\n{}", lines.collect::<String>())
 }
 
 impl Drop for House {

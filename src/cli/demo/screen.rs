@@ -7,7 +7,7 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::house::House;
-use crate::sandbox::story::truth::Report;
+use crate::sandbox::story::tally::Report;
 
 /// Lines and a progress bar.
 #[derive(Debug)]
@@ -89,27 +89,43 @@ impl Screen {
     }
 }
 
-/// What people answered against what DHIS2 holds.
+/// What was wanted of each target against what the two systems hold.
 pub fn table(report: &Report) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(["", "values"]);
-    let mut row = |name: &str, count: usize| {
-        table.add_row([Cell::new(name), Cell::new(count).set_alignment(CellAlignment::Right)]);
-    };
-    row("answered", report.answered);
-    row("delivered", report.delivered);
-    row("waiting", report.waiting);
-    row("refused", report.refused);
-    for (reason, count) in &report.refused_because {
-        row(&format!("  {reason}"), *count);
+    let head = ["", "wanted", "done", "waiting", "refused", "cancelled", "lost", "twice", "unknown"];
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(head);
+    let number = |count: usize| Cell::new(count).set_alignment(CellAlignment::Right);
+    for (target, tally) in &report.targets {
+        let counts = [tally.wanted, tally.done, tally.waiting, tally.refused, tally.cancelled];
+        let faults = [tally.lost, tally.twice, tally.unknown];
+        let name = std::iter::once(Cell::new(words(target)));
+        table.add_row(name.chain(counts.into_iter().chain(faults).map(number)));
     }
-    row("lost", report.lost);
-    row("twice", report.twice);
-    row("reports complete in DHIS2", report.completions);
-    row("contacts in RapidPro", report.contacts);
-    row("webhooks lost on the way", report.webhooks_lost);
+    let mut row = |name: String, count: usize| {
+        table.add_row([Cell::new(name), Cell::new(""), number(count)]);
+    };
+    row("reports complete in DHIS2".to_owned(), report.completions);
+    row("webhooks lost on the way".to_owned(), report.webhooks_lost);
+    for (reason, count) in &report.refused_because {
+        row(format!("refused: {reason}"), *count);
+    }
     for fault in &report.faults {
-        table.add_row([Cell::new(format!("! {fault}")), Cell::new("")]);
+        table.add_row([Cell::new(format!("! {fault}"))]);
     }
     table
+}
+
+/// What a target's row counts.
+fn words(target: &str) -> String {
+    let what = match target {
+        "dhis2.report" => "values of monthly reports",
+        "dhis2.count" => "counts of malaria tests",
+        "dhis2.event" => "events: case reports",
+        "dhis2.tracker" => "children and their doses",
+        "rapidpro.contact" => "people",
+        "rapidpro.start" => "reminders",
+        "rapidpro.message" => "alerts",
+        _ => return target.to_owned(),
+    };
+    format!("{target}: {what}")
 }

@@ -158,6 +158,7 @@ impl World {
         }
         let show = |((contact, text, by), (count, first)): ((&str, &str, &str), (usize, &Message))| {
             json!({ "contact": contact, "urn": first.urn, "text": text, "by": by, "count": count,
+                "first": micros(first.created),
                 "status": first.status(now), "request": first.request,
                 "flow": first.flow.as_ref().map(|(_, name)| name) })
         };

@@ -215,7 +215,7 @@ impl World {
             let name = self.flows.iter().find(|own| own.uuid == flow).map(|own| own.name.clone());
             let uuids: Vec<&str> = starts.iter().map(|start| start.uuid.as_str()).collect();
             let requests: Vec<u64> = starts.iter().map(|start| start.request).collect();
-            json!({ "requests": requests, "contact": contact, "urn": urn, "flow": name, "count": starts.len(),
+            json!({ "first": starts.iter().map(|start| start.created).min().map(micros), "requests": requests, "contact": contact, "urn": urn, "flow": name, "count": starts.len(),
                 "params": starts.first().map(|start| &start.params), "starts": uuids })
         };
         counts.into_iter().map(show).collect()

@@ -3,10 +3,12 @@
 //! Every entry is a PUT with an id of the client's own, so that a transaction whose answer was lost is
 //! simply sent again.
 
+use jiff::Timestamp;
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
 use super::Story;
+use super::children::{Child, MOVER, Visit};
 use super::people::{Patient, Person, Test, id};
 
 const VILLAGES: &str = "https://dhis2.example.org/organisationUnits";
@@ -16,19 +18,74 @@ impl Story {
     pub fn practitioners(&self) -> Value {
         let mut entries = Vec::new();
         for (at, person) in self.people.iter().enumerate() {
-            let urn = format!("urn:uuid:{}", id(self.seed, "reference", at));
-            entries.push(entry(Some(&urn), practitioner(person)));
-            if !person.tagged {
-                let role = id(self.seed, "role", at);
-                entries.push(entry(
-                    None,
-                    json!({ "resourceType": "PractitionerRole", "id": role, "active": true,
-                    "practitioner": { "reference": urn },
-                    "organization": { "identifier": { "system": VILLAGES, "value": person.village } } }),
-                ));
-            }
+            entries.extend(worker(self.seed, person, ("role", at)));
         }
         transaction(entries)
+    }
+
+    /// The person who gets another number.
+    pub fn moved(&self) -> Value {
+        let moved = self
+            .people
+            .get(MOVER)
+            .cloned()
+            .map(|person| entry(None, practitioner(&Person { phone: self.new_phone.clone(), ..person })));
+        transaction(moved.into_iter().collect())
+    }
+
+    /// The person who gets the number that is free now.
+    pub fn heir(&self) -> Value {
+        transaction(worker(self.seed, &self.heir, ("heir-role", 0)))
+    }
+
+    /// Children: those who are registered in time, or those who are not; what is corrected later is still
+    /// wrong. Mothers who agree to be written to have said so.
+    pub fn children(&self, late: bool) -> Value {
+        let chosen = self.children.iter().filter(|child| child.late == late);
+        transaction(
+            chosen
+                .flat_map(|child| [Some(show_child(child, &child.first_name)), consent(child, "active")])
+                .flatten()
+                .map(|resource| entry(None, resource))
+                .collect(),
+        )
+    }
+
+    /// Children whose names were written down wrongly.
+    pub fn corrected_children(&self) -> Value {
+        let wrong = self.children.iter().filter(|child| child.name != child.first_name);
+        transaction(wrong.map(|child| entry(None, show_child(child, &child.name))).collect())
+    }
+
+    /// Children are enrolled: their next visits are due at a time.
+    pub fn enrolments(&self, due: Timestamp) -> Value {
+        let enrolled = self.children.iter().filter(|child| child.visit != Visit::NotEnrolled);
+        transaction(
+            enrolled
+                .map(|child| {
+                    entry(
+                        None,
+                        json!({ "resourceType": "EpisodeOfCare", "id": child.episode(), "status": "active",
+                        "patient": { "reference": format!("Patient/{}", child.id) },
+                        "period": { "start": super::super::time::millis(due) + "Z" } }),
+                    )
+                })
+                .collect(),
+        )
+    }
+
+    /// Visits that are recorded, and consents that are taken back.
+    pub fn called_off(&self) -> Value {
+        let entries = self.children.iter().filter_map(|child| match child.visit {
+            Visit::Recorded => Some(json!({ "resourceType": "Encounter", "id": child.encounter(),
+                "status": "finished",
+                "class": { "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "AMB" },
+                "subject": { "reference": format!("Patient/{}", child.id) },
+                "episodeOfCare": [{ "reference": format!("EpisodeOfCare/{}", child.episode()) }] })),
+            Visit::Refused => consent(child, "inactive"),
+            _ => None,
+        });
+        transaction(entries.map(|resource| entry(None, resource)).collect())
     }
 
     /// Patients: those who are registered in time, or those who are not.
@@ -65,6 +122,43 @@ impl Story {
             "valueCodeableConcept": { "coding": [{ "system": "http://snomed.info/sct", "code": code,
                 "display": display }] } })
     }
+}
+
+/// A Practitioner, and where she works.
+fn worker(seed: u64, person: &Person, (kind, at): (&str, usize)) -> Vec<Value> {
+    let urn = format!("urn:uuid:{}", id(seed, &format!("{kind}-reference"), at));
+    let mut entries = vec![entry(Some(&urn), practitioner(person))];
+    if !person.tagged {
+        entries.push(entry(
+            None,
+            json!({ "resourceType": "PractitionerRole", "id": id(seed, kind, at), "active": true,
+                "practitioner": { "reference": urn },
+                "organization": { "identifier": { "system": VILLAGES, "value": person.village } } }),
+        ));
+    }
+    entries
+}
+
+fn show_child(child: &Child, name: &str) -> Value {
+    json!({ "resourceType": "Patient", "id": child.id, "active": true,
+        "identifier": [{ "system": "https://mjumbe.example/child-number", "value": child.number }],
+        "name": [{ "given": [name] }], "gender": child.gender, "birthDate": child.born.to_string(),
+        "contact": [{ "relationship": [{ "coding": [{
+                "system": "http://terminology.hl7.org/CodeSystem/v3-RoleCode", "code": "MTH" }] }],
+            "telecom": [{ "system": "phone", "value": written(&child.mother) }] }],
+        "managingOrganization": { "identifier": { "system": VILLAGES, "value": child.village } } })
+}
+
+/// What a mother said about being written to; nothing of those who never agreed.
+fn consent(child: &Child, status: &str) -> Option<Value> {
+    let scope = json!({ "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/consentscope",
+        "code": "patient-privacy" }] });
+    (child.visit != Visit::NoConsent).then(|| {
+        json!({ "resourceType": "Consent", "id": child.consent(), "status": status, "scope": scope,
+            "category": [{ "text": "Text messages to the mother" }],
+            "patient": { "reference": format!("Patient/{}", child.id) },
+            "policyRule": { "text": "opt-in" } })
+    })
 }
 
 fn transaction(entries: Vec<Value>) -> Value {

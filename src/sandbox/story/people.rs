@@ -114,11 +114,11 @@ pub(super) fn id(seed: u64, kind: &str, at: usize) -> String {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{seed}/{kind}/{at}").as_bytes()).to_string()
 }
 
-fn one_of<T: Copy>(random: &mut StdRng, list: &[T], otherwise: T) -> T {
+pub(super) fn one_of<T: Copy>(random: &mut StdRng, list: &[T], otherwise: T) -> T {
     list.get(random.random_range(0..list.len().max(1))).copied().unwrap_or(otherwise)
 }
 
-fn name(random: &mut StdRng) -> String {
+pub(super) fn name(random: &mut StdRng) -> String {
     format!("{} {}", one_of(random, GIVEN, "Aline"), one_of(random, FAMILY, "Uwera"))
 }
 
@@ -138,6 +138,19 @@ pub(super) fn people(random: &mut StdRng, seed: u64) -> Vec<Person> {
             }
         })
         .collect()
+}
+
+/// Somebody who is registered late, with a number that was another's, and works elsewhere.
+pub(super) fn heir(random: &mut StdRng, seed: u64, before: Option<&Person>) -> Person {
+    Person {
+        id: id(seed, "heir", 0),
+        name: name(random),
+        phone: before.map(|person| person.phone.clone()).unwrap_or_default(),
+        language: ("en", "eng"),
+        village: village_id(VILLAGES - 1),
+        tagged: false,
+        takes: Vec::new(),
+    }
 }
 
 /// Most people answer once and well; some do not.

@@ -13,9 +13,14 @@ use serde_json::{Value, json};
 use super::super::dhis2::Dhis2;
 use super::super::faults::{Effect, Fault};
 use super::super::rapidpro::RapidPro;
+use super::super::rapidpro::definition::MONTHLY_REPORT;
 use super::Story;
 use super::people::{Take, When};
-use super::truth::{Open, Report, Truth, month_before};
+use super::tally::Report;
+use super::truth::{Open, Truth, month_before};
+
+// Cases, doses, reminders, a number that moves.
+mod care;
 
 /// What is tested, from outside.
 #[async_trait]
@@ -57,6 +62,12 @@ pub struct Pace {
     pub outage: Duration,
     /// Until everything is settled.
     pub settle: Duration,
+    /// How long after the enrolment a visit is due.
+    pub due: Duration,
+    /// What is called off so long before its time must not happen.
+    pub in_time: Duration,
+    /// So many answers to flow starts and messages are lost; each is looked for two minutes later.
+    pub lost_answers: u32,
 }
 
 impl Default for Pace {
@@ -66,6 +77,9 @@ impl Default for Pace {
             contacts: Duration::from_secs(300),
             outage: Duration::from_secs(4),
             settle: Duration::from_secs(300),
+            due: Duration::from_secs(12),
+            in_time: Duration::from_secs(4),
+            lost_answers: 0,
         }
     }
 }
@@ -76,8 +90,6 @@ pub struct Stage<'a> {
     pub rapidpro: &'a RapidPro,
     pub dhis2: &'a Dhis2,
     pub product: &'a dyn Product,
-    /// Uid of the flow.
-    pub flow: String,
     pub pace: Pace,
     truth: Truth,
     month: Date,
@@ -90,25 +102,19 @@ pub struct Stage<'a> {
 /// [`Error`] where the product does not take a transaction at all.
 pub async fn play(mut stage: Stage<'_>) -> Result<Report, Error> {
     stage.register().await?;
-    stage.first_answers().await;
+    stage.first_answers().await?;
     stage.outage().await?;
     stage.late().await?;
     Ok(stage.settle().await)
 }
 
 impl<'a> Stage<'a> {
-    pub fn new(
-        story: &'a Story,
-        systems: (&'a RapidPro, &'a Dhis2),
-        product: &'a dyn Product,
-        flow: String,
-    ) -> Self {
+    pub fn new(story: &'a Story, systems: (&'a RapidPro, &'a Dhis2), product: &'a dyn Product) -> Self {
         Self {
             story,
             rapidpro: systems.0,
             dhis2: systems.1,
             product,
-            flow,
             pace: Pace::default(),
             truth: Truth::new(story),
             month: month_before(Timestamp::now()),
@@ -139,9 +145,12 @@ impl<'a> Stage<'a> {
         let faults: Vec<u64> = faults.into_iter().map(|fault| self.rapidpro.fault(fault)).collect();
         self.post("the health workers", &self.story.practitioners()).await?;
         self.post("the patients", &self.story.patients(false)).await?;
+        self.post("the children", &self.story.children(false)).await?;
         self.truth.expect_contacts(self.story.people.iter().map(|person| &person.phone));
         let in_time = self.story.patients.iter().filter(|patient| !patient.late);
         self.truth.expect_contacts(in_time.map(|patient| &patient.phone));
+        let in_time = self.story.children.iter().filter(|child| !child.late);
+        self.truth.expect_contacts(in_time.map(|child| &child.mother));
         let deadline = Instant::now() + self.pace.contacts;
         loop {
             let missing = self.people_who_are_no_contacts();
@@ -168,7 +177,7 @@ impl<'a> Stage<'a> {
         self.story.people.iter().filter(|person| !ready(&person.phone)).count()
     }
 
-    async fn first_answers(&mut self) {
+    async fn first_answers(&mut self) -> Result<(), Error> {
         self.product.chapter(2);
         self.product.tell("the first people answer the monthly report; 30 % of the webhooks are lost");
         self.rapidpro.lose_webhooks(0.3);
@@ -185,10 +194,14 @@ impl<'a> Stage<'a> {
         let faults: Vec<u64> = faults.into_iter().map(|fault| self.dhis2.fault(fault)).collect();
         self.rapidpro.fault(Fault::new(Effect::DropBefore).on("GET", "/api/v2/runs.json").times(2));
         self.take(When::First).await;
+        self.report_cases(When::First).await;
+        self.report_doses(When::First).await;
+        self.enrol().await?;
         self.pause(Duration::from_secs(2)).await;
         for fault in faults {
             self.dhis2.lift(fault);
         }
+        Ok(())
     }
 
     async fn outage(&mut self) -> Result<(), Error> {
@@ -196,7 +209,10 @@ impl<'a> Stage<'a> {
         self.product.tell("DHIS2's database goes down: right credentials are answered 401 or 500");
         let down = self.dhis2.fault(Fault::new(Effect::DatabaseDown { answer_after_ms: 100 }));
         let until = Instant::now() + self.pace.outage;
+        self.call_off().await?;
         self.take(When::WhileDown).await;
+        self.report_cases(When::WhileDown).await;
+        self.report_doses(When::WhileDown).await;
         self.post("the malaria tests", &self.story.observations(self.month)).await?;
         self.truth.count_tests(self.story, self.dhis2.country(), (self.month, false));
         while Instant::now() < until {
@@ -214,6 +230,10 @@ impl<'a> Stage<'a> {
         self.dhis2.fault(Fault::new(Effect::StoreNothing).on("POST", sets).times(1));
         self.dhis2.fault(Fault::new(Effect::DropBefore).on("POST", sets).times(1));
         self.take(When::Late).await;
+        self.report_cases(When::Late).await;
+        self.report_doses(When::Late).await;
+        self.late_children().await?;
+        self.move_number().await?;
         self.post("the late patients", &self.story.patients(true)).await?;
         let late = self.story.patients.iter().filter(|patient| patient.late);
         self.truth.expect_contacts(late.map(|patient| &patient.phone));
@@ -242,8 +262,8 @@ impl<'a> Stage<'a> {
     /// Where everything stands now.
     async fn report(&self) -> Report {
         let open = self.product.open().await;
-        let (dhis2, rapidpro) = (self.dhis2.state(), self.rapidpro.state());
-        let report = self.truth.compare((&dhis2, &rapidpro), &open, self.dhis2.country());
+        let (dhis2, rapidpro, acts) = (self.dhis2.state(), self.rapidpro.state(), self.rapidpro.acts());
+        let report = self.truth.compare((&dhis2, &rapidpro, &acts), &open, self.dhis2.country());
         self.product.show(&report);
         report
     }
@@ -266,7 +286,7 @@ impl<'a> Stage<'a> {
             .collect();
         for (phone, village, take) in chosen {
             let urn = format!("tel:{phone}");
-            let run = self.rapidpro.take_through(&urn, &self.flow, &take.replies).await;
+            let run = self.rapidpro.take_through(&urn, MONTHLY_REPORT, &take.replies).await;
             if let (Some(_), Some(answers)) = (run, take.answers) {
                 self.truth.answered(&village, &answers, Timestamp::now());
             }

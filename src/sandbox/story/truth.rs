@@ -5,15 +5,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use serde::Serialize;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::super::dhis2::CellKey;
 use super::super::dhis2::country::{Country, LABORATORY, VILLAGE_REPORT};
+use super::acts::{self, Act, Fate};
+use super::children::{Case, Dose};
 use super::people::Answers;
+use super::tally::{Report, Tally};
 use super::{Story, ZONE};
 
 /// A delivery of the product's, or a part of one, that is not settled.
@@ -21,45 +23,16 @@ use super::{Story, ZONE};
 pub struct Open {
     /// `cell|SET|PERIOD|UNIT|ATTRIBUTE|ELEMENT|COMBO`, or another place.
     pub place: String,
+    /// `dhis2.report`
+    pub target: String,
+    /// `Type/id` of what it was made of; empty for a count.
+    pub source: String,
+    /// The cause's code; empty where there is none.
+    pub code: String,
     /// A person has to look at it.
     pub dead: bool,
     /// Why, in plain words.
     pub reason: String,
-}
-
-/// Where everything stands.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// Cells that people's answers and tests ask for.
-    pub answered: usize,
-    /// Cells that hold what was answered last.
-    pub delivered: usize,
-    /// Cells on their way.
-    pub waiting: usize,
-    /// Cells that DHIS2 refuses.
-    pub refused: usize,
-    /// Cells and contacts that are nowhere.
-    pub lost: usize,
-    /// Cells that count something twice or that nobody asked for, and second contacts of one person.
-    pub twice: usize,
-    /// Reason → how many.
-    pub refused_because: BTreeMap<String, usize>,
-    pub reports: usize,
-    pub completions: usize,
-    /// Completions on their way.
-    pub completions_waiting: usize,
-    pub contacts: usize,
-    pub webhooks_sent: usize,
-    pub webhooks_lost: usize,
-    /// A few of the faults, in words.
-    pub faults: Vec<String>,
-}
-
-impl Report {
-    /// Nothing is missing, nothing is doubled, nothing is on its way.
-    pub fn is_settled(&self) -> bool {
-        self.waiting + self.completions_waiting + self.lost + self.twice == 0
-    }
 }
 
 /// What has been answered and posted so far.
@@ -72,6 +45,35 @@ pub struct Truth {
     closed: BTreeSet<String>,
     /// Reports with a value that no import takes.
     broken: BTreeSet<(String, String)>,
+    /// What should happen once.
+    acts: Vec<Act>,
+    /// Cases that were reported, in the order of time.
+    pub cases: Vec<ToldCase>,
+    /// Doses that were reported, in the order of time.
+    pub doses: Vec<ToldDose>,
+}
+
+/// A case that was reported.
+#[derive(Debug, Clone)]
+pub struct ToldCase {
+    /// The run's uuid.
+    pub run: String,
+    pub village: String,
+    pub case: Case,
+    pub at: Timestamp,
+}
+
+/// A dose that was reported.
+#[derive(Debug, Clone)]
+pub struct ToldDose {
+    /// The run's uuid.
+    pub run: String,
+    /// Where it was reported.
+    pub village: String,
+    /// Position of the child.
+    pub child: usize,
+    pub dose: Dose,
+    pub at: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +99,20 @@ impl Truth {
     /// Everybody in the story who has a telephone becomes a contact.
     pub fn expect_contacts<'a>(&mut self, phones: impl Iterator<Item = &'a String>) {
         self.contacts.extend(phones.map(|phone| format!("tel:{phone}")));
+    }
+
+    /// Something should happen once.
+    pub fn expect_act(&mut self, act: Act) {
+        self.acts.push(act);
+    }
+
+    /// What was to happen because of a source is called off: in time if it is so long before its time.
+    pub fn call_off(&mut self, source: &str, margin: SignedDuration) {
+        let now = Timestamp::now();
+        for act in self.acts.iter_mut().filter(|act| act.source == source) {
+            let in_time = act.due.duration_since(now) > margin;
+            act.fate = if in_time { Fate::Unwanted } else { Fate::Open };
+        }
     }
 
     /// A person came to the end of the flow. Call in the order of time: the later answer counts.
@@ -154,10 +170,17 @@ impl Truth {
     }
 
     /// Compares with what DHIS2 and RapidPro hold, and with what the product still has open.
-    pub fn compare(&self, (dhis2, rapidpro): (&Value, &Value), open: &[Open], country: &Country) -> Report {
+    /// `acts` is RapidPro's own count of what happened.
+    pub fn compare(
+        &self,
+        (dhis2, rapidpro, happened): (&Value, &Value, &Value),
+        open: &[Open],
+        country: &Country,
+    ) -> Report {
         let mut report = Report { answered: self.cells.len(), ..Report::default() };
         let stored = stored_cells(dhis2);
         let completions_open = completions_in(open);
+        acts::compare(&mut report, &self.acts, happened, open);
         let open = by_place(open, country);
         for (key, wanted) in &self.cells {
             self.compare_cell(&mut report, (key, wanted), stored.get(key), open.get(&place(key)).copied());
@@ -165,6 +188,7 @@ impl Truth {
         for (key, value) in &stored {
             if !self.cells.contains_key(key) {
                 report.twice += 1;
+                report.targets.entry(target_of(key)).or_default().twice += 1;
                 report.fault(format!(
                     "{} of {} in {} holds {value}, which nobody reported",
                     key.data_element, key.org_unit, key.period
@@ -183,13 +207,17 @@ impl Truth {
         stored: Option<&String>,
         open: Option<&Open>,
     ) {
+        let target = if wanted.set == LABORATORY { "dhis2.count" } else { "dhis2.report" };
+        let mut tally = Tally { wanted: 1, ..Tally::default() };
         if stored == Some(&wanted.value) {
             report.delivered += 1;
-            return;
+            tally.done = 1;
+            return report.note(target, &tally);
         }
         match open {
             Some(open) if open.dead && !self.is_refusable(key, wanted) => {
                 report.lost += 1;
+                tally.lost = 1;
                 report.fault(format!(
                     "{} of {} in {} was given up, although DHIS2 would take {}: {}",
                     key.data_element, key.org_unit, key.period, wanted.value, open.reason
@@ -197,19 +225,23 @@ impl Truth {
             }
             Some(open) if open.dead => {
                 report.refused += 1;
+                tally.refused = 1;
                 *report.refused_because.entry(open.reason.clone()).or_default() += 1;
             }
-            Some(_) => report.waiting += 1,
+            Some(_) => {
+                report.waiting += 1;
+                tally.waiting = 1;
+            }
             None => {
                 let more = |stored: &String| {
                     let numbers = stored.parse::<i64>().ok().zip(wanted.value.parse::<i64>().ok());
                     wanted.set == LABORATORY && numbers.is_some_and(|(stored, wanted)| stored > wanted)
                 };
-                if stored.is_some_and(more) {
-                    report.twice += 1
-                } else {
-                    report.lost += 1
-                }
+                let doubled = usize::from(stored.is_some_and(more));
+                report.twice += doubled;
+                report.lost += 1 - doubled;
+                tally.twice = doubled;
+                tally.lost = 1 - doubled;
                 report.fault(format!(
                     "{} of {} in {} should hold {} and holds {}",
                     key.data_element,
@@ -220,6 +252,7 @@ impl Truth {
                 ));
             }
         }
+        report.note(target, &tally);
     }
 
     /// Whether DHIS2 refuses this value of this cell whenever it comes.
@@ -241,12 +274,15 @@ impl Truth {
                 }
             }
         }
+        let doubled = owners.values().map(|count| count - 1).sum::<usize>();
+        let missing = self.contacts.len() - owners.len();
         report.contacts = owners.len();
-        report.twice += owners.values().map(|count| count - 1).sum::<usize>();
-        report.lost += self.contacts.len() - owners.len();
-        if owners.len() < self.contacts.len() {
-            report.fault(format!("{} people are no contacts", self.contacts.len() - owners.len()));
+        if missing > 0 {
+            report.fault(format!("{missing} people are no contacts"));
         }
+        let (wanted, done) = (self.contacts.len(), owners.len());
+        let tally = Tally { wanted, done, lost: missing, twice: doubled, ..Tally::default() };
+        report.keep("rapidpro.contact", tally);
         for webhook in rapidpro["webhooks"].as_array().into_iter().flatten() {
             if webhook["lost"] == true { report.webhooks_lost += 1 } else { report.webhooks_sent += 1 }
         }
@@ -282,12 +318,10 @@ impl Truth {
     }
 }
 
-impl Report {
-    fn fault(&mut self, text: String) {
-        if self.faults.len() < 20 {
-            self.faults.push(text);
-        }
-    }
+/// The target that fills a cell.
+fn target_of(key: &CellKey) -> String {
+    let count = matches!(key.data_element.as_str(), "MjTestsDone" | "MjTestsPos1");
+    (if count { "dhis2.count" } else { "dhis2.report" }).to_owned()
 }
 
 fn years(born: Date, day: Date) -> i16 {

@@ -6,9 +6,10 @@ use unicode_normalization::UnicodeNormalization;
 
 /// Words that say nothing about what is counted.
 const FILLERS: &[&str] = &[
-    "a", "after", "an", "and", "are", "at", "before", "by", "count", "d", "de", "des", "did", "do", "du", "en", "et", "for", "how",
-    "in", "is", "l", "la", "last", "le", "les", "many", "no", "nombre", "nb", "number", "num", "of", "on",
-    "or", "people", "per", "result", "response", "the", "this", "to", "total", "was", "were", "with",
+    "a", "after", "an", "and", "are", "at", "before", "by", "count", "d", "de", "des", "did", "do", "du",
+    "en", "et", "for", "how", "in", "is", "l", "la", "last", "le", "les", "many", "no", "nombre", "nb",
+    "number", "num", "of", "on", "or", "people", "per", "result", "response", "the", "this", "to", "total",
+    "was", "were", "with",
 ];
 
 /// Each row is one meaning. Stems, because they are compared after [`stem`].

@@ -17,6 +17,9 @@ const MAPPINGS: &[(&str, &str)] = &[
     ("practitioner-contact.yaml", include_str!("../../../mappings/practitioner-contact.yaml")),
     ("patient-contact.yaml", include_str!("../../../mappings/patient-contact.yaml")),
     ("observation-counts.yaml", include_str!("../../../mappings/observation-counts.yaml")),
+    ("case-report-event.yaml", include_str!("../../../mappings/case-report-event.yaml")),
+    ("child-registration.yaml", include_str!("../../../mappings/child-registration.yaml")),
+    ("immunization-tracker.yaml", include_str!("../../../mappings/immunization-tracker.yaml")),
     // Of the demo alone: in a registry, days pass before somebody is reminded.
     ("caregiver-contact.yaml", include_str!("mappings/caregiver-contact.yaml")),
     ("visit-reminder.yaml", include_str!("mappings/visit-reminder.yaml")),

@@ -352,7 +352,8 @@ fn data_sets(villages: Vec<String>, facilities: Vec<String>) -> Vec<DataSet> {
     let mut weekly = set("MjWeeklyDS1", "WEEKLY", "Weekly percentages", &["MjPercent01"], facilities.clone());
     "Weekly".clone_into(&mut weekly.period_type);
     let coded = ["MjSurvFever", "MjSurvMalar", "MjSurvDeath"];
-    let mut surveillance = set("MjSurveySet", "SURVEILLANCE", "Weekly surveillance", &coded, villages.clone());
+    let mut surveillance =
+        set("MjSurveySet", "SURVEILLANCE", "Weekly surveillance", &coded, villages.clone());
     "Weekly".clone_into(&mut surveillance.period_type);
     let mut own = set("MjPrivateD1", "PRIVATE", "Not for everybody", &["MjPercent01"], facilities.clone());
     own.closed_to = vec!["mjumbe".to_owned()];

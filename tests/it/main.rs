@@ -20,6 +20,7 @@ mod mapping_schema;
 mod mapping_shipped;
 mod newcomer;
 mod r4_examples;
+mod rapidpro_act_kills;
 mod rapidpro_acts;
 mod rapidpro_contact;
 mod rapidpro_poll;

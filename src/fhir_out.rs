@@ -4,12 +4,16 @@
 //! Resources come from mappings as deliveries and leave through the store (destination `here`) or over HTTP
 //! (`[fhir.NAME]`).
 
+// What another server's answer means.
+mod answer;
 // Mjumbe's own store as a destination.
 pub mod here;
 // What can be said of a resource in a mapping file before there is data.
 mod outline;
 // Lists where R4 wants lists.
 mod repeats;
+// Another FHIR server as a destination.
+pub mod server;
 // The target in mapping files.
 pub mod target;
 

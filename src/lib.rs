@@ -21,8 +21,12 @@ pub mod config;
 pub mod delivery;
 // The DHIS2 client, its metadata, periods, value types and targets.
 pub mod dhis2;
+// `[fhir.NAME]` and `[http.NAME]`, spoken to over HTTP.
+pub mod endpoint;
 // What FHIR R4 says. No I/O.
 pub mod fhir;
+// `http.post`: a JSON body for an HTTP endpoint, once.
+pub mod http_out;
 // Where a report is, and why, when somebody calls.
 pub mod inquiry;
 // `fhir.resource`: resources that mappings make, stored here or sent to another server.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::dhis2::{aggregate, tracker};
 use crate::fhir_out;
+use crate::http_out;
 use crate::mapping::diagnostic::Diagnostic;
 use crate::mapping::overlap;
 use crate::mapping::program::{self, Program, Settings};
@@ -46,7 +47,7 @@ pub fn registry() -> Registry {
         .with(Arc::new(act::start::Start))
         .with(Arc::new(act::message::Message));
     let all = tracker::register(aggregate::target::register(rapidpro));
-    all.with(Arc::new(fhir_out::target::MadeResource))
+    all.with(Arc::new(fhir_out::target::MadeResource)).with(Arc::new(http_out::target::Post))
 }
 
 /// A tenant's destinations as (system, name), Mjumbe itself included.

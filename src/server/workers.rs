@@ -20,7 +20,10 @@ use crate::delivery::gauges;
 use crate::delivery::mapper::Mapper;
 use crate::delivery::sender::{Sender, owner_name};
 use crate::delivery::signal::Signals;
+use crate::endpoint;
 use crate::fhir_out::here::Here;
+use crate::fhir_out::server::FhirServer;
+use crate::http_out::endpoint::Endpoint;
 use crate::rapidpro::act::others::StoredOthers;
 use crate::rapidpro::contact::owners::StoredLinks;
 use crate::rapidpro::destination::{self, Workspace};
@@ -61,6 +64,7 @@ impl Crew<'_> {
         for (name, settings) in self.instances() {
             senders.push(self.dhis2_sender(supervisor, name, settings).await?);
         }
+        senders.extend(self.other_senders()?);
         let here = Here::new(self.store.clone(), self.tenant, self.zone.clone());
         senders.push(self.sender(Arc::new(here)));
         for sender in senders {
@@ -118,6 +122,21 @@ impl Crew<'_> {
         let (db, owner) = (self.store.db().clone(), owner_name(self.store.db().engine()));
         let mapper = Mapper::start(db, &owner, around, evaluators, self.signals.clone()).await?;
         Ok(Some(Mapped { files, mapper }))
+    }
+
+    /// Those of other FHIR servers and of HTTP endpoints.
+    fn other_senders(&self) -> Result<Vec<Sender>, Error> {
+        let unusable = |error: endpoint::SettingsError| Error::Destination { reason: error.to_string() };
+        let mut senders = Vec::new();
+        for (name, settings) in self.config.fhir_servers_of(self.tenant) {
+            let client = Arc::new(endpoint::Client::new("fhir", name, settings).map_err(unusable)?);
+            senders.push(self.sender(Arc::new(FhirServer::new(client, settings.budget_per_hour))));
+        }
+        for (name, settings) in self.config.endpoints_of(self.tenant) {
+            let client = Arc::new(endpoint::Client::new("http", name, settings).map_err(unusable)?);
+            senders.push(self.sender(Arc::new(Endpoint::new(client, settings))));
+        }
+        Ok(senders)
     }
 
     fn rapidpro_sender(&self, name: &str, client: &Arc<rapidpro::client::Client>) -> Sender {

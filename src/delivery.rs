@@ -59,5 +59,8 @@ mod waits;
 // What look-ups wait for.
 pub mod watch;
 
+// Remote ids as identifiers.
+pub mod write_back;
+
 #[cfg(test)]
 mod tests;

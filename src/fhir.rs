@@ -31,3 +31,5 @@ pub mod search;
 pub mod structure;
 // Whom a resource is about, and when it happened.
 pub mod subject;
+// Identifiers that Mjumbe wrote into resources.
+pub mod written_back;

@@ -183,6 +183,12 @@ pub trait Destination: Send + Sync {
         let limits = self.limits();
         Family { name: "all", deliveries: limits.batch_deliveries, parts: limits.batch_parts }
     }
+    /// The system of the identifiers by which this far side knows what a target makes of a resource:
+    /// `https://rapidpro.example.org/contact`. `None`: it has none, and nothing is written back.
+    fn identifier_system(&self, target: &str) -> Option<String> {
+        let _ = target;
+        None
+    }
     /// Which of these cannot be sent because they are wrong, judged against mirrored metadata without
     /// the network: (index of the part, why). An empty answer lets the delivery go out.
     fn check(&self, delivery: &Outgoing) -> Vec<(usize, Reason)>;

@@ -7,9 +7,10 @@
 //! **Never** sends after half a lease, and never settles after the lease was lost.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::tz::TimeZone;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, warn};
@@ -22,6 +23,7 @@ use super::identity::destination_key;
 use super::settle::{self, Outcome, Settler};
 use super::signal::{POLL, Signals, now_ms};
 use super::transaction::transaction;
+use super::write_back::Identifying;
 use crate::store::db::{Db, Engine};
 use crate::store::deliveries::Cause;
 use crate::store::deliveries::sending::{self, DestinationRow};
@@ -62,6 +64,8 @@ struct Inner {
     state: Mutex<State>,
     /// Nothing was claimed yet: what is claimed under this name was by a process that is gone.
     fresh: AtomicBool,
+    /// The tenant's; UTC where it was not told.
+    zone: OnceLock<TimeZone>,
 }
 
 /// What this process knows of the destination while it holds it.
@@ -98,7 +102,25 @@ impl Sender {
     ) -> Self {
         let (tenant, owner) = (tenant.to_owned(), owner.to_owned());
         let (state, fresh) = (Mutex::new(State::default()), AtomicBool::new(true));
-        Self { inner: Arc::new(Inner { db, tenant, owner, destination, signals, state, fresh }) }
+        Self {
+            inner: Arc::new(Inner {
+                db,
+                tenant,
+                owner,
+                destination,
+                signals,
+                state,
+                fresh,
+                zone: OnceLock::new(),
+            }),
+        }
+    }
+
+    /// The tenant's zone, for what is written back into resources.
+    pub fn in_zone(self, zone: TimeZone) -> Self {
+        // Told once, before it runs.
+        drop(self.inner.zone.set(zone));
+        self
     }
 
     /// `SYSTEM.NAME`
@@ -373,7 +395,9 @@ impl Sender {
     /// The database's.
     pub async fn settle(&self, batch: &Batch, sent: &Sent) -> Result<Outcome, Error> {
         let key = self.key();
+        let identifying = self.identifying(batch);
         let settler = Settler {
+            identifying: &identifying,
             tenant: &self.inner.tenant,
             destination: &key,
             owner: &self.inner.owner,
@@ -382,10 +406,20 @@ impl Sender {
             chance: rand::random(),
         };
         let outcome = transaction!(self.inner.db, |tx| settle::settle(tx, &settler, batch, sent))?;
-        if !outcome.linked.is_empty() {
+        if let Some(pace) = outcome.pace {
+            pace.keep().await;
+        }
+        if !outcome.linked.is_empty() || outcome.pace.is_some() {
             self.inner.signals.changes.give();
         }
         Ok(outcome)
+    }
+
+    fn identifying(&self, batch: &Batch) -> Identifying {
+        let targets = batch.deliveries.iter().map(|claimed| &claimed.outgoing.target);
+        let system =
+            |target: &String| Some((target.clone(), self.inner.destination.identifier_system(target)?));
+        Identifying { systems: targets.filter_map(system).collect(), zone: self.inner.zone.get().cloned() }
     }
 
     fn report(&self, batch: &Batch, sent: &Sent, outcome: &Outcome) {

@@ -12,11 +12,13 @@ use super::claim::{Batch, Claimed, ClaimedPart, cause, kill, portion, release};
 use super::destination::{Failure, FailureKind, Reason, Sent, Settled, Verdict};
 use super::identity::digest;
 use super::watch;
+use super::write_back::{Identifying, Known};
 use crate::store::changes;
 use crate::store::db::Tx;
 use crate::store::deliveries::sending::{self, AttemptRow, ExchangeRow};
 use crate::store::deliveries::{self, DeliveryRow, PartRow, PartStatus, Place, Status};
 use crate::store::error::Error;
+use crate::store::write::within::Pace;
 
 /// Longest text of a stored request or answer, in bytes.
 const EXCHANGE_BYTES_MAX: usize = 65_536;
@@ -33,6 +35,7 @@ pub struct Settler<'a> {
     pub horizon: std::time::Duration,
     /// In 0..1, for jitter.
     pub chance: f64,
+    pub identifying: &'a Identifying,
 }
 
 /// What a settlement changed.
@@ -47,6 +50,8 @@ pub struct Outcome {
     pub answers: Vec<Told>,
     /// Resources that are linked now: `Type/id`. Those who look for them are evaluated again.
     pub linked: Vec<String>,
+    /// Of the write group with what was written back, if there was one.
+    pub pace: Option<Pace>,
 }
 
 /// One delivery's answer, as the log tells it.
@@ -108,7 +113,21 @@ pub async fn settle(
     changes::request_watchers(tx, settler.tenant, &linked).await?;
     revive_needers(tx, settler, &board).await?;
     sending::write_attempts(tx, settler.tenant, &attempts, &exchanges(settler, batch, sent)).await?;
+    let known = known(settler, &board, &held, sent);
+    outcome.pace = settler.identifying.write(tx, settler.tenant, &known).await?;
     Ok(outcome)
+}
+
+/// What the far side calls the resources of these deliveries.
+fn known(settler: &Settler<'_>, board: &Board, held: &[(usize, &Claimed)], sent: &Sent) -> Vec<Known> {
+    let Ok(settled) = &sent.result else { return Vec::new() };
+    let of = |(index, claimed): &(usize, &Claimed)| {
+        let remote = settled.get(*index)?.remote.as_deref()?;
+        let (resource, row) =
+            (claimed.outgoing.link.as_deref()?, board.deliveries.get(&claimed.outgoing.id)?);
+        settler.identifying.known(row, resource, remote)
+    };
+    held.iter().filter_map(of).collect()
 }
 
 fn highest_order(board: &Board) -> i64 {

@@ -101,13 +101,18 @@ impl Client {
         &self.name
     }
 
+    /// The instance's address without a slash at its end, and without `/api`.
+    pub fn url(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
     /// One request. The exchange holds no credentials.
     ///
     /// # Errors
     /// [`Failure`] where no answer came; every answer that came is `Ok`.
     pub async fn send(&self, request: Request<'_>) -> (Result<Response, Failure>, Exchange) {
         let begun = Instant::now();
-        let url = self.url(&request);
+        let url = self.address(&request);
         let mut exchange = Exchange {
             method: request.method.as_str().to_owned(),
             path: url.path().to_owned() + &url.query().map(|query| format!("?{query}")).unwrap_or_default(),
@@ -137,7 +142,7 @@ impl Client {
         (result, exchange)
     }
 
-    fn url(&self, request: &Request<'_>) -> Url {
+    fn address(&self, request: &Request<'_>) -> Url {
         let mut url = self.base.clone();
         url.set_path(&format!("{}/api/{}", self.base.path().trim_end_matches('/'), request.path));
         if !request.query.is_empty() {
@@ -252,7 +257,7 @@ mod tests {
     #[test]
     fn the_path_of_the_instance_is_kept() {
         let client = Client::new("n", &settings("https://example.org/dhis/api")).unwrap();
-        let url = client.url(&Request::get("me", vec![("fields", "id,name".to_owned())]));
+        let url = client.address(&Request::get("me", vec![("fields", "id,name".to_owned())]));
         assert_eq!(url.as_str(), "https://example.org/dhis/api/me?fields=id%2Cname");
     }
 }

@@ -59,6 +59,10 @@ impl Destination for FhirServer {
         self.client.name()
     }
 
+    fn identifier_system(&self, _: &str) -> Option<String> {
+        Some(self.client.url().to_owned())
+    }
+
     fn limits(&self) -> Limits {
         Limits {
             batch_deliveries: 1,

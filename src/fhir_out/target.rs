@@ -43,6 +43,10 @@ impl Target for MadeResource {
         Some(HERE)
     }
 
+    fn writes_back(&self) -> bool {
+        true
+    }
+
     fn withdraw(&self) -> Withdraw {
         Withdraw::Keep
     }

@@ -106,6 +106,11 @@ pub trait Target: Send + Sync {
     fn home(&self) -> Option<&'static str> {
         None
     }
+    /// Whether what it makes of a resource has an id of its own over there, which `writeBack` can write into the
+    /// resource.
+    fn writes_back(&self) -> bool {
+        false
+    }
     /// What happens on withdrawal where the file does not say.
     fn withdraw(&self) -> Withdraw;
     /// What is wrong with an entry whatever the data (a period type that does not exist): told at load

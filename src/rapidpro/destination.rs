@@ -57,6 +57,10 @@ impl Workspace {
 
 #[async_trait]
 impl Destination for Workspace {
+    fn identifier_system(&self, target: &str) -> Option<String> {
+        (target == "rapidpro.contact").then(|| format!("{}/contact", self.client.url()))
+    }
+
     fn name(&self) -> &str {
         self.client.name()
     }

@@ -156,7 +156,7 @@ impl Crew<'_> {
 
     fn sender(&self, destination: Arc<dyn Destination>) -> Sender {
         let (db, owner) = (self.store.db().clone(), owner_name(self.store.db().engine()));
-        Sender::new(db, (self.tenant, &owner), destination, self.signals.clone())
+        Sender::new(db, (self.tenant, &owner), destination, self.signals.clone()).in_zone(self.zone.clone())
     }
 
     fn keep_poller(

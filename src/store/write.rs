@@ -105,6 +105,8 @@ pub struct Written {
     /// Milliseconds since 1970 UTC; the group's own, see "Nobody misses anything".
     pub updated_ms: i64,
     pub effect: Effect,
+    /// The body that is stored, where it is not the put's: what Mjumbe had written into the resource stays.
+    pub kept: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

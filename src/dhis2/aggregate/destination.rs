@@ -141,6 +141,10 @@ impl Instance {
 
 #[async_trait]
 impl Destination for Instance {
+    fn identifier_system(&self, target: &str) -> Option<String> {
+        (target == "dhis2.tracker").then(|| format!("{}/tracked-entity", self.client.url()))
+    }
+
     fn system(&self) -> &str {
         "dhis2"
     }

@@ -68,6 +68,10 @@ impl Target for Tracker {
         Shape { fields: shape }
     }
 
+    fn writes_back(&self) -> bool {
+        true
+    }
+
     fn withdraw(&self) -> Withdraw {
         Withdraw::Keep
     }

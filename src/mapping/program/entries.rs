@@ -4,7 +4,7 @@ use super::reader::Reader;
 use super::{Destination, Entry, MAX_ENTRIES, acts, conditions, fields, values};
 use crate::mapping::diagnostic::Diagnostic;
 use crate::mapping::expression::Source;
-use crate::mapping::output::{Nature, Withdraw};
+use crate::mapping::output::Withdraw;
 use crate::mapping::source::{Key, Node};
 use crate::mapping::target::{Shape, Target};
 use serde_json::Value;
@@ -127,7 +127,7 @@ fn contents(
         let word = reader.word(node, "`withdraw`", &["delete", "keep"])?;
         Some(if word == "delete" { Withdraw::Delete } else { Withdraw::Keep })
     });
-    let write_back = write_back(reader, body, shape, target.nature());
+    let write_back = write_back(reader, body, shape, target);
     let act = acts::act(reader, body, shape, target.nature());
     let mut known: Vec<&str> = GENERIC.to_vec();
     known.extend(OF_ACTS);
@@ -152,12 +152,18 @@ fn contents(
 }
 
 /// Only what has a remote object can be written back.
-fn write_back(reader: &mut Reader<'_>, body: &Node, shape: &Shape, nature: Nature) -> Option<bool> {
+fn write_back(reader: &mut Reader<'_>, body: &Node, shape: &Shape, target: &dyn Target) -> Option<bool> {
     let flag = generic(reader, body, shape, "writeBack", |reader, node| {
         let flag = reader.flag(node, "`writeBack`")?;
-        if nature != Nature::State && flag {
+        let is_here = target.home().is_some() && body.get("destination").is_none();
+        if flag && (!target.writes_back() || is_here) {
             let message =
                 "`writeBack` is for what is made of a resource over there (a contact, a tracked entity)";
+            reader.tell(Diagnostic::new("key-not-here", node.place, message));
+            return None;
+        }
+        if flag && body.get("each").is_some() {
+            let message = "`writeBack` does not go with `each`: one resource cannot be several things there";
             reader.tell(Diagnostic::new("key-not-here", node.place, message));
             return None;
         }

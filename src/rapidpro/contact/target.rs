@@ -50,6 +50,10 @@ impl Target for Contact {
         Nature::State
     }
 
+    fn writes_back(&self) -> bool {
+        true
+    }
+
     fn withdraw(&self) -> Withdraw {
         Withdraw::Keep
     }

@@ -107,7 +107,7 @@ async fn answer_to(call: &Call, done: &Done) -> String {
 }
 
 fn put(call: &Call, written: &Written, stored: &str) -> String {
-    let Written { kind, id, version, updated_ms, effect } = written;
+    let Written { kind, id, version, updated_ms, effect, .. } = written;
     let mut response = json!({
         "status": if *effect == write::Effect::Created { "201 Created" } else { "200 OK" },
         "location": render::location(&call.base, written),

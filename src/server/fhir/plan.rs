@@ -37,7 +37,8 @@ pub async fn write(call: &Call, plan: bundle::Plan) -> Result<Vec<Done>, Stop> {
     let mut written = written.into_iter();
     let done = actions.into_iter().map(|(action, stored)| {
         let written = if is_write(&action.effect) { written.next() } else { None };
-        Done { action, written, stored }
+        let kept = written.as_ref().and_then(|written| written.kept.clone());
+        Done { action, written, stored: kept.or(stored) }
     });
     Ok(done.collect())
 }

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Effect, Precondition, Put, Refusal, Written};
 use crate::fhir::index::IndexRow;
+use crate::fhir::written_back::{self, Kept};
 
 /// A resource type or document kind, and an id.
 pub(super) type Key = (String, String);
@@ -95,13 +96,14 @@ struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    fn put(&mut self, put: Put) -> Result<(), Refusal> {
+    fn put(&mut self, mut put: Put) -> Result<(), Refusal> {
         let key = (put.kind.clone(), put.id.clone());
         let before =
             self.own.get(&key).or_else(|| self.stage.known.get(&key).and_then(Option::as_ref)).cloned();
         permitted(&put, before.as_ref())?;
+        let kept = keep(&mut put, before.as_ref());
         if let Some(answer) = unchanged(&put, before.as_ref()) {
-            self.answers.push(answer);
+            self.answers.push(Written { kept, ..answer });
             return Ok(());
         }
         let effect = match (&put.body, before.as_ref().and_then(|current| current.body.as_ref())) {
@@ -115,7 +117,7 @@ impl Draft<'_> {
         let updated_ms = self.stage.at_ms;
         let origin = put.origin.text();
         let current = Current { rid, version, updated_ms, partition, body: put.body.clone(), origin };
-        self.answers.push(written(&put, &current, effect));
+        self.answers.push(Written { kept, ..written(&put, &current, effect) });
         self.versions.push(self.version(put, &current));
         self.own.insert(key, current);
         Ok(())
@@ -140,6 +142,19 @@ impl Draft<'_> {
             index: put.index,
         }
     }
+}
+
+/// Gives a put what Mjumbe had written back into the resource; the body, where there was something.
+fn keep(put: &mut Put, before: Option<&Current>) -> Option<String> {
+    let (current, new) = (before?.body.as_deref()?, put.body.as_deref()?);
+    let Kept { body, rows } = written_back::keep(&put.kind, current, new)?;
+    put.body = Some(body.clone());
+    for row in rows {
+        if !put.index.contains(&row) {
+            put.index.push(row);
+        }
+    }
+    Some(body)
 }
 
 /// <https://hl7.org/fhir/R4/http.html#concurrency>
@@ -180,6 +195,7 @@ fn written(put: &Put, current: &Current, effect: Effect) -> Written {
         version: current.version,
         updated_ms: current.updated_ms,
         effect,
+        kept: None,
     }
 }
 

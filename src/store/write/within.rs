@@ -73,7 +73,7 @@ impl<'a> Group<'a> {
 }
 
 /// The millisecond of a group, which must not run ahead of the wall clock.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     at_ms: i64,
 }

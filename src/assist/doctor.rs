@@ -8,12 +8,16 @@
 mod clock;
 // One DHIS2 instance.
 mod dhis2;
+// Another FHIR server or an HTTP endpoint.
+mod endpoint;
 // Mapping files.
 mod mappings;
 // One RapidPro workspace.
 mod rapidpro;
 // The database and its disk.
 mod store;
+// Asking another machine without credentials.
+mod way;
 // Whether RapidPro can call us.
 mod webhook;
 
@@ -124,6 +128,12 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
         let own: Vec<NamedThere> = named.of(tenant, name);
         examinations.push((format!("dhis2.{name}"), Box::pin(dhis2::examine(name, settings, own))));
     }
+    for (name, settings) in &config.fhir {
+        examinations.push((format!("fhir.{name}"), Box::pin(endpoint::fhir(name, settings))));
+    }
+    for (name, settings) in &config.http {
+        examinations.push((format!("http.{name}"), Box::pin(endpoint::http(name, settings))));
+    }
     if !config.rapidpro.is_empty() {
         examinations.push(("webhook".to_owned(), Box::pin(webhook::examine(config))));
     }
@@ -159,9 +169,10 @@ fn configuration(config: &Config) -> Vec<Finding> {
         counted(config.dhis2.len(), "DHIS2 instance"),
     );
     findings.ok("settings", systems);
-    if config.rapidpro.is_empty() && config.dhis2.is_empty() {
+    let outside = [config.fhir.len(), config.http.len(), config.rapidpro.len(), config.dhis2.len()];
+    if outside.iter().sum::<usize>() == 0 {
         let hint = "add [rapidpro.NAME] and [dhis2.NAME] to mjumbe.toml";
-        findings.warn("destinations", "no RapidPro and no DHIS2 is configured: nothing is sent", hint);
+        findings.warn("destinations", "neither RapidPro nor DHIS2 is configured: nothing is sent", hint);
     }
     for (name, tenant) in &config.tenant {
         let sends = config.workspaces_of(name).next().is_some() || config.instances_of(name).next().is_some();

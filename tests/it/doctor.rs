@@ -113,6 +113,41 @@ async fn each_failure_is_told_and_the_others_are_examined_all_the_same() {
     assert_eq!(level(&found, "rapidpro.country", "role"), "ok");
 }
 
+/// Every tenant's mappings, and every destination by its own name.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_tenants_and_destinations_are_examined() {
+    let bench = Bench::new().await;
+    let [rapidpro, dhis2] = &bench.urls;
+    let (token, pat) = (bench.rapidpro.token(), bench.dhis2.token());
+    let config = format!(
+        "[tenant.default]\ntimezone = \"Africa/Kigali\"\n[tenant.north]\ntimezone = \"Africa/Kigali\"\n\
+         [rapidpro.country]\nurl = \"{rapidpro}\"\ntoken = \"{token}\"\n\
+         [rapidpro.north]\nurl = \"{rapidpro}\"\ntoken = \"wrong\"\ntenant = \"north\"\n\
+         [dhis2.national]\nurl = \"{dhis2}\"\ntoken = \"{pat}\"\n\
+         [dhis2.north]\nurl = \"{dhis2}\"\nusername = \"mjumbe\"\npassword = \"wrong\"\ntenant = \"north\"\n\
+         [http.alerts]\nurl = \"{dhis2}\"\n[fhir.registry]\nurl = \"http://127.0.0.1:9/fhir\"\n"
+    );
+    let folder = bench.folder.path();
+    std::fs::create_dir_all(folder.join("mappings/north")).unwrap();
+    std::fs::write(folder.join("mjumbe.toml"), config).unwrap();
+    std::fs::write(folder.join("mappings/north/a.yaml"), "mapping: a\nform: {}\n").unwrap();
+    let output = doctor(folder.to_owned()).await;
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found = found.as_array().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    for (about, check, wanted) in [
+        ("mappings", "mistakes", "failed"),
+        ("rapidpro.country", "token", "ok"),
+        ("rapidpro.north", "token", "failed"),
+        ("dhis2.national", "account", "ok"),
+        ("dhis2.north", "account", "failed"),
+        ("http.alerts", "url", "ok"),
+        ("fhir.registry", "url", "failed"),
+    ] {
+        assert_eq!(level(found, about, check), wanted, "{about} {check}");
+    }
+}
+
 /// An implementer's most frequent state: the settings do not fit yet.
 #[test]
 fn settings_that_do_not_fit_are_findings_too() {

@@ -94,6 +94,14 @@ impl Terminal {
         out
     }
 
+    /// Runs a command that must not succeed; gives what it said.
+    async fn refused(&self, arguments: &[&str]) -> String {
+        let mut command = self.command(arguments);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        assert_eq!(output.status.code(), Some(1), "mjumbe {arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
     fn show(&mut self, block: &'static str, text: &str) {
         let mut text = text.trim_end().to_owned();
         // How many tests the example has is its own business.
@@ -189,11 +197,43 @@ async fn a_first_mapping_to_a_program_checks_and_passes_its_test() {
         assert!(!told.contains("\n0 of "), "{told}{written}");
         terminal.run("check", &["check"]).await;
         terminal.run("test", &["test"]).await;
-        eprintln!("{told}\n{written}");
         for file in ["first.yaml", "first.test.yaml"] {
             std::fs::remove_file(terminal.home.join("mappings").join(file)).unwrap();
         }
     }
+}
+
+/// What is not there is told with what was meant, and nothing is written over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slip_is_told_with_what_was_meant() {
+    let country = Country::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut terminal =
+        Terminal { home: folder.path().to_owned(), port: 9, blocks: Vec::new(), constant: Vec::new() };
+    begin(&country, &mut terminal).await;
+    let listed: Value =
+        serde_json::from_str(&terminal.run("list", &["flows", "list", "--json"]).await).unwrap();
+    assert_eq!(listed[0]["name"], MONTHLY_REPORT);
+    let show = ["flows", "show", &country.flow, "--json"];
+    let shown: Value = serde_json::from_str(&terminal.run("show", &show).await).unwrap();
+    assert_eq!(
+        (&shown["results"][0]["key"], &shown["results"][4]["type"]),
+        (&json!("homa"), &json!("yes/no"))
+    );
+
+    let slip = terminal.refused(&["flows", "show", "Montly village report"]).await;
+    assert!(
+        slip.contains("unknown-flow") && slip.contains("did you mean `Monthly village report`"),
+        "{slip}"
+    );
+    let new = |set: &'static str| ["mapping", "new", "--flow", MONTHLY_REPORT, "--data-set", set];
+    let slip = terminal.refused(&new("Montly village report")).await;
+    assert!(slip.contains("unknown-data-set") && slip.contains("did you mean"), "{slip}");
+    terminal.run("new", &new("VILLAGE_REPORT")).await;
+    let written = terminal.read("mappings/monthly-village-report.yaml");
+    let again = terminal.refused(&new(VILLAGE_REPORT)).await;
+    assert!(again.contains("mappings/monthly-village-report.yaml is there already"), "{again}");
+    assert_eq!(terminal.read("mappings/monthly-village-report.yaml"), written);
 }
 
 /// A folder, tokens, and is everything well?

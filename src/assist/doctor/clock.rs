@@ -2,15 +2,11 @@
 //!
 //! By the `Date` header of whatever it answers (whole seconds), and by the time that DHIS2 tells of itself.
 
-use std::path::Path;
 use std::time::Duration;
 
-use reqwest::header::HeaderMap;
-use url::Url;
-
 use super::Findings;
-use crate::outbound::answer::{self, Answer};
-use crate::outbound::{self, Patience, Route};
+use super::way::{Way, ask};
+use crate::outbound::answer::Answer;
 
 /// A busy machine answers late; less is not told.
 const AGREED: Duration = Duration::from_secs(5);
@@ -18,34 +14,10 @@ const AGREED: Duration = Duration::from_secs(5);
 const WARN: Duration = Duration::from_secs(30);
 /// Beyond it polling with its overlap of five minutes could miss runs.
 const FAIL: Duration = Duration::from_secs(300);
-const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A way to ask a machine without credentials.
-pub(super) struct Way<'a> {
-    pub url: &'a str,
-    /// What people copy along: `/api/v2`.
-    pub suffix: &'a str,
-    /// What answers without credentials.
-    pub path: &'a str,
-    pub ca_file: Option<&'a Path>,
-    pub proxy: Option<&'a str>,
-}
-
-/// Asks once and compares the clocks. Whether it answers at all is told by others.
-pub(super) async fn compare(way: &Way<'_>, findings: &mut Findings) {
-    if let Some(ahead) = ask(way).await.as_ref().and_then(ahead_of_us) {
-        tell(ahead, "its Date header", findings);
-    }
-}
-
-async fn ask(way: &Way<'_>) -> Option<Answer> {
-    let base: Url = outbound::base(way.url, way.suffix, true.into()).ok()?;
-    let patience = Patience { silence: Some(PATIENCE), total: Some(PATIENCE) };
-    let route = Route { base: &base, ca_file: way.ca_file, proxy: way.proxy, patience };
-    let client = outbound::client(&route, HeaderMap::new()).ok()?;
-    let mut url = base.clone();
-    url.set_path(&format!("{}{}", base.path().trim_end_matches('/'), way.path));
-    answer::ask(client.get(url)).await.ok()
+/// Milliseconds that its clock is ahead of ours by the header; `None` where it does not answer, which others tell.
+pub(super) async fn by_header(way: &Way<'_>) -> Option<i64> {
+    ask(way).await.ok().as_ref().and_then(ahead_of_us)
 }
 
 /// Milliseconds that the header's clock is ahead of ours.

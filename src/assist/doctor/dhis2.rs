@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::clock::{self, Way};
-use super::{Finding, Findings};
+use super::way::Way;
+use super::{Finding, Findings, clock};
 use crate::config::Dhis2;
 use crate::delivery::destination::{Failure, FailureKind};
 use crate::dhis2::client::{Client, Request};
@@ -35,6 +35,7 @@ pub(super) async fn examine(name: &str, settings: &Dhis2, named: Vec<NamedThere>
             return findings.found;
         }
     };
+    let told_at = jiff::Timestamp::now();
     version(&info, &mut findings);
     let fields = "id,username,authorities,organisationUnits[id,name],dataSets,programs";
     let (me, token) = tokio::join!(
@@ -48,7 +49,7 @@ pub(super) async fn examine(name: &str, settings: &Dhis2, named: Vec<NamedThere>
     findings
         .found
         .extend(token.into_iter().map(|finding| Finding { about: findings.about.clone(), ..finding }));
-    time(&info, settings, &mut findings).await;
+    time(&info, told_at, settings, &mut findings).await;
     findings.found
 }
 
@@ -206,11 +207,9 @@ fn ending(days: i64, count: usize, findings: &mut Findings) {
     }
 }
 
-/// DHIS2 tells its own time without an offset, with its zone beside it; the header is the second opinion.
-async fn time(info: &Value, settings: &Dhis2, findings: &mut Findings) {
-    if let Some(ahead) = server_date(info, jiff::Timestamp::now()) {
-        return clock::tell(ahead, "its serverDate", findings);
-    }
+/// DHIS2 tells its own time without an offset, with its zone beside it; the header may be a proxy's. Where they do
+/// not agree, the one that is further from ours is told.
+async fn time(info: &Value, told_at: jiff::Timestamp, settings: &Dhis2, findings: &mut Findings) {
     let way = Way {
         url: &settings.url,
         suffix: "/api",
@@ -218,7 +217,13 @@ async fn time(info: &Value, settings: &Dhis2, findings: &mut Findings) {
         ca_file: settings.ca_file.as_deref(),
         proxy: settings.proxy.as_deref(),
     };
-    clock::compare(&way, findings).await;
+    let header = clock::by_header(&way).await.map(|ahead| (ahead, "its Date header"));
+    let own = server_date(info, told_at).map(|ahead| (ahead, "its serverDate"));
+    // Of two that are as far, the last.
+    let apart = |(ahead, _): &(i64, &str)| ahead.unsigned_abs() / 5_000;
+    if let Some((ahead, by)) = header.into_iter().chain(own).max_by_key(apart) {
+        clock::tell(ahead, by, findings);
+    }
 }
 
 /// Milliseconds that DHIS2's clock is ahead of ours.

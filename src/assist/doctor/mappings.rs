@@ -31,7 +31,7 @@ pub(super) fn examine(config: &Config) -> (Vec<Finding>, ByTenant) {
         let folder = mappings::folder(config, tenant);
         let destinations = mappings::destinations(config, tenant);
         let registry = mappings::registry();
-        let destinations = (!destinations.is_empty()).then_some(destinations.as_slice());
+        let destinations = mappings::is_any_outside(&destinations).then_some(destinations.as_slice());
         match mappings::load(&folder, &registry, destinations) {
             Err(error) => findings.fail("folder", error.to_string(), "see `mappings` in the configuration"),
             Ok(loaded) if !loaded.diagnostics.is_empty() => {

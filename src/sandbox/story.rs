@@ -12,9 +12,10 @@ use jiff::Timestamp;
 use self::children::{Case, Child, MOVER};
 use self::people::{Patient, Person, Test};
 use self::truth::month_before;
+use super::dhis2::country::programs::CASE_REPORT;
 use super::dhis2::country::{Country, village_id};
 use super::dhis2::{self, Version};
-use super::faults::{Because, Cells, Effect, Fault};
+use super::faults::{Because, Cells, Effect, Fault, Objects};
 use super::rapidpro;
 
 // What should happen once, and whether it did.
@@ -27,6 +28,8 @@ pub mod children;
 pub mod people;
 // Tells the story to a product.
 pub mod play;
+// What DHIS2's registers of cases, children and doses should hold.
+pub mod registers;
 // The table in the end.
 pub mod tally;
 // What should be there in the end, and a comparison with what is.
@@ -115,6 +118,9 @@ impl Story {
         for set in &mut country.data_sets {
             set.units.retain(|unit| !unassigned(unit));
         }
+        for program in &mut country.programs {
+            program.units.retain(|unit| !unassigned(unit));
+        }
         dhis2::Options { country, seed: self.seed, ..dhis2::Options::new(version) }
     }
 
@@ -123,12 +129,19 @@ impl Story {
         self.people.get(village % SUPERVISORS).map_or("", |person| person.phone.as_str())
     }
 
-    /// The cells that DHIS2 refuses for as long as the story lasts.
+    /// The cells and cases that DHIS2 refuses for as long as the story lasts.
     pub fn refusals(&self) -> Vec<Fault> {
-        self.refused
-            .iter()
-            .filter(|refused| refused.because != Because::Unassigned)
-            .map(|refused| {
+        let approved = self.refused.iter().filter(|refused| refused.because == Because::Approved);
+        let cases = approved.map(|refused| {
+            Fault::new(Effect::RefuseObjects(Objects {
+                kind: "EVENT".to_owned(),
+                program: Some(CASE_REPORT.to_owned()),
+                org_unit: Some(refused.village.clone()),
+                message: "Cases of this village are reported on paper".to_owned(),
+            }))
+        });
+        let cells =
+            self.refused.iter().filter(|refused| refused.because != Because::Unassigned).map(|refused| {
                 Fault::new(Effect::RefuseCells(Cells {
                     data_set: None,
                     period: None,
@@ -136,7 +149,13 @@ impl Story {
                     data_element: None,
                     because: refused.because,
                 }))
-            })
-            .collect()
+            });
+        cells.chain(cases).collect()
+    }
+
+    /// Whether DHIS2 takes no cases of a village.
+    pub fn refuses_cases(&self, village: &str) -> bool {
+        let closed = [Because::Unassigned, Because::Approved];
+        self.refused.iter().any(|refused| refused.village == village && closed.contains(&refused.because))
     }
 }

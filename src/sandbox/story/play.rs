@@ -16,11 +16,14 @@ use super::super::rapidpro::RapidPro;
 use super::super::rapidpro::definition::MONTHLY_REPORT;
 use super::Story;
 use super::people::{Take, When};
+use super::registers::{self, Told};
 use super::tally::Report;
 use super::truth::{Open, Truth, month_before};
 
 // Cases, doses, reminders, a number that moves.
 mod care;
+// Cases that are corrected or taken back, children who are registered twice.
+mod corrections;
 
 /// What is tested, from outside.
 #[async_trait]
@@ -92,6 +95,7 @@ pub struct Stage<'a> {
     pub product: &'a dyn Product,
     pub pace: Pace,
     truth: Truth,
+    told: Told,
     month: Date,
     client: reqwest::Client,
 }
@@ -117,6 +121,7 @@ impl<'a> Stage<'a> {
             product,
             pace: Pace::default(),
             truth: Truth::new(story),
+            told: Told::default(),
             month: month_before(Timestamp::now()),
             client: reqwest::Client::new(),
         }
@@ -146,6 +151,7 @@ impl<'a> Stage<'a> {
         self.post("the health workers", &self.story.practitioners()).await?;
         self.post("the patients", &self.story.patients(false)).await?;
         self.post("the children", &self.story.children(false)).await?;
+        self.register_again().await?;
         self.truth.expect_contacts(self.story.people.iter().map(|person| &person.phone));
         let in_time = self.story.patients.iter().filter(|patient| !patient.late);
         self.truth.expect_contacts(in_time.map(|patient| &patient.phone));
@@ -191,7 +197,8 @@ impl<'a> Stage<'a> {
             Fault::new(Effect::StoreRows { rows: 5, status: 409 }).on("POST", sets).times(1),
             Fault::new(Effect::Slow { ms: 700 }).on("POST", sets).probability(0.2),
         ];
-        let faults: Vec<u64> = faults.into_iter().map(|fault| self.dhis2.fault(fault)).collect();
+        let faults = faults.into_iter().chain(corrections::bad_day_of_tracker());
+        let faults: Vec<u64> = faults.map(|fault| self.dhis2.fault(fault)).collect();
         self.rapidpro.fault(Fault::new(Effect::DropBefore).on("GET", "/api/v2/runs.json").times(2));
         self.take(When::First).await;
         self.report_cases(When::First).await;
@@ -233,6 +240,8 @@ impl<'a> Stage<'a> {
         self.report_cases(When::Late).await;
         self.report_doses(When::Late).await;
         self.late_children().await?;
+        self.told.late_children();
+        self.correct_cases().await?;
         self.move_number().await?;
         self.post("the late patients", &self.story.patients(true)).await?;
         let late = self.story.patients.iter().filter(|patient| patient.late);
@@ -263,7 +272,9 @@ impl<'a> Stage<'a> {
     async fn report(&self) -> Report {
         let open = self.product.open().await;
         let (dhis2, rapidpro, acts) = (self.dhis2.state(), self.rapidpro.state(), self.rapidpro.acts());
-        let report = self.truth.compare((&dhis2, &rapidpro, &acts), &open, self.dhis2.country());
+        let mut report = self.truth.compare((&dhis2, &rapidpro, &acts), &open, self.dhis2.country());
+        let wanted = self.told.wanted(self.story, (&self.truth.cases, &self.truth.doses));
+        registers::compare(&mut report, &wanted, &dhis2, &open);
         self.product.show(&report);
         report
     }

@@ -16,6 +16,8 @@ mod check;
 mod deliveries;
 // The story on loopback.
 mod demo;
+// What another version of a mapping would change.
+mod diff;
 // Everything that a report passes through, examined.
 mod doctor;
 // One mapping applied to one resource.
@@ -106,6 +108,8 @@ enum Command {
     Run(run::Arguments),
     /// Show where each value came from, and why one is missing.
     Explain(explain::Arguments),
+    /// Show what another version of a mapping would change, over the last stored resources; send nothing.
+    Diff(diff::Arguments),
     /// Print the JSON Schema of mapping files or of their tests, for completion in an editor.
     Schema(schema::Arguments),
     /// When somebody calls: show where a report is, and why.
@@ -148,6 +152,7 @@ fn dispatch(line: CommandLine) -> Result<ExitCode, Failure> {
         Command::Test(arguments) => test::run(&config()?, &arguments),
         Command::Run(arguments) => run::run(&config()?, &arguments),
         Command::Explain(arguments) => explain::run(&config()?, &arguments),
+        Command::Diff(arguments) => diff::run(&config()?, &arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Trace(arguments) => trace::run(&config()?, &arguments),
         Command::Audit(arguments) => audit::run(&config()?, &arguments),

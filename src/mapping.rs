@@ -7,6 +7,8 @@
 //! [`program::load`] compiles a file or says everything that is wrong with it; [`evaluate::evaluate`]
 //! applies it to one change; [`explain`] and [`testing`] are for its author.
 
+// Two evaluations held against each other.
+pub mod compare;
 // What is wrong in a file, with its place.
 pub mod diagnostic;
 // The document that expressions see.

@@ -15,6 +15,8 @@ pub mod client;
 pub mod contact;
 // A workspace as the delivery engine sees it.
 pub mod destination;
+// Mappings held against what a workspace has.
+pub mod fit;
 // Flow definitions, read for what their results mean.
 pub mod flow;
 // What came from RapidPro, as documents and resources to be written.

@@ -13,11 +13,14 @@ use super::mappings::{self as files, surroundings_of};
 use super::stores;
 use crate::config::Config;
 use crate::delivery::lookup::{Surroundings, look_up, value_of};
+use crate::fhir;
+use crate::fhir::query::{Parameter, Sort, SortBy};
 use crate::mapping::evaluate::{Answers, Change, Evaluation, Input, Step, Tracing};
 use crate::mapping::lookup::{Answer, Query};
 use crate::mapping::program::Program;
 use crate::server::{app, mappings};
 use crate::store::Store;
+use crate::store::search::{COUNT_MAX, Page, TotalWanted};
 use crate::telemetry::logs;
 
 /// More rounds than eight look-ups that climb sixteen levels need.
@@ -32,11 +35,36 @@ pub struct Evaluated {
 }
 
 /// The resource or document that a mapping is applied to.
-struct Subject {
-    kind: String,
-    id: String,
-    body: Value,
-    recorded_ms: i64,
+pub struct Subject {
+    pub kind: String,
+    pub id: String,
+    pub body: Value,
+    pub recorded_ms: i64,
+}
+
+/// The last `count` stored resources of a kind, latest first.
+pub async fn last(
+    store: &Store,
+    (tenant, kind): (&str, &str),
+    count: usize,
+) -> Result<Vec<Subject>, Failure> {
+    let latest = Sort { parameter: Parameter::LastUpdated, by: SortBy::LastUpdated, descending: true };
+    let query = fhir::query::Query { kind: kind.to_owned(), sort: vec![latest], ..Default::default() };
+    let mut page = Page { count: COUNT_MAX, token: None, total: TotalWanted::None };
+    let mut subjects = Vec::new();
+    while subjects.len() < count {
+        let found = store.search(tenant, &query, &page).await?;
+        for stored in found.entries {
+            let Some(body) = value_of(&stored) else { continue };
+            subjects.push(Subject { kind: stored.kind, id: stored.id, body, recorded_ms: stored.updated_ms });
+        }
+        match found.next {
+            Some(token) => page.token = Some(token),
+            None => break,
+        }
+    }
+    subjects.truncate(count);
+    Ok(subjects)
 }
 
 /// Applies a tenant's `mapping` to `file`: JSON in a file, or `Type/id` of a stored resource.
@@ -99,7 +127,8 @@ async fn from_store(
     Ok(Subject { kind: stored.kind, id: stored.id, body, recorded_ms: stored.updated_ms })
 }
 
-async fn evaluate(
+/// One mapping applied to one resource; without a store every look-up finds nothing.
+pub async fn evaluate(
     (config, tenant): (&Config, &str),
     program: &Program,
     subject: &Subject,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -18,6 +19,7 @@ use crate::dhis2::metadata::document::{self, Document};
 use crate::dhis2::metadata::pull::pull;
 use crate::dhis2::metadata::scope::Scope;
 use crate::dhis2::metadata::stored::StoredDocuments;
+use crate::mapping::program::Program;
 use crate::server;
 
 #[derive(Debug, Args)]
@@ -143,6 +145,22 @@ fn counted(metadata: &Metadata) -> String {
         metadata.option_sets.len(),
         metadata.units.len()
     )
+}
+
+/// The metadata of each instance of a tenant, as DHIS2 has it now; nothing is kept.
+pub async fn live(
+    config: &Config,
+    tenant: &str,
+    programs: &[Arc<Program>],
+) -> Result<BTreeMap<String, Metadata>, Failure> {
+    let registry = server::mappings::registry();
+    let mut found = BTreeMap::new();
+    for (name, _) in config.instances_of(tenant) {
+        let scope = server::metadata::named_at(programs, &registry, name);
+        let documents = into_file(config, tenant, name, &scope).await?;
+        found.insert(name.clone(), snapshot(&documents));
+    }
+    Ok(found)
 }
 
 /// The metadata of each instance of a tenant, from a file that `pull --to` wrote.

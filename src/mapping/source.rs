@@ -51,6 +51,23 @@ impl Node {
         }
     }
 
+    /// What stands below the key at `place`, at any depth.
+    pub fn below(&self, place: Place) -> Option<&Node> {
+        match &self.content {
+            Content::Map(entries) => entries
+                .iter()
+                .find_map(|(key, inner)| if key.place == place { Some(inner) } else { inner.below(place) }),
+            Content::List(items) => items.iter().find_map(|item| item.below(place)),
+            Content::Scalar { .. } => None,
+        }
+    }
+
+    /// Where a key of this map stands.
+    pub fn place_of(&self, name: &str) -> Option<Place> {
+        let Content::Map(entries) = &self.content else { return None };
+        entries.iter().find(|(key, _)| key.text == name).map(|(key, _)| key.place)
+    }
+
     /// The scalar's text as written.
     pub fn text(&self) -> Option<&str> {
         match &self.content {

@@ -1,6 +1,6 @@
 //! CSV tables beside a mapping file, for `lookup`. Read by the caller, checked here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Largest table, in bytes.
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -63,6 +63,14 @@ impl Table {
     pub fn find(&self, key: usize, text: &str, take: usize) -> Option<&str> {
         let row = self.keys.get(&key)?.get(text)?;
         self.rows.get(*row)?.get(take).map(String::as_str).filter(|cell| !cell.is_empty())
+    }
+}
+
+impl Table {
+    /// Every cell of a column that holds something, without repetition.
+    pub fn cells(&self, column: usize) -> BTreeSet<&str> {
+        let cells = self.rows.iter().filter_map(|row| row.get(column));
+        cells.map(String::as_str).filter(|cell| !cell.is_empty()).collect()
     }
 }
 

@@ -105,7 +105,7 @@ fn by_name(mut listed: Vec<Listed>) -> Vec<Listed> {
 }
 
 impl Listed {
-    fn of(row: &Value) -> Option<Self> {
+    pub(super) fn of(row: &Value) -> Option<Self> {
         let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
         let results = row.get("results").and_then(Value::as_array).into_iter().flatten();
         Some(Self {

@@ -11,4 +11,4 @@ mod steps;
 pub mod webhook;
 
 pub use needs::Needs;
-pub use steps::{Mode, Outcome, Step, apply};
+pub use steps::{Mode, Outcome, Step, apply, list};

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::dhis2::metadata::Metadata;
 use crate::dhis2::metadata::judge::judge;
 use crate::dhis2::metadata::scope::Scope;
-use crate::mapping::diagnostic::Diagnostic;
+use crate::mapping::diagnostic::{Diagnostic, Place};
 use crate::mapping::program::{NamedThere, Program, names};
-use crate::mapping::target::Registry;
+use crate::mapping::target::{Named, Registry};
 
 /// What the mappings name at one instance. A name whose destination is computed may be at any.
 pub fn named_at(programs: &[Arc<Program>], registry: &Registry, instance: &str) -> Scope {
@@ -54,5 +54,24 @@ fn of(there: &NamedThere, metadata: &Metadata) -> Vec<Diagnostic> {
         one.did_you_mean = fault.did_you_mean;
         one
     };
-    judge(&there.named, metadata).into_iter().map(as_told).collect()
+    let mut told: Vec<Diagnostic> = judge(&there.named, metadata).into_iter().map(as_told).collect();
+    told.extend(there.possible.iter().flat_map(|possible| possibly(there, possible, metadata)));
+    told
+}
+
+/// What is wrong with a value that a computed field may have.
+fn possibly(there: &NamedThere, (place, text): &(Place, String), metadata: &Metadata) -> Vec<Diagnostic> {
+    let item = there.named.field.rsplit_once('.').map_or("", |(item, _)| item);
+    let field = format!("{item}.value");
+    let named = Named { value: Some((field.clone(), text.clone())), ..there.named.clone() };
+    let faults = judge(&named, metadata).into_iter().filter(|fault| fault.of_value);
+    faults
+        .map(|fault| {
+            let message = format!("`{field}` may be `{text}`: {}", fault.message);
+            let mut one = Diagnostic::new(fault.code, *place, message).offending(text);
+            one.hint = fault.hint;
+            one.did_you_mean = fault.did_you_mean;
+            one
+        })
+        .collect()
 }

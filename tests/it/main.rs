@@ -2,6 +2,7 @@
 //! and on PostgreSQL.
 
 mod auth_matrix;
+mod cli_author;
 mod cli_commands;
 mod cli_sandbox;
 mod cli_test;

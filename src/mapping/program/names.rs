@@ -3,8 +3,10 @@
 //! Pure. The targets say what they name ([`Target::names`](crate::mapping::target::Target::names)); here
 //! their paths become places, for `check` and for what is worth mirroring.
 
-use super::{Destination, Entry, FieldContent, NamedField, Program};
+use super::{Destination, Entry, FieldContent, NamedField, Program, walk};
 use crate::mapping::diagnostic::Place;
+use crate::mapping::expression::Expression;
+use crate::mapping::steps::text_of;
 use crate::mapping::target::{Named, Registry};
 
 /// An object that an entry of a mapping names.
@@ -19,6 +21,9 @@ pub struct NamedThere {
     pub place: Place,
     /// Where the field of [`Named::value`] stands.
     pub value_place: Place,
+    /// What a value beside it that is computed may be, whatever the data: the words of its `map`, its bands, its
+    /// `default`; and where that value stands.
+    pub possible: Vec<(Place, String)>,
 }
 
 /// All that a mapping names by constants, in the order of its file.
@@ -34,6 +39,7 @@ fn of_entry(entry: &Entry, registry: &Registry) -> Vec<NamedThere> {
     };
     let system = entry.kind.split('.').next().unwrap_or_default();
     let there = |named: Named| NamedThere {
+        possible: possible(entry, &named),
         system: system.to_owned(),
         destination: destination.clone(),
         place: place_of(entry, &named.field),
@@ -41,6 +47,33 @@ fn of_entry(entry: &Entry, registry: &Registry) -> Vec<NamedThere> {
         named,
     };
     target.names(&super::literals(&entry.fields)).into_iter().map(there).collect()
+}
+
+/// The constants of `values[2].value` beside `values[2].dataElement`.
+fn possible(entry: &Entry, named: &Named) -> Vec<(Place, String)> {
+    let has_value = matches!(named.kind, "dataElement" | "trackedEntityAttribute") && named.value.is_none();
+    let beside = named.field.rsplit_once('.').map(|(item, _)| format!("{item}.value"));
+    let Some(path) = beside.filter(|_| has_value) else { return Vec::new() };
+    let Some(value) = value_at(&entry.fields, &path) else { return Vec::new() };
+    let constants = walk::constants(value).into_iter();
+    constants.filter_map(|constant| Some((value.place, text_of(&constant)?))).collect()
+}
+
+/// The VALUE at a path.
+fn value_at<'e>(fields: &'e [NamedField], path: &str) -> Option<&'e Expression> {
+    let mut fields = fields;
+    let mut steps = path.split(['.', '[', ']']).filter(|step| !step.is_empty());
+    while let Some(name) = steps.next() {
+        match &fields.iter().find(|field| field.name == name)?.content {
+            FieldContent::Value(value) | FieldContent::Anything(value) => return Some(value),
+            FieldContent::Object(object) | FieldContent::Together(object) => fields = &object.fields,
+            FieldContent::Objects(objects) => {
+                fields = &objects.get(steps.next()?.parse::<usize>().ok()?)?.fields;
+            }
+            _ => return None,
+        }
+    }
+    None
 }
 
 /// Where `enrollments[0].events[2].programStage` stands, or the nearest that holds it.

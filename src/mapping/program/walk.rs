@@ -6,14 +6,34 @@
 use serde_json::Value;
 
 use super::{Destination, Entry, FieldContent, LookupKind, NamedField, Object, Program};
-use crate::mapping::expression::{Condition, Expression, Operation, Operator, Piece, Source, Template, Test};
+use crate::mapping::diagnostic::Place;
+use crate::mapping::expression::{
+    Comparison, Condition, Expression, Operation, Operator, Piece, Source, Template, Test,
+};
 use crate::mapping::path::Path;
+
+/// A path and where it is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Look<'p> {
+    pub path: &'p Path,
+    pub place: Place,
+    /// The VALUE that begins with it.
+    pub value: Option<&'p Expression>,
+    /// What that VALUE is compared with.
+    pub comparisons: &'p [Comparison],
+}
 
 /// Every path of a mapping, in the order of its parts: `from`, `with`, `to`.
 pub fn paths(program: &Program) -> Vec<&Path> {
-    let mut walk = Walk { found: Vec::new() };
+    looks(program).into_iter().map(|look| look.path).collect()
+}
+
+/// Every path of a mapping with its place.
+pub fn looks(program: &Program) -> Vec<Look<'_>> {
+    let mut walk = Walk::default();
     program.from.condition.iter().for_each(|condition| walk.condition(condition));
     for lookup in &program.with {
+        walk.place = lookup.place;
         match &lookup.what {
             LookupKind::Reference { reference, climb } => {
                 walk.expression(reference);
@@ -30,9 +50,9 @@ pub fn paths(program: &Program) -> Vec<&Path> {
 
 /// The paths of one field's content.
 pub fn paths_of(field: &NamedField) -> Vec<&Path> {
-    let mut walk = Walk { found: Vec::new() };
+    let mut walk = Walk { place: field.place, ..Walk::default() };
     walk.content(&field.content);
-    walk.found
+    walk.found.into_iter().map(|look| look.path).collect()
 }
 
 /// The constants that an expression may give, whatever the data; what is computed is left out.
@@ -58,18 +78,26 @@ pub fn constants(expression: &Expression) -> Vec<Value> {
     values
 }
 
+#[derive(Default)]
 struct Walk<'p> {
-    found: Vec<&'p Path>,
+    found: Vec<Look<'p>>,
+    /// Where it is now.
+    place: Place,
 }
 
 impl<'p> Walk<'p> {
+    fn look(&mut self, path: &'p Path) {
+        self.found.push(Look { path, place: self.place, value: None, comparisons: &[] });
+    }
+
     fn entry(&mut self, entry: &'p Entry) {
+        self.place = entry.place;
         if let Destination::Computed { value, .. } = &entry.destination {
             self.expression(value);
         }
         let conditions = [&entry.when, &entry.act.consent].into_iter().flatten();
         conditions.for_each(|condition| self.condition(condition));
-        self.found.extend(&entry.each);
+        entry.each.iter().for_each(|path| self.look(path));
         let after = entry.act.after.as_ref().and_then(|after| after.at.as_ref());
         [entry.key.as_ref(), after].into_iter().flatten().for_each(|value| self.expression(value));
         self.fields(&entry.fields);
@@ -101,12 +129,22 @@ impl<'p> Walk<'p> {
     }
 
     fn expression(&mut self, expression: &'p Expression) {
+        self.compared(expression, &[]);
+    }
+
+    fn compared(&mut self, expression: &'p Expression, comparisons: &'p [Comparison]) {
+        self.place = expression.place;
         match &expression.source {
-            Source::Path(paths) => self.found.extend(paths),
+            Source::Path(paths) => self.found.extend(paths.iter().map(|path| Look {
+                path,
+                place: expression.place,
+                value: Some(expression),
+                comparisons,
+            })),
             Source::Constant(_) => {}
             Source::List(list) => list.iter().for_each(|value| self.expression(value)),
             Source::Template(template) => self.template(template),
-            Source::Link(path) | Source::Pseudonym(path) => self.found.push(path),
+            Source::Link(path) | Source::Pseudonym(path) => self.look(path),
             Source::Age(age) => {
                 self.expression(&age.from);
                 self.expression(&age.at);
@@ -124,17 +162,18 @@ impl<'p> Walk<'p> {
     fn template(&mut self, template: &'p Template) {
         for piece in &template.parts {
             if let Piece::Path(path) = piece {
-                self.found.push(path);
+                self.look(path);
             }
         }
     }
 
     fn condition(&mut self, condition: &'p Condition) {
+        self.place = condition.place;
         match &condition.test {
             Test::Always(_) => {}
-            Test::Exists(path) => self.found.push(path),
+            Test::Exists(path) => self.look(path),
             Test::Value { value, comparisons } => {
-                self.expression(value);
+                self.compared(value, comparisons);
                 comparisons.iter().for_each(|comparison| self.operator(&comparison.operator));
             }
             Test::All(list) | Test::Any(list) | Test::None(list) => {

@@ -82,7 +82,10 @@ pub async fn apply(
 }
 
 /// All rows of a list.
-async fn list(client: &Client, endpoint: &str) -> Result<Vec<Value>, Fault> {
+///
+/// # Errors
+/// [`Fault`]
+pub async fn list(client: &Client, endpoint: &str) -> Result<Vec<Value>, Fault> {
     let (mut rows, mut query) = (Vec::new(), String::new());
     for _ in 0..PAGES_MAX {
         let page = client.page(endpoint, &query).await?;

@@ -6,7 +6,7 @@ use crate::mapping::expression::{Condition, Expression, Operation, Operator, Sou
 use crate::mapping::program::{
     Destination, Entry, FieldContent, Lookup, LookupKind, NamedField, Object, Program,
 };
-use crate::mapping::source::{Content, Node};
+use crate::mapping::source::Node;
 
 pub(super) fn collect(coverage: &mut Coverage, program: &Program, root: &Node) {
     let mut walk = Walk { coverage, root };
@@ -184,10 +184,7 @@ impl Walk<'_> {
 
     /// Where a key of the object below the key at `place` stands.
     fn member(&self, place: Place, name: &str) -> Place {
-        let Some(Content::Map(entries)) = below(self.root, place).map(|node| &node.content) else {
-            return place;
-        };
-        entries.iter().find(|(key, _)| key.text == name).map_or(place, |(key, _)| key.place)
+        self.root.below(place).and_then(|node| node.place_of(name)).unwrap_or(place)
     }
 
     fn condition(&mut self, trail: &str, condition: &Condition) {
@@ -230,16 +227,5 @@ impl Walk<'_> {
             // A constant is no rule of its own; the members of `in` are alternatives of one comparison.
             _ => {}
         }
-    }
-}
-
-/// What stands below the key at `place`.
-fn below(node: &Node, place: Place) -> Option<&Node> {
-    match &node.content {
-        Content::Map(entries) => entries
-            .iter()
-            .find_map(|(key, inner)| if key.place == place { Some(inner) } else { below(inner, place) }),
-        Content::List(items) => items.iter().find_map(|item| below(item, place)),
-        Content::Scalar { .. } => None,
     }
 }

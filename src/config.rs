@@ -171,7 +171,8 @@ pub struct Endpoint {
 pub struct Tenant {
     /// IANA name: `Africa/Kigali`. Dates without a zone and periods are in it.
     pub timezone: String,
-    /// The languages that messages may have, ISO 639-3: checked, and of use once flows are written.
+    /// The languages that messages may have, ISO 639-3: a message without a text in its reader's own is sent in
+    /// the first of these that it has.
     pub languages: Vec<String>,
 }
 

@@ -90,3 +90,11 @@ fn later(outgoing: &Outgoing) -> Settled {
         notes: Vec::new(),
     }
 }
+
+/// A recorded exchange, for the tests of this room.
+#[cfg(test)]
+fn recorded(name: &str) -> serde_json::Value {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/rapidpro");
+    let text = std::fs::read_to_string(folder.join(name).with_extension("json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}

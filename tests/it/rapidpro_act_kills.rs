@@ -44,8 +44,8 @@ to:
       contact: { link: $.resource.subject }
       params: { visit_date: '2026-12-24' }
   - rapidpro.message:
-      contact: { link: $.resource.subject }
-      text: 'Take your medicine, @contact.name'
+      contact: $.resource.subject
+      text: { eng: 'Take your medicine, @contact.name', fra: 'Prenez vos medicaments' }
 ",
 ];
 

@@ -272,7 +272,11 @@ pub static ERRORS: &[Row] = &[
         PARENT,
         &["2.40/tracker.atomic.OBJECT.child-of-bad", "2.43/trk-033-atomic-object-parent-bad"],
     ),
-    refused("E1000", CAPTURE, &["2.40/tracker.delete.te.clerk", "2.40/tracker.error.scope", "2.43/trk-056-clerk-no-access"]),
+    refused(
+        "E1000",
+        CAPTURE,
+        &["2.40/tracker.delete.te.clerk", "2.40/tracker.error.scope", "2.43/trk-056-clerk-no-access"],
+    ),
     refused("E1003", SEARCH, &[]),
     refused("E1001", ACCESS, &[]),
     refused("E1091", ACCESS, &[]),

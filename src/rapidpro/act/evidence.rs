@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn a_list_is_read_from_before_the_request() {
         assert_eq!(since(BEGUN), later(SignedDuration::from_mins(-10)));
-        assert_eq!(since(i64::MIN), Timestamp::UNIX_EPOCH);
+        assert!(since(i64::MIN) < Timestamp::UNIX_EPOCH);
     }
 
     #[test]

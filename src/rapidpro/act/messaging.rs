@@ -239,6 +239,8 @@ fn unknown_others(error: String) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::destination::Verdict;
+    use crate::rapidpro::act::recorded;
 
     #[test]
     fn the_persons_language_comes_first_then_the_tenants_then_the_files() {
@@ -258,6 +260,39 @@ mod tests {
         assert!(!is_message(&row(json!({"uuid": "x"}), Value::Null, "Hi"), &["Hi"]));
         assert!(!is_message(&row(Value::Null, json!(3), "Hi"), &["Hi"]));
         assert!(!is_message(&row(Value::Null, Value::Null, "Hello"), &["Hi"]));
+    }
+
+    #[test]
+    fn recorded_messages_are_found_again_and_told_from_those_of_flows() {
+        let sent = recorded("messages_post_send");
+        let text = sent["request"]["body"]["text"].as_str().unwrap();
+        let settled = read(&sent["body"]).unwrap();
+        assert_eq!(settled.remote.as_deref(), Some("message/778"));
+        let listed = recorded("messages_get_by_id_after_send")["body"]["results"][0].clone();
+        assert!(is_message(&listed, &[text]));
+        assert_eq!(name_of(&listed, "message"), settled.remote);
+        let of_flow = recorded("messages_get_contact_without_sendable_urn")["body"]["results"][0].clone();
+        assert!(!is_message(&of_flow, &[of_flow["text"].as_str().unwrap()]));
+        let failed = read(&recorded("messages_post_no_phone_contact")["body"]).unwrap();
+        assert!(
+            matches!(&failed.parts[0], Verdict::Refused(reason) if reason.code == "rapidpro-contact-unreachable")
+        );
+        assert_eq!(failed.remote.as_deref(), Some("message/780"));
+    }
+
+    #[test]
+    fn of_recorded_broadcasts_only_one_to_the_contact_alone_can_be_ours() {
+        let rows = recorded("broadcasts_get_all")["body"]["results"].clone();
+        let contact = "a0359c33-c9b2-40e5-b56d-b4fa6fa19e5b";
+        let texts = ["Group hello", "plain string", "Hi @contact.name"].map(str::to_owned);
+        let ours: Vec<Option<String>> = rows
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|row| is_broadcast(row, contact, &texts))
+            .map(|row| name_of(row, "broadcast"))
+            .collect();
+        assert_eq!(ours, [Some("broadcast/2".to_owned())]);
     }
 
     #[test]

@@ -127,6 +127,30 @@ pub(super) fn refusal(fault: &Fault) -> Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rapidpro::act::recorded;
+    use crate::rapidpro::client::fault::{self, Effect};
+
+    #[test]
+    fn recorded_refusals_have_their_cause() {
+        for (name, code) in [
+            ("flow_starts_post_contact_unknown", "rapidpro-contact-missing"),
+            ("messages_post_unknown_contact", "rapidpro-contact-missing"),
+            ("messages_post_urn_new", "rapidpro-contact-missing"),
+            ("flow_starts_post_flow_unknown", "rapidpro-flow-missing"),
+            ("flow_starts_post_params_not_object", "rapidpro-params-refused"),
+            ("messages_post_too_long", "rapidpro-text-refused"),
+        ] {
+            let recording = recorded(name);
+            let fault = fault::read(400, None, recording["body"].to_string().as_bytes(), Effect::Write);
+            let reason = refusal(&fault);
+            assert_eq!((reason.code.as_str(), fault.is_permanent()), (code, true), "{name}");
+            assert!(!reason.message.contains("788"), "{name}: {}", reason.message);
+        }
+        let down = recorded("mailroom_down_messages_post");
+        let text = down["body"].as_str().unwrap();
+        let fault = fault::read(500, None, text.as_bytes(), Effect::Write);
+        assert!(fault.unclear && !fault.is_permanent());
+    }
 
     #[test]
     fn every_trouble_has_one_row() {

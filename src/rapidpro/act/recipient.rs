@@ -45,3 +45,22 @@ pub(super) async fn find(
     })?;
     Ok(results.first().and_then(Person::read).ok_or(Trouble::ContactMissing))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rapidpro::act::recorded;
+
+    #[test]
+    fn a_blocked_contact_is_not_active_in_any_version() {
+        let mut contact = recorded("contacts_get_blocked")["body"]["results"][0].clone();
+        assert!(!Person::read(&contact).unwrap().active);
+        // 7.4 and 8.0 say it by two flags.
+        contact.as_object_mut().unwrap().remove("status");
+        assert!(!Person::read(&contact).unwrap().active);
+        contact["blocked"] = false.into();
+        assert!(Person::read(&contact).unwrap().active);
+        contact["stopped"] = true.into();
+        assert!(!Person::read(&contact).unwrap().active);
+    }
+}

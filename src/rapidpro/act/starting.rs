@@ -122,3 +122,23 @@ pub(super) fn refused(trouble: Trouble) -> Settled {
 pub(super) fn refused_because(reason: Reason) -> Settled {
     Settled { parts: vec![Verdict::Refused(reason)], remote: None, notes: Vec::new() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rapidpro::act::recorded;
+
+    #[test]
+    fn a_recorded_start_is_found_by_what_its_parameters_hold() {
+        let mut start = recorded("flow_starts_post_send_only_with_params")["body"].clone();
+        assert_eq!(read(&start).unwrap().remote.as_deref(), start["uuid"].as_str());
+        assert!(!is_of(&start, "d1"));
+        start["params"][DELIVERY_PARAM] = json!("d1");
+        assert!(is_of(&start, "d1") && !is_of(&start, "d2"));
+        start["status"] = json!("failed");
+        assert!(
+            matches!(&read(&start).unwrap().parts[0], Verdict::Refused(reason) if reason.code == "rapidpro-start-failed")
+        );
+        assert!(read(&json!({})).unwrap_err().unclear);
+    }
+}

@@ -242,6 +242,36 @@ mod tests {
         );
     }
 
+    /// U-Report's occupation: ten choices, and for "other" a second question of the same name.
+    #[test]
+    fn a_choice_beside_free_text_is_open_and_its_words_are_translated() {
+        let choice = json!({"uuid": "a", "exits": [{"uuid": "e", "destination_uuid": "b"}],
+            "router": {"type": "switch", "operand": "@input", "result_name": "Job", "wait": {"type": "msg"},
+                "default_category_uuid": "d", "cases": [
+                    {"uuid": "1", "type": "has_any_word", "arguments": ["a"], "category_uuid": "c"},
+                    {"uuid": "2", "type": "has_any_word", "arguments": ["b"], "category_uuid": "f"}],
+                "categories": [{"uuid": "c", "name": "Health ", "exit_uuid": "e"},
+                    {"uuid": "f", "name": "Other", "exit_uuid": "e"}, {"uuid": "d", "name": "Other", "exit_uuid": "e"}]}});
+        let text = json!({"uuid": "b", "exits": [], "router": {"type": "switch", "operand": "@input",
+            "result_name": "Job", "wait": {"type": "msg"}, "default_category_uuid": "g", "cases": [],
+            "categories": [{"uuid": "g", "name": "All Responses"}]}});
+        let definition = json!({"uuid": "u", "name": "Form", "language": "base", "nodes": [choice, text],
+            "localization": {"hau": {"c": {"name": ["Lafiya"]}}, "xx": {"c": {"name": ["nowhere"]}}}});
+        let resource = questionnaire(&Flow::read(&definition).unwrap(), Status::Active, "https://r.example");
+        assert!(resource.get("language").is_none() && resource.get("version").is_none());
+        let item = &resource["item"][0];
+        assert_eq!((&item["type"], &item["text"]), (&json!("open-choice"), &json!("Job")));
+        let translation = json!({"url": TRANSLATION, "extension": [
+            {"url": "lang", "valueCode": "ha"}, {"url": "content", "valueString": "Lafiya"}]});
+        assert_eq!(
+            item["answerOption"],
+            json!([
+                {"valueCoding": {"code": "Health", "display": "Health", "_display": {"extension": [translation]}}},
+                {"valueCoding": {"code": "Other", "display": "Other"}}
+            ])
+        );
+    }
+
     #[test]
     fn what_is_computed_is_hidden_and_what_a_webhook_says_is_left_out() {
         let nodes = json!([{"uuid": "a", "exits": [], "actions": [

@@ -52,7 +52,7 @@ pub async fn eventually<T>(what: &str, mut test: impl AsyncFnMut() -> Option<T>)
     }
 }
 
-fn response(weight: Value, remark: Option<&str>) -> Value {
+pub fn response(weight: Value, remark: Option<&str>) -> Value {
     let mut items = vec![json!({"linkId": "weight", "answer": [{"valueDecimal": weight}]})];
     items.extend(remark.map(|remark| json!({"linkId": "remark", "answer": [{"valueString": remark}]})));
     json!({

@@ -20,6 +20,7 @@ mod history;
 mod mapping_schema;
 mod mapping_shipped;
 mod newcomer;
+mod outside;
 mod r4_examples;
 mod rapidpro_act_kills;
 mod rapidpro_acts;

@@ -4,6 +4,7 @@
 mod acts;
 mod basics;
 mod far_side;
+mod here;
 mod history;
 mod mappings;
 mod once;

@@ -1,0 +1,137 @@
+//! Resources that mappings store in Mjumbe itself: a mapper that is killed at any step leaves the resource and
+//! its delivery, or neither; what is left over is sent.
+
+use std::future::{Future, poll_fn};
+use std::sync::Arc;
+use std::task::Poll;
+
+use mjumbe::delivery::evaluator::{Asked, Evaluated, Evaluator, Round as Step, Subject};
+use mjumbe::delivery::sender::{Round, Sender};
+use mjumbe::delivery::signal::Signals;
+use mjumbe::fhir_out::here::Here;
+use mjumbe::mapping::lookup::Answer;
+use mjumbe::mapping::output::{Nature, Output, Part, Withdraw};
+use mjumbe::store::testing::each_store;
+use serde_json::json;
+
+use super::{House, TENANT, run};
+
+/// Each `Basic/ID` makes `Patient/made-ID`.
+struct Makes;
+
+impl Evaluator for Makes {
+    fn name(&self) -> &str {
+        "makes"
+    }
+
+    fn version(&self) -> &str {
+        "1"
+    }
+
+    fn takes(&self, kind: &str) -> bool {
+        kind == "Basic"
+    }
+
+    fn evaluate(&self, subject: &Subject<'_>, _: &[(Asked, Answer)]) -> Step {
+        let place = format!("Patient/made-{}", subject.id);
+        let wanted = json!({
+            "resourceType": "Patient", "id": format!("made-{}", subject.id),
+            "name": [{ "text": subject.resource["name"] }]
+        });
+        let output = Output {
+            target: "fhir.resource".to_owned(),
+            target_id: "fhir.resource".to_owned(),
+            destination: "here".to_owned(),
+            nature: Nature::State,
+            key: String::new(),
+            lane: place.clone(),
+            body: json!({ "resource": place }),
+            parts: vec![Part { slot: place, wanted, last: false }],
+            contributions: Vec::new(),
+            withdraw: Withdraw::Delete,
+            needs: Vec::new(),
+            authored_ms: 1,
+            link: None,
+            write_back: false,
+            act: None,
+        };
+        Step::Done(Box::new(Evaluated { matched: true, outputs: vec![output], ..Evaluated::default() }))
+    }
+}
+
+/// Lets work go on for so many steps, then drops it where it stands.
+async fn kill_after<T>(steps: usize, work: impl Future<Output = T>) -> bool {
+    let mut work = std::pin::pin!(work);
+    let mut left = steps;
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(false);
+        }
+        left -= 1;
+        work.as_mut().poll(context).map(|_| true)
+    })
+    .await
+}
+
+/// The resource's version (0: none), and the status of its delivery.
+async fn state(house: &House, id: &str) -> (i64, String) {
+    let made = house.store.read(TENANT, "Patient", &format!("made-{id}")).await.unwrap();
+    let mut db = house.store.db().read().await.unwrap();
+    let row = db
+        .optional("select status from delivery where source = $1", mjumbe::args![format!("Basic/{id}")])
+        .await
+        .unwrap();
+    (made.map_or(0, |made| made.version), row.map_or_else(String::new, |row| row.text("status").unwrap()))
+}
+
+#[tokio::test]
+async fn a_mapper_that_is_killed_leaves_both_or_neither() {
+    each_store(|store| async move {
+        let house = House::new(store, vec![Arc::new(Makes)]).await;
+        let (mut before, mut after) = (0, 0);
+        for steps in 1..=60 {
+            let id = format!("b{steps}");
+            house.put("Basic", &id, json!({"name": "A"})).await;
+            kill_after(steps, house.mapper.round()).await;
+            match state(&house, &id).await {
+                (0, status) if status.is_empty() => before += 1,
+                (1, status) if status == "settled" => after += 1,
+                other => panic!("killed after {steps} steps: {other:?}"),
+            }
+            house.map().await;
+            assert_eq!(state(&house, &id).await, (1, "settled".to_owned()), "after {steps} steps");
+        }
+        assert!(before > 0 && after > 0, "{before} before the commit, {after} after it");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_mapper_left_is_stored_by_the_sender_killed_or_not() {
+    each_store(|store| async move {
+        let house = House::new(store.clone(), vec![Arc::new(Makes)]).await;
+        let here = Arc::new(Here::new(store.clone(), TENANT, jiff::tz::TimeZone::UTC));
+        let sender = Sender::new(store.db().clone(), (TENANT, "tester"), here, Signals::default());
+        house.put("Basic", "b1", json!({"name": "A"})).await;
+        house.map().await;
+        for steps in 1..=40 {
+            // As a retry leaves it: wanted, and not known to be there.
+            let undo = [
+                "update part set status = 'waiting'",
+                "update slot set sent = null, sent_by = ''",
+                "update delivery set status = 'waiting', due_ms = 0",
+            ];
+            run(&store, undo.map(str::to_owned).to_vec()).await;
+            kill_after(steps, sender.round()).await;
+            for _ in 0..100 {
+                run(&store, vec!["update delivery set due_ms = 0, lease_until_ms = 0".to_owned()]).await;
+                if sender.round().await.unwrap() == Round::Idle && state(&house, "b1").await.1 == "settled" {
+                    break;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+            assert_eq!(state(&house, "b1").await, (1, "settled".to_owned()), "after {steps} steps");
+        }
+    })
+    .await;
+}

@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use mjumbe::sandbox::dhis2::Dhis2;
 use mjumbe::sandbox::faults::{Effect, Fault};
 use mjumbe::sandbox::http::Server;
-use mjumbe::sandbox::rapidpro::definition::{Webhook, monthly_report};
+use mjumbe::sandbox::rapidpro::definition::Webhook;
 use mjumbe::sandbox::rapidpro::{RapidPro, Reply, WebhookShape};
 use mjumbe::sandbox::story::play::{self, Pace, Product, Stage};
-use mjumbe::sandbox::story::truth::{Open, Report};
+use mjumbe::sandbox::story::tally::Report;
+use mjumbe::sandbox::story::truth::Open;
 use mjumbe::sandbox::story::{Story, ZONE};
 use serde_json::{Value, json};
 
@@ -52,7 +53,9 @@ impl Product for Watched {
 
 fn open(row: &Value) -> Open {
     let dead = row["status"] == "dead";
-    Open { place: row["lane"].as_str().unwrap_or_default().to_owned(), dead, reason: row.to_string() }
+    let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+    let (place, target, source) = (text("lane"), text("target"), text("source"));
+    Open { place, target, source, code: text("cause"), dead, reason: row.to_string() }
 }
 
 /// A smaller story, whose every name and answer is a canary.
@@ -77,6 +80,15 @@ fn story() -> Story {
     }
     for patient in &mut story.patients {
         patient.name = "Canarypatient Nkusi".to_owned();
+    }
+    story.children.truncate(PATIENTS);
+    for child in &mut story.children {
+        child.first_name = "Canarypatient Keza".to_owned();
+        child.name = child.first_name.clone();
+    }
+    for case in &mut story.cases {
+        case.notes = "canaryanswer".to_owned();
+        case.reporter %= PEOPLE;
     }
     story
 }
@@ -131,14 +143,14 @@ async fn no_canary_of_the_whole_story_is_in_the_log_and_a_trace_leads_through_it
     let mut program = Program::start_with(|program| config(program, far));
     program.ready(&reqwest::Client::new()).await;
     let token = program.token();
-    let flow = rapidpro.add_flow(monthly_report(Some(&Webhook {
+    rapidpro.add_demo_flows(Some(&Webhook {
         // As a resthook would call it: the secret is in the address too.
         url: format!("{}/rapidpro/workspace/webhook?key={SECRET}", program.url),
         secret: SECRET.to_owned(),
         shape: WebhookShape::EditorDefault,
-    })));
+    }));
     let mut watched = Watched { program, token };
-    let mut stage = Stage::new(&story, (&rapidpro, &dhis2), &watched, flow);
+    let mut stage = Stage::new(&story, (&rapidpro, &dhis2), &watched);
     // What DHIS2 refuses for good is part of the story: whether all has settled is not asked here.
     stage.pace = Pace { settle: Duration::from_secs(10), outage: Duration::from_secs(2), ..Pace::default() };
     let report = play::play(stage).await.unwrap();

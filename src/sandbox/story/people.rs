@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::super::dhis2::country::{facility_id, village_id};
 use super::super::rapidpro::Reply;
+use super::children::MOVER;
 use super::{PATIENTS, PEOPLE, VILLAGES};
 
 const GIVEN: &[&str] = &[
@@ -130,14 +131,27 @@ pub(super) fn people(random: &mut StdRng, seed: u64) -> Vec<Person> {
             Person {
                 id: id(seed, "practitioner", at),
                 name: name(random),
-                phone: format!("+25078841{at:04}"),
+                phone: number(at),
                 language: one_of(random, &languages, ("en", "eng")),
                 village: village_id(at % VILLAGES),
                 tagged: at % 10 == 7,
                 takes: takes(random, shares),
             }
         })
+        .map(|mut person| {
+            // What comes from her old number later is another's.
+            if person.phone == number(MOVER) {
+                person.takes.iter_mut().for_each(|take| take.when = When::First);
+                person.takes.truncate(1);
+            }
+            person
+        })
         .collect()
+}
+
+/// The number of the health worker at a position.
+fn number(at: usize) -> String {
+    format!("+25078841{at:04}")
 }
 
 /// Somebody who is registered late, with a number that was another's, and works elsewhere.

@@ -217,6 +217,7 @@ impl<'a> Stage<'a> {
         let down = self.dhis2.fault(Fault::new(Effect::DatabaseDown { answer_after_ms: 100 }));
         let until = Instant::now() + self.pace.outage;
         self.call_off().await?;
+        self.move_number().await?;
         self.take(When::WhileDown).await;
         self.report_cases(When::WhileDown).await;
         self.report_doses(When::WhileDown).await;
@@ -234,6 +235,7 @@ impl<'a> Stage<'a> {
         self.product.chapter(4);
         self.product.tell("late reports, corrections, patients who are registered after their tests");
         let sets = "/api/dataValueSets";
+        self.inherit_number().await?;
         self.dhis2.fault(Fault::new(Effect::StoreNothing).on("POST", sets).times(1));
         self.dhis2.fault(Fault::new(Effect::DropBefore).on("POST", sets).times(1));
         self.take(When::Late).await;
@@ -242,12 +244,12 @@ impl<'a> Stage<'a> {
         self.late_children().await?;
         self.told.late_children();
         self.correct_cases().await?;
-        self.move_number().await?;
         self.post("the late patients", &self.story.patients(true)).await?;
         let late = self.story.patients.iter().filter(|patient| patient.late);
         self.truth.expect_contacts(late.map(|patient| &patient.phone));
         self.post("the corrections", &self.story.corrections(self.month)).await?;
         self.truth.count_tests(self.story, self.dhis2.country(), (self.month, true));
+        self.report_with_moved_numbers().await;
         Ok(())
     }
 
@@ -308,6 +310,10 @@ impl<'a> Stage<'a> {
 
     /// Posts a transaction until it is taken: a client whose answer was lost sends it again.
     async fn post(&self, what: &'static str, bundle: &Value) -> Result<(), Error> {
+        // A small story has nothing for some chapters, and a bundle is not empty.
+        if bundle["entry"].as_array().is_none_or(Vec::is_empty) {
+            return Ok(());
+        }
         let deadline = Instant::now() + self.pace.post;
         let mut reason = "no answer".to_owned();
         while Instant::now() < deadline {

@@ -120,23 +120,35 @@ impl Stage<'_> {
         self.post("the children's right names", &self.story.corrected_children()).await
     }
 
-    /// A health worker gets another number, and then hers is given to somebody else: what comes from the
-    /// old number is the other's from now on.
+    /// A health worker gets another number.
     pub(super) async fn move_number(&mut self) -> Result<(), Error> {
-        let story = self.story;
-        let (Some(mover), heir) = (story.people.get(MOVER), &story.heir) else { return Ok(()) };
+        if self.story.people.get(MOVER).is_none() {
+            return Ok(());
+        }
         self.product.tell("a health worker gets another number; her old one is given to somebody else");
-        self.post("the other number", &story.moved()).await?;
+        self.post("the other number", &self.story.moved()).await?;
+        self.truth.expect_contacts([&self.story.new_phone].into_iter());
+        Ok(())
+    }
+
+    /// The old number is given to somebody else: what comes from it is hers from now on.
+    pub(super) async fn inherit_number(&mut self) -> Result<(), Error> {
+        let story = self.story;
+        let Some(mover) = story.people.get(MOVER) else { return Ok(()) };
         self.wait_for(&story.new_phone, &mover.village).await;
-        self.post("the person with the old number", &story.heir()).await?;
-        self.truth.expect_contacts([&story.new_phone, &heir.phone].into_iter());
+        self.post("the person with the old number", &story.heir()).await
+    }
+
+    /// Both report a case, each with the number that is hers now.
+    pub(super) async fn report_with_moved_numbers(&mut self) {
+        let story = self.story;
+        let (Some(mover), heir) = (story.people.get(MOVER), &story.heir) else { return };
         self.wait_for(&heir.phone, &heir.village).await;
-        let Some(case) = story.cases.first() else { return Ok(()) };
+        let Some(case) = story.cases.first() else { return };
         for (person, phone) in [(mover, &story.new_phone), (heir, &heir.phone)] {
             let notes = "reported with a number that moved".to_owned();
             self.report_case(person, phone, &Case { died: false, notes, ..case.clone() }).await;
         }
-        Ok(())
     }
 
     /// Waits until a number is a contact of somebody who works in a village.

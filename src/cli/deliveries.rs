@@ -15,6 +15,7 @@ use super::failure::Failure;
 use super::{block_on, stores};
 use crate::config::Config;
 use crate::delivery::desk;
+use crate::delivery::destination::UNPROVABLE;
 use crate::delivery::signal::now_ms;
 use crate::store::db::AsConflict;
 use crate::store::deliveries::list::{self, Filter};
@@ -60,7 +61,13 @@ enum What {
         id: String,
     },
     /// Let dead and cancelled deliveries go out again.
-    Retry(Chosen),
+    Retry {
+        #[command(flatten)]
+        chosen: Chosen,
+        /// Also acts of which nobody can say whether they happened (cause `unknown`). They may happen twice.
+        #[arg(long)]
+        force: bool,
+    },
     /// Give up what was not accepted yet.
     Cancel(Chosen),
 }
@@ -149,7 +156,8 @@ pub fn run(config: &Config, arguments: Arguments) -> Result<ExitCode, Failure> {
             What::List { filter, each: Some(limit) } => office.each(filter, *limit).await,
             What::Show { id } if id.contains('/') => office.source(id).await,
             What::Show { id } => office.show(id).await,
-            What::Retry(chosen) => office.change(chosen, Change::Retry).await,
+            What::Retry { chosen, force: false } => office.change(chosen, Change::Retry).await,
+            What::Retry { chosen, force: true } => office.change(chosen, Change::SendAgain).await,
             What::Cancel(chosen) => office.change(chosen, Change::Cancel).await,
         };
         store.close().await;
@@ -160,6 +168,8 @@ pub fn run(config: &Config, arguments: Arguments) -> Result<ExitCode, Failure> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Change {
     Retry,
+    /// As `Retry`, also what may happen twice by it.
+    SendAgain,
     Cancel,
 }
 
@@ -245,16 +255,44 @@ impl Office<'_> {
             changed += self.change_some(some, change).await?;
         }
         let (word, next) = match change {
-            Change::Retry => ("waiting", "a running `mjumbe serve` sends them within seconds"),
+            Change::Retry | Change::SendAgain => {
+                ("waiting", "a running `mjumbe serve` sends them when they are due, else within seconds")
+            }
             Change::Cancel => ("cancelled", "`mjumbe deliveries retry` lets them go out after all"),
         };
         if self.json {
             out!("{}", json!({ "chosen": ids.len(), word: changed }));
         } else {
             out!("{changed} of {} are {word} now", ids.len());
+            if change != Change::Cancel {
+                self.tell_left(&ids).await?;
+            }
             note!("Next: {next}");
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Why acts were left as they are.
+    async fn tell_left(&self, ids: &[String]) -> Result<(), Failure> {
+        let (mut unknown, mut unwanted) = (0, 0);
+        let mut connection = self.store.db().read().await?;
+        for some in ids.chunks(CHUNK) {
+            for row in store::deliveries::deliveries(&mut connection, self.tenant, some).await? {
+                let ended = matches!(row.status, Status::Dead | Status::Cancelled);
+                unknown += usize::from(ended && row.cause.code == UNPROVABLE);
+                unwanted += usize::from(ended && row.nature == "act" && row.withdrawn);
+            }
+        }
+        if unknown > 0 {
+            note!(
+                "{unknown} may have happened already and were left: look on the other side, then --force sends"
+            );
+            note!("them once more, at the risk that they happen twice");
+        }
+        if unwanted > 0 {
+            note!("{unwanted} are acts that their source does not want any more and were left");
+        }
+        Ok(())
     }
 
     /// What was chosen by a filter, before anything is changed: how many, of which mappings and causes.
@@ -267,7 +305,7 @@ impl Office<'_> {
                 *groups.entry((row.destination, row.mapping, cause)).or_default() += 1;
             }
         }
-        let word = if change == Change::Retry { "retried" } else { "cancelled" };
+        let word = if change == Change::Cancel { "cancelled" } else { "retried" };
         if self.json {
             let chosen = groups.iter().map(|((destination, mapping, cause), count)| {
                 json!({ "destination": destination, "mapping": mapping, "cause": cause, "count": count })
@@ -304,7 +342,7 @@ impl Office<'_> {
             return Ok(list::ids(&mut connection, self.tenant, &filter, CHANGED_MAX).await?);
         }
         let statuses = match change {
-            Change::Retry => [Status::Dead, Status::Cancelled],
+            Change::Retry | Change::SendAgain => [Status::Dead, Status::Cancelled],
             Change::Cancel => [Status::Waiting, Status::Dead],
         };
         let mut ids = Vec::new();
@@ -330,6 +368,7 @@ impl Office<'_> {
         let mut tx = self.store.db().begin_write().await?;
         let changed = match change {
             Change::Retry => desk::revive(&mut tx, self.tenant, ids, now_ms()).await?,
+            Change::SendAgain => desk::send_again(&mut tx, self.tenant, ids, now_ms()).await?,
             Change::Cancel => desk::cancel(&mut tx, self.tenant, ids, now_ms()).await?,
         };
         tx.commit().await?;

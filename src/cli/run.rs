@@ -9,6 +9,7 @@ use super::block_on;
 use super::evaluation::{self, Evaluated};
 use super::failure::Failure;
 use super::mappings::Whose;
+use super::stores;
 use crate::config::Config;
 use crate::mapping::evaluate::Tracing;
 use crate::mapping::output::{Issue, Output, Severity};
@@ -64,13 +65,19 @@ fn as_json(done: &Evaluated) -> Value {
 }
 
 fn output(output: &Output) -> Value {
-    json!({
+    let mut told = json!({
         "target": output.target,
         "id": output.target_id,
         "destination": output.destination,
         "key": output.key,
         "body": body(output),
-    })
+    });
+    if let Some(act) = &output.act {
+        told["reason"] = json!(act.reason);
+        told["occurrence"] = json!(act.occurrence);
+        told["notBefore"] = json!(act.not_before_ms.map(stores::shown));
+    }
+    told
 }
 
 /// What the destination would be sent for this output alone.
@@ -91,7 +98,12 @@ fn tell(done: &Evaluated, mapping: &str) {
     }
     for output in &evaluation.outputs {
         let key = if output.key.is_empty() { String::new() } else { format!(" [{}]", output.key) };
-        out!("{} → {}{key}", output.target_id, output.destination);
+        let due = match output.act.as_ref().map(|act| act.not_before_ms) {
+            None => String::new(),
+            Some(None) => ", at once".to_owned(),
+            Some(Some(due)) => format!(", not before {}", stores::shown(due)),
+        };
+        out!("{} → {}{key}{due}", output.target_id, output.destination);
         out!("{:#}\n", body(output));
     }
     evaluation.issues.iter().for_each(tell_issue);

@@ -38,7 +38,7 @@ pub async fn run(db: Db, tenant: &str, cancel: CancellationToken) {
 async fn refresh(db: &Db, tenant: &str, known: &mut BTreeSet<Series>) -> Result<(), Error> {
     let (tallies, held) = {
         let mut db = db.read().await?;
-        (list::tallies(&mut db, tenant).await?, reads::held_count(&mut db, tenant).await?)
+        (list::tallies(&mut db, tenant, now_ms()).await?, reads::held_count(&mut db, tenant).await?)
     };
     for (series, value) in values(known, &tallies, now_ms()) {
         set(tenant, &series, value);

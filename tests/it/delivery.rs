@@ -2,6 +2,7 @@
 //! mappings made of code.
 
 mod acts;
+mod acts_history;
 mod basics;
 mod far_side;
 mod here;

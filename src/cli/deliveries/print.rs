@@ -71,11 +71,23 @@ pub fn each_json(rows: &[DeliveryRow]) -> Value {
 }
 
 fn delivery(row: &DeliveryRow) -> Value {
+    let mut told = whole(row);
+    if row.nature == "act" {
+        told["reason"] = json!(row.reason);
+        told["occurrence"] = json!(row.occurrence);
+        told["notBefore"] = json!((row.not_before_ms != 0).then(|| time(row.not_before_ms)));
+        told["begun"] = json!((row.begun_ms != 0).then(|| time(row.begun_ms)));
+        told["remote"] = json!(Some(&row.remote).filter(|remote| !remote.is_empty()));
+    }
+    told
+}
+
+fn whole(row: &DeliveryRow) -> Value {
     json!({
         "id": row.id, "status": row.status.text(), "destination": row.destination,
         "mapping": row.mapping, "target": row.target, "lane": row.lane, "source": row.source,
         "cause": row.cause.code, "message": row.cause.message, "hint": row.cause.hint,
-        "attempts": row.attempts, "due": time(row.due_ms),
+        "attempts": row.attempts, "due": time(row.due_ms), "waitsFor": row.waits_for,
     })
 }
 
@@ -92,6 +104,9 @@ pub fn one(shown: &Shown, json: bool) {
     let row = &shown.delivery;
     out!("{}  {}  {} → {}", row.id, row.status.text(), row.target, row.destination);
     out!("  mapping {}, lane {}, source {}", row.mapping, row.lane, row.source);
+    if row.nature == "act" {
+        tell_act(row);
+    }
     if !row.cause.code.is_empty() {
         out!("  {}: {}\n  hint: {}", row.cause.code, row.cause.message, row.cause.hint);
     }
@@ -106,6 +121,20 @@ pub fn one(shown: &Shown, json: bool) {
         let ExchangeRow { at_ms, method, path, status, elapsed_ms, .. } = exchange;
         out!("  {} {method} {path} → {status} in {elapsed_ms} ms", time(*at_ms));
         out!("    sent     {}\n    answered {}", exchange.request, exchange.response);
+    }
+}
+
+/// Why and when it happens, or happened.
+fn tell_act(row: &DeliveryRow) {
+    let due = if row.not_before_ms == 0 { "at once".to_owned() } else { time(row.not_before_ms) };
+    out!("  act, reason {}, occurrence {}, due {due}", row.reason, row.occurrence);
+    match (row.begun_ms, row.status) {
+        (0, _) => out!("  it has not begun"),
+        (begun, Status::Settled) => out!("  it happened; first sent {}", time(begun)),
+        (begun, _) => out!("  it may have happened; first sent {}", time(begun)),
+    }
+    if !row.remote.is_empty() {
+        out!("  called {} over there", row.remote);
     }
 }
 

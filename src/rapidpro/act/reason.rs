@@ -29,7 +29,7 @@ const TABLE: &[Row] = &[
         Trouble::Unknown,
         UNPROVABLE,
         "the request may have had its effect, and RapidPro shows no proof of either",
-        "look at the contact in RapidPro: if it did not happen, `mjumbe deliveries retry` does it, else cancel it",
+        "look at the contact in RapidPro: if it did not happen, `mjumbe deliveries retry --force` does it, else cancel it",
     ),
     // flow_starts_post_contact_unknown, messages_post_unknown_contact, messages_post_urn_new
     (

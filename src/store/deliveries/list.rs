@@ -238,17 +238,21 @@ pub async fn in_lanes(
     rows.iter().map(DeliveryRow::read).collect()
 }
 
-/// Counts by destination, status and cause; settled ones are left out.
+/// Counts by destination, status and cause at `now_ms`; settled ones are left out. Acts whose time has not come
+/// have the cause `not-due-yet` and no age; the others are as old as their time is past.
 ///
 /// # Errors
 /// The database's.
-pub async fn tallies(db: &mut Connection, tenant: &str) -> Result<Vec<Tally>, Error> {
+pub async fn tallies(db: &mut Connection, tenant: &str, now_ms: i64) -> Result<Vec<Tally>, Error> {
     let rows = db
         .all(
-            "select destination, status, cause, count(*) as amount, min(since_ms) as oldest_ms from delivery
-             where tenant = $1 and status in ('waiting', 'sending', 'dead')
+            "select destination, status, cause, count(*) as amount, min(since_ms) as oldest_ms from
+             (select destination, status,
+                  case when status = 'waiting' and not_before_ms > $2 then 'not-due-yet' else cause end as cause,
+                  case when not_before_ms > since_ms then not_before_ms else since_ms end as since_ms
+              from delivery where tenant = $1 and status in ('waiting', 'sending', 'dead')) as open
              group by destination, status, cause order by destination, status, cause",
-            args![tenant],
+            args![tenant, now_ms],
         )
         .await?;
     let read = |row: &Row| {

@@ -174,7 +174,7 @@ async fn an_outage_opens_the_circuit_and_a_probe_ends_it() {
         house.settle_down().await;
         assert_eq!(house.far.effects(), 0, "the circuit is open");
         let mut db = house.store.db().read().await.unwrap();
-        let tallies = list::tallies(&mut db, TENANT).await.unwrap();
+        let tallies = list::tallies(&mut db, TENANT, now_ms()).await.unwrap();
         assert_eq!(tallies.iter().map(|tally| tally.count).sum::<i64>(), 4);
         drop(db);
         house.far.with(|truth| truth.probes_fail = false);

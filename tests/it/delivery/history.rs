@@ -26,7 +26,7 @@ use super::{House, TENANT, run};
 const UNITS: [&str; 3] = ["north", "south", "east"];
 const STEPS: usize = 120;
 
-fn histories() -> u64 {
+pub fn histories() -> u64 {
     std::env::var("MJUMBE_HISTORIES").ok().and_then(|text| text.parse().ok()).unwrap_or(4)
 }
 

@@ -49,21 +49,31 @@ fn told(text: &str) -> Vec<String> {
     let told = faults(&[Arc::new(program)], &[workspace()], &|_| text.to_owned());
     let line = |one: &Diagnostic| {
         let meant = one.did_you_mean.as_deref().unwrap_or_default();
-        format!("{} {} {meant}", one.place.within(""), one.code)
+        format!("{} {} {meant}", one.place.within(""), one.code).trim_end().to_owned()
     };
     told.iter().map(line).collect()
 }
 
 #[test]
 fn what_the_workspace_does_not_have_is_told_with_its_place() {
-    insta::assert_snapshot!(told(MAPPING).join("\n"), @"");
+    insta::assert_snapshot!(told(MAPPING).join("\n"), @"
+    :2:95 flow-category-unknown Female
+    :8:36 flow-category-unmapped
+    :8:54 flow-category-unknown Male
+    :9:26 contact-field-unknown village
+    :9:52 flow-result-unknown due
+    :9:52 contact-field-unknown
+    :10:16 group-unknown
+    :10:23 group-unknown Health workers
+    :11:29 flow-unknown Reminder
+    ");
 }
 
 #[test]
 fn a_flow_that_is_not_there_is_told_once() {
     let text = MAPPING.replace("flow: Case report", "flow: Case reprot");
     let told = told(&text);
-    assert_eq!(told[0], ":2:46 flow-unknown Case report");
+    assert_eq!(told[0], ":2:48 flow-unknown Case report");
     assert!(told.iter().all(|one| !one.contains("flow-result") && !one.contains("category")), "{told:?}");
 }
 

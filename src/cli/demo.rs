@@ -76,7 +76,7 @@ async fn demo(arguments: Arguments) -> Result<ExitCode, Failure> {
     let report = tell(&product, (&story, &rapidpro, &dhis2), (&house, arguments.kill)).await;
     screen.end();
     if let Ok(report) = &report {
-        out!("{}", if arguments.json { as_json(report)? } else { screen::table(report).to_string() });
+        out!("{}", if arguments.json { as_json(report)? } else { screen::summary(report) });
         if !arguments.once {
             screen.stay(&house, (&workspace.url(), &national.url()), &product.token);
             ended::from_outside().await;

@@ -89,8 +89,19 @@ impl Screen {
     }
 }
 
-/// What was wanted of each target against what the two systems hold.
-pub fn table(report: &Report) -> Table {
+/// What was wanted of each target against what the two systems hold, and why some of it is refused.
+pub fn summary(report: &Report) -> String {
+    let mut lines = vec![table(report).to_string()];
+    lines.push(format!(
+        "{} of {} reports are complete in DHIS2; {} webhooks were lost on the way",
+        report.completions, report.reports, report.webhooks_lost
+    ));
+    lines.extend(report.refused_because.iter().map(|(reason, count)| format!("{count} refused: {reason}")));
+    lines.extend(report.faults.iter().map(|fault| format!("! {fault}")));
+    lines.join("\n")
+}
+
+fn table(report: &Report) -> Table {
     let mut table = Table::new();
     let head = ["", "wanted", "done", "waiting", "refused", "cancelled", "lost", "twice", "unknown"];
     table.load_style(presets::UTF8_FULL_CONDENSED).set_header(head);
@@ -100,17 +111,6 @@ pub fn table(report: &Report) -> Table {
         let faults = [tally.lost, tally.twice, tally.unknown];
         let name = std::iter::once(Cell::new(words(target)));
         table.add_row(name.chain(counts.into_iter().chain(faults).map(number)));
-    }
-    let mut row = |name: String, count: usize| {
-        table.add_row([Cell::new(name), Cell::new(""), number(count)]);
-    };
-    row("reports complete in DHIS2".to_owned(), report.completions);
-    row("webhooks lost on the way".to_owned(), report.webhooks_lost);
-    for (reason, count) in &report.refused_because {
-        row(format!("refused: {reason}"), *count);
-    }
-    for fault in &report.faults {
-        table.add_row([Cell::new(format!("! {fault}"))]);
     }
     table
 }

@@ -21,6 +21,7 @@ mod mapping_schema;
 mod mapping_shipped;
 mod newcomer;
 mod outside;
+mod proposals;
 mod r4_examples;
 mod rapidpro_act_kills;
 mod rapidpro_acts;

@@ -291,6 +291,7 @@ async fn map(terminal: &mut Terminal) {
 async fn prepare(country: &Country, terminal: &mut Terminal) -> String {
     terminal.run("setup", &["setup", "rapidpro", "--dry-run"]).await;
     terminal.run("setup-made", &["setup", "rapidpro"]).await;
+    terminal.run("live", &["check", "--live"]).await;
     let contact = json!({ "name": "Aline", "urns": [format!("tel:{PHONE}")], "fields": {
         "dhis2_organisation_unit_id": village_id(1) } });
     let contact = country.in_rapidpro("", contact).await;

@@ -262,7 +262,11 @@ impl Draft<'_> {
             return None;
         };
         // Two sources that find the same person wait for each other, whatever they are themselves.
-        Some(Identity { lane: found.unwrap_or_else(|| name.clone()), name, link, known: None })
+        let lane = found.unwrap_or_else(|| name.clone());
+        // Who only waits for somebody must not stand in the way of who makes her.
+        let waits = self.reading.value("create") == Some(&Value::Bool(false));
+        let lane = if waits { format!("{lane}|there") } else { lane };
+        Some(Identity { lane, name, link, known: None })
     }
 
     fn body(&self, identity: &Identity, find: &[(String, String, i64)], unit: Option<&str>) -> Value {

@@ -99,9 +99,12 @@ impl Object<'_> {
         let mut values: Vec<Value> = Vec::new();
         let before = self.sent.and_then(|sent| sent[list].as_object());
         let after = self.checked.wanted.as_ref().and_then(|wanted| wanted[list].as_object());
+        // Up to 2.40 a completed event is refused (E1303) where the request does not name every compulsory
+        // value, whatever is stored.
+        let whole = list == "dataValues" && self.is_completed();
         for (uid, text) in &self.checked.values {
             let same = before.and_then(|before| before.get(uid)) == after.and_then(|after| after.get(uid));
-            if self.doubt || !same || self.note.touched.contains(uid) {
+            if self.doubt || whole || !same || self.note.touched.contains(uid) {
                 values.push(json!({ name: uid, "value": text }));
             }
         }
@@ -111,6 +114,11 @@ impl Object<'_> {
         let nothing = if list == "attributes" { json!("") } else { Value::Null };
         values.extend(self.emptied(list).into_iter().map(|uid| json!({ name: uid, "value": nothing })));
         Value::Array(values)
+    }
+
+    fn is_completed(&self) -> bool {
+        let of = |object: Option<&Value>| object.is_some_and(|object| object["status"] == "COMPLETED");
+        of(self.checked.wanted.as_ref()) || of(self.current)
     }
 
     /// Values of ours that are no longer wanted.
@@ -171,7 +179,7 @@ mod tests {
         let wanted =
             json!({ "orgUnit": "o", "occurredAt": "2026-01-02", "dataValues": { "a": "1", "b": "2" } });
         let sent = json!({ "dataValues": { "a": "1", "b": "3", "c": "4" } });
-        let current = json!({ "status": "COMPLETED", "occurredAt": "2026-01-01", "orgUnit": "o" });
+        let current = json!({ "status": "ACTIVE", "occurredAt": "2026-01-01", "orgUnit": "o" });
         let checked = checked("ev|x|p||stage|k", wanted, &[("a", "1"), ("b", "2")]);
         let (note, extra) = (Note { touched: vec!["d".to_owned()], ..Note::default() }, BTreeMap::new());
         let one = Object { sent: Some(&sent), current: Some(&current), ..object(&checked, &note, &extra) };
@@ -179,13 +187,16 @@ mod tests {
             one.body(),
             json!({
                 "event": "u", "enrollment": "en", "program": "p", "programStage": "stage", "orgUnit": "o",
-                "occurredAt": "2026-01-02", "status": "COMPLETED", "dataValues": [
+                "occurredAt": "2026-01-02", "status": "ACTIVE", "dataValues": [
                     { "dataElement": "b", "value": "2" }, { "dataElement": "c", "value": null },
                     { "dataElement": "d", "value": null }]
             })
         );
         let doubtful = Object { doubt: true, ..one };
         assert_eq!(doubtful.body()["dataValues"].as_array().unwrap().len(), 4);
+        let completed = json!({ "status": "COMPLETED" });
+        let completed = Object { current: Some(&completed), doubt: false, ..doubtful };
+        assert_eq!(completed.body()["dataValues"].as_array().unwrap().len(), 4);
     }
 
     #[test]

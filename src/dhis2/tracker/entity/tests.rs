@@ -91,7 +91,10 @@ fn sources_that_find_the_same_person_share_a_lane() {
     assert_eq!(slots(&report)[0], format!("te|{}|m", report.lane));
     let mut other = child();
     other["find"][1]["value"] = json!("c-1");
-    assert_eq!(built("QuestionnaireResponse/8", other).lane, report.lane);
+    assert_eq!(built("QuestionnaireResponse/8", other.clone()).lane, report.lane);
+    // What only waits for her must not hold up what makes her.
+    other["create"] = json!(false);
+    assert_ne!(built("QuestionnaireResponse/9", other).lane, report.lane);
 }
 
 #[test]

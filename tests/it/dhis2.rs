@@ -1,5 +1,7 @@
 //! The DHIS2 destination against a scripted DHIS2 that gives recorded answers, for both importers.
 
+/// What is relied on of any DHIS2, also a real one.
+mod contract;
 /// A scripted DHIS2.
 mod fake;
 /// Metadata pulled, stored, replaced.
@@ -10,3 +12,5 @@ mod sandbox;
 mod sending;
 /// Events and tracked entities against the simulated DHIS2.
 mod tracker;
+/// A tracked entity through the whole engine, with kills.
+mod tracker_engine;

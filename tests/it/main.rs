@@ -19,6 +19,7 @@ mod fhir_search;
 mod history;
 mod mapping_schema;
 mod mapping_shipped;
+mod metadata_pull;
 mod newcomer;
 mod outside;
 mod proposals;

@@ -44,25 +44,20 @@ impl Notes for Ledger {
     }
 }
 
-struct World {
-    dhis2: Dhis2,
-    _server: Server,
+pub(super) struct World {
+    /// None: a real server.
+    sandbox: Option<(Dhis2, Server)>,
+    pub(super) url: String,
+    pub(super) authorization: String,
     ledger: Arc<Ledger>,
-    instance: Instance,
+    pub(super) instance: Instance,
 }
 
-async fn world(version: Version) -> World {
+pub(super) async fn world(version: Version) -> World {
     let dhis2 = Dhis2::new(Options::new(version));
     let server = Server::start(Arc::new(dhis2.clone()), ([127, 0, 0, 1], 0).into()).await.unwrap();
-    let settings = serde_json::from_value(json!({ "url": server.url(), "token": dhis2.token() })).unwrap();
-    let client = Arc::new(Client::new("national", &settings).unwrap());
-    let memory: Arc<dyn Documents> = Arc::new(Memory::default());
-    let mirror = Arc::new(Mirror::new(Arc::clone(&client), memory, Duration::from_secs(3600)));
-    let ledger = Arc::new(Ledger::default());
-    let tracking = Tracking { space: Namespace::new("default", "national"), notes: ledger.clone() };
-    let instance = Instance::new(client, mirror, tracking, None)
-        .with_clock(jiff::Timestamp::now, Duration::from_millis(2));
-    World { dhis2, _server: server, ledger, instance }
+    let world = World::at(&json!({ "url": server.url(), "token": dhis2.token() }));
+    World { authorization: format!("ApiToken {}", dhis2.token()), sandbox: Some((dhis2, server)), ..world }
 }
 
 fn built(target: &dyn Target, source: &str, fields: &Value) -> Output {
@@ -91,8 +86,26 @@ fn built(target: &dyn Target, source: &str, fields: &Value) -> Output {
 }
 
 impl World {
+    /// Speaks to a server with these settings.
+    pub(super) fn at(settings: &Value) -> Self {
+        let url = settings["url"].as_str().unwrap().to_owned();
+        let settings = serde_json::from_value(settings.clone()).unwrap();
+        let client = Arc::new(Client::new("national", &settings).unwrap());
+        let memory: Arc<dyn Documents> = Arc::new(Memory::default());
+        let mirror = Arc::new(Mirror::new(Arc::clone(&client), memory, Duration::from_secs(3600)));
+        let ledger = Arc::new(Ledger::default());
+        let tracking = Tracking { space: Namespace::new("default", "national"), notes: ledger.clone() };
+        let instance = Instance::new(client, mirror, tracking, None)
+            .with_clock(jiff::Timestamp::now, Duration::from_millis(2));
+        World { sandbox: None, url, authorization: String::new(), ledger, instance }
+    }
+
+    fn dhis2(&self) -> &Dhis2 {
+        &self.sandbox.as_ref().unwrap().0
+    }
+
     /// The difference to what was accepted, as the engine makes it.
-    fn outgoing(&self, source: &str, fields: &Value) -> Outgoing {
+    pub(super) fn outgoing(&self, source: &str, fields: &Value) -> Outgoing {
         let target: &dyn Target = if fields.get("dataValues").is_some() { &Event } else { &Tracker };
         let output = built(target, source, fields);
         let slots = self.ledger.slots.lock().unwrap();
@@ -125,7 +138,7 @@ impl World {
         }
     }
 
-    async fn send(&self, batch: &[Outgoing]) -> Sent {
+    pub(super) async fn send(&self, batch: &[Outgoing]) -> Sent {
         let sent = self.instance.send(batch, Instant::now() + Duration::from_secs(30)).await;
         if let Ok(settled) = &sent.result {
             for (outgoing, settled) in batch.iter().zip(settled) {
@@ -156,7 +169,7 @@ impl World {
     }
 
     /// Wants it, and gives what became of each part.
-    async fn want(&self, source: &str, fields: &Value) -> Vec<String> {
+    pub(super) async fn want(&self, source: &str, fields: &Value) -> Vec<String> {
         let outgoing = self.outgoing(source, fields);
         let sent = self.send(std::slice::from_ref(&outgoing)).await;
         let settled = sent.result.unwrap_or_else(|failure| panic!("{failure:?}"));
@@ -165,12 +178,12 @@ impl World {
 
     /// What is there and not deleted.
     fn there(&self, list: &str) -> Vec<Value> {
-        let all = self.dhis2.state()["tracker"][list].as_array().unwrap().clone();
+        let all = self.dhis2().state()["tracker"][list].as_array().unwrap().clone();
         all.into_iter().filter(|own| own["deleted"] == false).collect()
     }
 }
 
-fn word(verdict: &Verdict) -> String {
+pub(super) fn word(verdict: &Verdict) -> String {
     let later = |reason: &Reason| format!("later {}", reason.code);
     match verdict {
         Verdict::Accepted => "accepted".to_owned(),
@@ -180,7 +193,7 @@ fn word(verdict: &Verdict) -> String {
     }
 }
 
-fn all_accepted(words: &[String], count: usize) {
+pub(super) fn all_accepted(words: &[String], count: usize) {
     assert_eq!(words, vec!["accepted"; count]);
 }
 
@@ -278,10 +291,10 @@ async fn what_was_deleted_comes_back_as_another_generation() {
     }
 }
 
-async fn delete(world: &World, body: Value) {
+pub(super) async fn delete(world: &World, body: Value) {
     let client = reqwest::Client::new();
-    let url = format!("{}/api/tracker?async=false&importStrategy=DELETE", world._server.url());
-    let request = client.post(url).header("Authorization", format!("ApiToken {}", world.dhis2.token()));
+    let url = format!("{}/api/tracker?async=false&importStrategy=DELETE", world.url);
+    let request = client.post(url).header("Authorization", &world.authorization);
     let answer = request.json(&body).send().await.unwrap();
     assert_eq!(answer.status(), 200);
 }
@@ -323,6 +336,8 @@ async fn candidates_have_a_score_and_the_best_must_be_ahead() {
         assert_eq!(world.there("trackedEntities").len(), 2);
         // Too little to be the same: another child.
         by_name["find"] = json!([{ "attribute": "MjChildNam1", "value": "Keza", "weight": 2 }]);
+        by_name["attributes"] = json!([{ "attribute": "MjChildNam1", "value": "Keza" },
+            { "attribute": "MjChildNo01", "value": "N-3" }]);
         all_accepted(&world.want("QuestionnaireResponse/2", &by_name).await, 2);
         assert_eq!(world.there("trackedEntities").len(), 3);
         // Nobody, and not to be made.
@@ -340,7 +355,7 @@ async fn a_refused_tracked_entity_says_so_for_what_belongs_to_it() {
         let world = world(version).await;
         let rule =
             Objects { kind: "TRACKED_ENTITY".into(), program: None, org_unit: None, message: "no".into() };
-        world.dhis2.fault(Fault::new(Effect::RefuseObjects(rule)));
+        world.dhis2().fault(Fault::new(Effect::RefuseObjects(rule)));
         let told = world.want("Patient/1", &child("N-1", &[dose("1", "BCG")])).await;
         assert_eq!(told[0], "dhis2-program-rule");
         assert!(told[1..].iter().all(|word| word == "dhis2-parent-refused"), "{told:?}");
@@ -358,7 +373,7 @@ async fn one_bad_object_does_not_keep_the_others() {
             org_unit: Some(facility_id(1)),
             message: "by phone".into(),
         };
-        world.dhis2.fault(Fault::new(Effect::RefuseObjects(rule)));
+        world.dhis2().fault(Fault::new(Effect::RefuseObjects(rule)));
         let batch = [
             world.outgoing("QuestionnaireResponse/1", &case("CHOLERA", Some(3))),
             world.outgoing("Patient/1", &child("N-1", &[dose("1", "BCG")])),
@@ -383,7 +398,7 @@ async fn an_unclear_answer_is_read_back_and_nothing_is_there_twice() {
             let fields = child("N-1", &[dose("1", "BCG")]);
             // The metadata is read before the fault.
             all_accepted(&world.want("QuestionnaireResponse/9", &case("CHOLERA", None)).await, 1);
-            world.dhis2.fault(Fault::new(effect.clone()).on("POST", "/api/tracker").times(1));
+            world.dhis2().fault(Fault::new(effect.clone()).on("POST", "/api/tracker").times(1));
             let mut attempt = 0;
             for _ in 0..5 {
                 let mut outgoing = world.outgoing("Patient/1", &fields);
@@ -432,8 +447,8 @@ async fn an_enrolment_and_an_event_that_are_there_are_taken() {
                 "events": [{ "event": "VChild00001", "programStage": "MjBirthStg1", "status": "COMPLETED",
                     "orgUnit": facility_id(0), "occurredAt": "2026-08-01" }] }] }] });
         let client = reqwest::Client::new();
-        let url = format!("{}/api/tracker?async=false", world._server.url());
-        let request = client.post(url).header("Authorization", format!("ApiToken {}", world.dhis2.token()));
+        let url = format!("{}/api/tracker?async=false", world.url);
+        let request = client.post(url).header("Authorization", &world.authorization);
         assert_eq!(request.json(&body).send().await.unwrap().status(), 200);
         let birth = json!({ "programStage": "MjBirthStg1", "occurredAt": "2026-08-02", "dataValues":
             [{ "dataElement": "MjBirthWgt1", "value": 3200 }] });

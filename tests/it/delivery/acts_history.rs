@@ -91,7 +91,7 @@ impl Sources {
             let Some((due, wanted)) = &one.what else { return false };
             let until = said.get(index + 1).map_or(i64::MAX, |next| next.since);
             // The clocks of two statements differ by what the statements take.
-            wanted == text && until + 1_000 >= *due && at + 1_000 >= one.since.max(*due)
+            wanted == text && until.saturating_add(1_000) >= *due && at + 1_000 >= one.since.max(*due)
         })
     }
 

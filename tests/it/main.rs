@@ -27,6 +27,7 @@ mod r4_examples;
 mod rapidpro_act_kills;
 mod rapidpro_acts;
 mod rapidpro_contact;
+mod rapidpro_messages;
 mod rapidpro_poll;
 mod rapidpro_questionnaire;
 mod rapidpro_reading;

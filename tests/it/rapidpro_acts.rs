@@ -1,4 +1,5 @@
-//! Flow starts and messages: from a mapping's fields to what happens once, answers lost on the way.
+//! Flow starts: from a mapping's fields to what happens once, answers lost on the way. Messages are in
+//! `rapidpro_messages`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -42,12 +43,12 @@ impl Links for Unlinked {
 /// What other deliveries did.
 #[derive(Default)]
 pub struct Known {
-    recorded: Vec<String>,
-    open: Vec<Open>,
+    pub recorded: Vec<String>,
+    pub open: Vec<Open>,
 }
 
 #[derive(Default)]
-pub struct Company(Mutex<Known>);
+pub struct Company(pub Mutex<Known>);
 
 #[async_trait::async_trait]
 impl Others for Company {
@@ -61,21 +62,21 @@ impl Others for Company {
     }
 }
 
-struct Scene {
-    far: RapidPro,
+pub struct Scene {
+    pub far: RapidPro,
     server: Server,
     workspace: Workspace,
-    company: Arc<Company>,
+    pub company: Arc<Company>,
     /// Of the one contact.
-    uuid: String,
+    pub uuid: String,
 }
 
 impl Scene {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         Self::of(9).await
     }
 
-    async fn of(version: u32) -> Self {
+    pub async fn of(version: u32) -> Self {
         let far = RapidPro::new(Options { version, ..Options::default() });
         far.add_flow(monthly_report(None));
         let server =
@@ -100,14 +101,14 @@ impl Scene {
         scene
     }
 
-    async fn post(&self, endpoint: &str, body: &Value) -> Value {
+    pub async fn post(&self, endpoint: &str, body: &Value) -> Value {
         let url = format!("{}/api/v2/{endpoint}.json", self.server.url());
         let token = format!("Token {}", self.far.token());
         let request = reqwest::Client::new().post(url).header("Authorization", token).json(body);
         request.send().await.unwrap().json().await.unwrap()
     }
 
-    async fn list(&self, endpoint: &str) -> Vec<Value> {
+    pub async fn list(&self, endpoint: &str) -> Vec<Value> {
         let url = format!("{}/api/v2/{endpoint}.json", self.server.url());
         let token = format!("Token {}", self.far.token());
         let answer = reqwest::Client::new().get(url).header("Authorization", token).send().await.unwrap();
@@ -115,12 +116,12 @@ impl Scene {
         answer["results"].as_array().unwrap().clone()
     }
 
-    async fn send(&self, outgoing: &Outgoing) -> Sent {
+    pub async fn send(&self, outgoing: &Outgoing) -> Sent {
         let deadline = Instant::now() + Duration::from_secs(20);
         self.workspace.send(std::slice::from_ref(outgoing), deadline).await
     }
 
-    async fn settle(&self, outgoing: &Outgoing) -> Settled {
+    pub async fn settle(&self, outgoing: &Outgoing) -> Settled {
         self.send(outgoing).await.result.unwrap().remove(0)
     }
 
@@ -130,30 +131,30 @@ impl Scene {
         outgoing(id, &built(&Start, &fields))
     }
 
-    fn message(&self, id: &str, text: &Value) -> Outgoing {
+    pub fn message(&self, id: &str, text: &Value) -> Outgoing {
         outgoing(id, &built(&Message, &json!({"contact": self.uuid, "text": text})))
     }
 
     /// What was sent to the contact: (text, status).
-    async fn sent(&self) -> Vec<(String, String)> {
+    pub async fn sent(&self) -> Vec<(String, String)> {
         let rows = self.list("messages").await;
         let text = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
         let out = rows.iter().filter(|row| row["direction"] == "out");
         out.map(|row| (text(row, "text"), text(row, "status"))).collect()
     }
 
-    fn record(&self, settled: &Settled) {
+    pub fn record(&self, settled: &Settled) {
         self.company.0.lock().unwrap().recorded.extend(settled.remote.clone());
     }
 
     /// Requests of this method to this endpoint.
-    fn asked(&self, method: &str, endpoint: &str) -> usize {
+    pub fn asked(&self, method: &str, endpoint: &str) -> usize {
         let path = format!("/api/v2/{endpoint}.json");
         let record = self.server.requests();
         record.iter().filter(|request| request["method"] == method && request["path"] == path).count()
     }
 
-    fn lose(&self, effect: Effect, endpoint: &str) {
+    pub fn lose(&self, effect: Effect, endpoint: &str) {
         let path = format!("/api/v2/{endpoint}.json");
         self.far.fault(Fault::new(effect).on("POST", &path).times(1));
     }
@@ -360,123 +361,6 @@ async fn a_link_leads_to_its_contact() {
     let links = BTreeMap::from([("Patient/1".to_owned(), scene.uuid.clone())]);
     let linked = Outgoing { links, ..outgoing("d1", &start) };
     assert_eq!(code(&scene.settle(&linked).await), "accepted");
-}
-
-#[tokio::test]
-async fn a_message_is_sent_as_it_is_written_in_the_persons_language() {
-    for version in [9, 26] {
-        let scene = Scene::of(version).await;
-        let texts = json!({"eng": "Hello", "kin": "Muraho @contact.name: 50% @home", "swa": "Habari"});
-        let settled = scene.settle(&scene.message("d1", &texts)).await;
-        assert_eq!(code(&settled), "accepted");
-        let row = scene.list("messages").await.remove(0);
-        let name = if version > 9 { row["uuid"].as_str().unwrap().to_owned() } else { row["id"].to_string() };
-        assert_eq!(settled.remote, Some(format!("message/{name}")), "{version}");
-        assert_eq!(row["text"], "Muraho @contact.name: 50% @home");
-        assert_eq!(row["contact"]["uuid"], json!(scene.uuid));
-    }
-}
-
-#[tokio::test]
-async fn who_has_no_language_of_the_message_gets_the_tenants_first() {
-    let scene = Scene::new().await;
-    scene.settle(&scene.message("d1", &json!({"fra": "Bonjour", "eng": "Hello"}))).await;
-    assert_eq!(scene.list("messages").await[0]["text"], "Hello");
-}
-
-#[tokio::test]
-async fn a_message_whose_answer_was_lost_is_found_and_not_repeated() {
-    for (version, endpoint) in [(8, "broadcasts"), (9, "messages"), (26, "messages")] {
-        for effect in [Effect::DropAfter, Effect::AnswerAfter { status: 500, body: None }] {
-            let scene = Scene::of(version).await;
-            let message = scene.message("d1", &json!({"eng": "Hello", "kin": "Muraho, 50@home"}));
-            scene.lose(effect, endpoint);
-            let failure = scene.send(&message).await.result.unwrap_err();
-            assert_eq!((failure.kind, failure.unclear), (FailureKind::Unavailable, true), "{version}");
-            let settled = scene.settle(&unclear(&message)).await;
-            assert_eq!(code(&settled), "accepted", "{version}");
-            assert!(settled.remote.unwrap().starts_with(&endpoint[..endpoint.len() - 1]), "{version}");
-            assert_eq!(scene.list(endpoint).await.len(), 1, "{version}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_message_that_is_proven_absent_is_sent() {
-    let scene = Scene::new().await;
-    scene.lose(Effect::DropBefore, "messages");
-    let message = scene.message("d1", &json!("Hello"));
-    assert!(scene.send(&message).await.result.unwrap_err().unclear);
-    assert_eq!(code(&scene.settle(&unclear(&message)).await), "accepted");
-    assert_eq!(scene.sent().await.len(), 1);
-}
-
-/// A reminder with the same words a moment before is known to be another delivery's.
-#[tokio::test]
-async fn what_another_delivery_recorded_is_not_taken_for_the_lost_one() {
-    let scene = Scene::new().await;
-    let earlier = scene.settle(&scene.message("d1", &json!("Take your medicine"))).await;
-    scene.record(&earlier);
-    scene.lose(Effect::DropBefore, "messages");
-    let second = scene.message("d2", &json!("Take your medicine"));
-    scene.send(&second).await.result.unwrap_err();
-    let settled = scene.settle(&unclear(&second)).await;
-    assert_eq!(code(&settled), "accepted");
-    assert_ne!(settled.remote, earlier.remote);
-    assert_eq!(scene.sent().await.len(), 2);
-}
-
-#[tokio::test]
-async fn where_two_could_be_meant_it_is_unknown_and_never_sent() {
-    let scene = Scene::new().await;
-    let message = scene.message("d1", &json!("Take your medicine"));
-    scene.lose(Effect::DropAfter, "messages");
-    scene.send(&message).await.result.unwrap_err();
-    let rival = Open { lane: message.lane.clone(), wanted: message.parts[0].wanted.clone().unwrap() };
-    scene.company.0.lock().unwrap().open.push(rival);
-    assert_eq!(code(&scene.settle(&unclear(&message)).await), "unknown");
-    assert_eq!(scene.sent().await.len(), 1);
-    // Another person's message of the same words is no rival.
-    scene.company.0.lock().unwrap().open[0].lane = "contact/11111111-1111-4111-8111-111111111111".to_owned();
-    assert_eq!(code(&scene.settle(&unclear(&message)).await), "accepted");
-}
-
-#[tokio::test]
-async fn before_8_1_35_a_message_is_a_broadcast_without_templates() {
-    let scene = Scene::of(8).await;
-    let settled = scene.settle(&scene.message("d1", &json!("Mail a@b.org, @contact.name"))).await;
-    assert_eq!((code(&settled), settled.remote.as_deref()), ("accepted", Some("broadcast/1")));
-    let broadcast = scene.list("broadcasts").await.remove(0);
-    let texts: Vec<&Value> = broadcast["text"].as_object().unwrap().values().collect();
-    assert_eq!(texts, ["Mail a@@b.org, @@contact.name"]);
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(scene.sent().await[0].0, "Mail a@b.org, @contact.name");
-    // It is not asked again.
-    scene.settle(&scene.message("d2", &json!("Hello"))).await;
-    assert_eq!(scene.asked("POST", "messages"), 1);
-}
-
-#[tokio::test]
-async fn what_rapidpro_refuses_or_fails_is_named() {
-    let scene = Scene::new().await;
-    let long = scene.message("d1", &json!("x".repeat(641)));
-    assert_eq!(code(&scene.settle(&long).await), "rapidpro-text-refused");
-    let contact = scene.post("contacts", &json!({"name": "No phone", "urns": ["ext:fhir-1"]})).await;
-    let unreachable = built(&Message, &json!({"contact": contact["uuid"], "text": "Hello"}));
-    let settled = scene.settle(&outgoing("d2", &unreachable)).await;
-    assert_eq!(code(&settled), "rapidpro-contact-unreachable");
-
-    let down = scene.far.fault(Fault::new(Effect::DatabaseDown { answer_after_ms: 0 }));
-    let message = scene.message("d3", &json!("Hello"));
-    let failure = scene.send(&message).await.result.unwrap_err();
-    assert_eq!((failure.kind, failure.unclear), (FailureKind::Unavailable, true));
-    scene.far.lift(down);
-    assert_eq!(code(&scene.settle(&unclear(&message)).await), "accepted");
-
-    let throttled = Effect::Answer { status: 429, body: None, retry_after: None };
-    scene.far.fault(Fault::new(throttled).on("POST", "/api/v2/messages.json").times(1));
-    let failure = scene.send(&scene.message("d4", &json!("Hello"))).await.result.unwrap_err();
-    assert_eq!((failure.kind, failure.unclear), (FailureKind::Throttled, false));
 }
 
 #[test]

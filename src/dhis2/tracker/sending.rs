@@ -15,18 +15,19 @@ use super::notes::Notes;
 use super::payload::{self, Object};
 use super::person::Asking;
 use super::readback::is_there;
-use super::report::{Report, Word};
+use super::report::Report;
 use super::resolve::Person;
 use super::slot::{Kind, Slot};
-use super::table::Fate;
 use super::uid::{Namespace, Note};
-use crate::delivery::destination::{
-    Exchange, Failure, FailureKind, Outgoing, Reason, Sent, Settled, Verdict,
-};
-use crate::dhis2::aggregate::sending::probe;
+use crate::delivery::destination::{Exchange, Failure, Outgoing, Reason, Sent, Settled, Verdict};
 use crate::dhis2::client::{Client, Request};
 use crate::dhis2::metadata::Metadata;
 use crate::dhis2::version::Version;
+
+// When a request fails as a whole.
+mod failing;
+// What a report says of single objects.
+mod verdicts;
 
 /// A small server takes about two seconds for fifty tracked entities with an enrolment and an event each.
 pub const DELIVERIES_MAX: usize = 50;
@@ -276,228 +277,6 @@ impl<'a> Sending<'a> {
             needs_incident,
             other: &item.other,
         })
-    }
-
-    /// Gives each object its verdict. What the report is silent about is read back.
-    async fn read(&mut self, open: &[usize], report: &Report, removal: bool) {
-        let mut silent = Vec::new();
-        let mut named: Vec<(Kind, String, usize)> =
-            open.iter().filter_map(|at| self.named(*at).map(|(kind, uid)| (kind, uid, *at))).collect();
-        // What others belong to first: they may be refused for its sake.
-        named.sort();
-        for (kind, uid, at) in named {
-            match report.word(kind, &uid) {
-                Word::Stored => self.done(at, removal),
-                Word::Refused(row) if removal && row.means_gone() => self.done(at, true),
-                Word::Refused(row) => self.refused(at, row.fate, row.reason(kind.word())),
-                Word::Silent => silent.push(at),
-            }
-        }
-        let parents = self.inherit(&silent);
-        let silent: Vec<usize> = silent.into_iter().filter(|at| !parents.contains(at)).collect();
-        if silent.is_empty() {
-            return;
-        }
-        let reason = Reason::new(
-            "dhis2-object-unmentioned",
-            "DHIS2's report does not say what became of it",
-            "nothing to do here: it is read back and sent again",
-        );
-        match self.missing(&silent).await {
-            Some(missing) => missing.iter().for_each(|at| self.decide(*at, Verdict::Later(reason.clone()))),
-            None => silent.iter().for_each(|at| self.doubt(*at, &reason)),
-        }
-    }
-
-    /// Nobody knows what became of it: the values that it may hold now are remembered.
-    fn doubt(&mut self, at: usize, reason: &Reason) {
-        let Some(item) = self.items.get_mut(at) else { return };
-        if let Some(checked) = &item.checked {
-            let known: BTreeSet<String> = std::mem::take(&mut item.note.touched).into_iter().collect();
-            item.note.touched = known.into_iter().chain(checked.values.keys().cloned()).collect();
-            item.noted = true;
-        }
-        item.verdict = Some(Verdict::Unclear(reason.clone()));
-    }
-
-    /// Objects whose report is silent because what they belong to was refused.
-    fn inherit(&mut self, silent: &[usize]) -> BTreeSet<usize> {
-        let mut inherited = BTreeSet::new();
-        for at in silent {
-            if let Some(verdict) = self.of_parent(*at) {
-                self.decide(*at, verdict);
-                inherited.insert(*at);
-            }
-        }
-        inherited
-    }
-
-    /// What became of the enrolment or tracked entity that an object belongs to, if that did not go well.
-    pub fn of_parent(&self, at: usize) -> Option<Verdict> {
-        let item = self.items.get(at)?;
-        let checked = item.checked.as_ref()?;
-        let is_parent = |slot: &Slot| match (&checked.slot, slot) {
-            (Slot::Event { program, enrollment, .. }, Slot::Enrollment { program: of, key, .. }) => {
-                program == of && enrollment == key
-            }
-            (
-                Slot::Event { .. } | Slot::Enrollment { .. } | Slot::Relationship { .. },
-                Slot::Entity { .. },
-            ) => true,
-            _ => false,
-        };
-        let mut parents = self.items.iter().filter(|other| {
-            other.delivery == item.delivery && self.slot_of(other).is_some_and(|slot| is_parent(&slot))
-        });
-        let kind = checked.slot.kind().word();
-        parents.find_map(|parent| match &parent.verdict {
-            Some(Verdict::Refused(reason)) => Some(Verdict::Refused(Reason::new(
-                "dhis2-parent-refused",
-                format!("the {kind} is not sent, because what it belongs to is refused: {}", reason.message),
-                reason.hint.clone(),
-            ))),
-            Some(Verdict::Later(reason)) => Some(Verdict::Later(reason.clone())),
-            _ => None,
-        })
-    }
-
-    /// Also of a part that its check refused.
-    fn slot_of(&self, item: &Item) -> Option<Slot> {
-        let part = self.batch.get(item.delivery)?.parts.get(item.part)?;
-        Slot::parse(&part.slot)
-    }
-
-    /// DHIS2 refused an object; some refusals end only after another look.
-    fn refused(&mut self, at: usize, fate: Fate, reason: Reason) {
-        if fate == Fate::There {
-            return self.accept(at);
-        }
-        if fate == Fate::Parent
-            && let Some(verdict) = self.of_parent(at)
-        {
-            return self.decide(at, verdict);
-        }
-        let Some(item) = self.items.get_mut(at) else { return };
-        if fate == Fate::Refused || item.looks >= LOOKS_MAX {
-            let waits = fate == Fate::Parent;
-            item.verdict = Some(if waits { Verdict::Later(reason) } else { Verdict::Refused(reason) });
-            return;
-        }
-        item.looks += 1;
-        if fate == Fate::Deleted {
-            item.note = Note { generation: item.note.generation + 1, ..Note::default() };
-            item.noted = true;
-        }
-        let delivery = item.delivery;
-        self.look_again(delivery);
-    }
-
-    /// What was resolved of a delivery is not believed any more.
-    fn look_again(&mut self, delivery: usize) {
-        if let Some(person) = self.people.get_mut(delivery) {
-            *person = None;
-        }
-        for item in self.items.iter_mut().filter(|item| item.delivery == delivery && item.verdict.is_none()) {
-            item.ready = false;
-            item.current = None;
-        }
-    }
-
-    /// The request failed as a whole.
-    async fn failed(&mut self, chunk: Chunk, failure: &Failure) -> Vec<Chunk> {
-        let open = self.open_of(&chunk.deliveries);
-        let missing = match failure.unclear {
-            true => self.missing(&open).await,
-            false => Some(open),
-        };
-        let Some(missing) = missing else {
-            self.stopped.get_or_insert_with(|| failure.clone());
-            return Vec::new();
-        };
-        let left: BTreeSet<usize> = missing.iter().map(|at| self.delivery(*at)).collect();
-        if left.is_empty() {
-            return Vec::new();
-        }
-        let chunk = Chunk { deliveries: left.into_iter().collect(), repeats: chunk.repeats };
-        match failure.kind {
-            FailureKind::Rejected => self.halves(chunk, Verdict::Refused(failure.reason.clone())),
-            FailureKind::Collision if chunk.repeats < REPEATS => {
-                tokio::time::sleep(self.with.pause).await;
-                vec![Chunk { repeats: chunk.repeats + 1, ..chunk }]
-            }
-            FailureKind::Collision => self.halves(chunk, Verdict::Later(failure.reason.clone())),
-            FailureKind::Unauthorised if chunk.repeats == 0 && self.probe_again().await => {
-                vec![Chunk { repeats: 1, ..chunk }]
-            }
-            FailureKind::Unavailable if self.is_suspect(&chunk) && self.probe_again().await => {
-                self.halves(chunk, Verdict::Later(failure.reason.clone()))
-            }
-            _ => {
-                self.stopped.get_or_insert_with(|| Failure { unclear: false, ..failure.clone() });
-                Vec::new()
-            }
-        }
-    }
-
-    /// Two halves, until the culprit is alone.
-    fn halves(&mut self, chunk: Chunk, alone: Verdict) -> Vec<Chunk> {
-        if chunk.deliveries.len() < 2 {
-            for at in self.open_of(&chunk.deliveries) {
-                self.decide(at, alone.clone());
-            }
-            return Vec::new();
-        }
-        let (left, right) = chunk.deliveries.split_at(chunk.deliveries.len() / 2);
-        [left, right].into_iter().map(|half| Chunk { deliveries: half.to_vec(), repeats: 0 }).collect()
-    }
-
-    /// Which of these DHIS2 does not hold as they are wanted; the others are accepted. `None`: it does not
-    /// say.
-    async fn missing(&mut self, open: &[usize]) -> Option<Vec<usize>> {
-        let deliveries: BTreeSet<usize> = open.iter().map(|at| self.delivery(*at)).collect();
-        for delivery in &deliveries {
-            if Instant::now() >= self.with.deadline {
-                return None;
-            }
-            self.look_again(*delivery);
-            self.read_all(*delivery).await;
-            if self.stopped.is_some() {
-                return None;
-            }
-        }
-        let mut missing = Vec::new();
-        for at in open.iter().copied() {
-            if !self.is_open(at) {
-                continue;
-            }
-            let removed = self.items.get(at).is_some_and(|item| item.current.is_none());
-            match self.wants(at) {
-                Some(true) if self.holds(at) => self.accept(at),
-                Some(false) if removed => self.done(at, true),
-                _ => missing.push(at),
-            }
-        }
-        Some(missing)
-    }
-
-    /// Refused credentials, or a failure, are believed only if a cheap request fares alike.
-    async fn probe_again(&mut self) -> bool {
-        tokio::time::sleep(self.with.pause).await;
-        if Instant::now() >= self.with.deadline {
-            return false;
-        }
-        match probe(self.with.client, &mut self.exchanges).await {
-            Ok(()) => true,
-            Err(failure) => {
-                self.stopped = Some(failure);
-                false
-            }
-        }
-    }
-
-    fn is_suspect(&self, chunk: &Chunk) -> bool {
-        let old = |at: &usize| self.batch.get(*at).is_some_and(|outgoing| outgoing.attempt >= SUSPECT_FROM);
-        chunk.deliveries.iter().all(old)
     }
 
     /// Stored, or deleted: the next object at this place then has another UID.

@@ -30,7 +30,9 @@ async fn worlds() -> Vec<World> {
             format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
         }
     };
-    vec![World { authorization, ..World::at(&settings) }]
+    let mut world = World::at(&settings);
+    world.authorization = authorization;
+    vec![world]
 }
 
 async fn get(world: &World, path: &str) -> (u16, Value) {

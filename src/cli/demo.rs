@@ -112,7 +112,7 @@ async fn tell(
     let mut stage = Stage::new(story, (rapidpro, dhis2), product);
     if kills > 0 {
         // A server that is killed again and again maps later.
-        let (due, in_time) = (Duration::from_secs(60), Duration::from_secs(40));
+        let (due, in_time) = (Duration::from_secs(90), Duration::from_secs(60));
         stage.pace = Pace { due, in_time, lost_answers: 2, ..stage.pace };
     }
     let told = tokio::select! {

@@ -80,8 +80,8 @@ impl Default for Pace {
             contacts: Duration::from_secs(300),
             outage: Duration::from_secs(4),
             settle: Duration::from_secs(300),
-            due: Duration::from_secs(12),
-            in_time: Duration::from_secs(4),
+            due: Duration::from_secs(20),
+            in_time: Duration::from_secs(10),
             lost_answers: 0,
         }
     }

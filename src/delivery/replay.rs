@@ -132,15 +132,18 @@ fn wishes<'a>(parts: &'a [PartRow]) -> Wishes<'a> {
 
 fn compare(effect: &mut Effect, wanted: &Wanted, (known, parts): (&[DeliveryRow], &[PartRow])) {
     let (before, after) = (wishes(parts), wishes(&wanted.parts));
-    for id in wanted.acts.keys() {
-        let is_new = u64::from(!known.iter().any(|known| known.id == *id));
-        effect.new += is_new;
-        effect.acts += is_new;
-        effect.same += 1 - is_new;
+    let there = |id: &str| known.iter().find(|known| known.id == id);
+    for wish in wanted.acts.values() {
+        match there(&wish.row.id) {
+            None => {
+                effect.new += 1;
+                effect.acts += 1;
+            }
+            Some(_) => effect.same += 1,
+        }
     }
     for row in wanted.states.values() {
-        let there = known.iter().find(|known| known.id == row.id);
-        match there {
+        match there(&row.id) {
             None => effect.new += 1,
             Some(there) if there.withdrawn || before.get(row.id.as_str()) != after.get(row.id.as_str()) => {
                 effect.changed += 1;

@@ -153,3 +153,49 @@ async fn older_resources_are_mapped_after_a_preview() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_sends_nobody_an_old_message_unless_it_is_asked_to() {
+    each_store(|store| async move {
+        let folder = tempfile::tempdir().unwrap();
+        let config = house(folder.path());
+        let server = TestServer::start_with(store.clone(), config.clone()).await;
+        patient(&server, "old", "+250788000001").await;
+        let text = "mapping: welcome\nfrom: { resource: Patient }\nto:\n  - rapidpro.message:\n      \
+                    reason: welcome\n      contact: { path: '$.resource.telecom[0].value', type: phone }\n      \
+                    text: Welcome\n";
+        std::fs::write(folder.path().join("mappings/welcome.yaml"), text).unwrap();
+        server.reload().await.unwrap();
+
+        let program = loaded(&config, "welcome").await;
+        let zone = jiff::tz::TimeZone::UTC;
+        let desk = Desk::open(&config, &store, ("default", &program), zone).await.unwrap();
+        let quiet = desk.preview(&Choice::default(), 10, |_| ()).await.unwrap().effect;
+        assert_eq!((quiet.new, quiet.acts_withheld), (0, 1), "{quiet:?}");
+        desk.request(&Choice::default(), |_| ()).await.unwrap();
+        worked_off(&desk).await;
+        assert_eq!(deliveries(&store, "welcome", 0).await, 0);
+
+        let acts = Replay { acts: true, fresh: false };
+        let loud = Choice { replay: acts, ..Choice::default() };
+        let told = desk.preview(&loud, 10, |_| ()).await.unwrap().effect;
+        assert_eq!((told.new, told.acts, told.acts_withheld), (1, 1, 0));
+        desk.request(&loud, |_| ()).await.unwrap();
+        desk.request(&loud, |_| ()).await.unwrap();
+        assert_eq!(deliveries(&store, "welcome", 1).await, 1);
+        worked_off(&desk).await;
+        assert_eq!(deliveries(&store, "welcome", 1).await, 1, "the same reason is the same act");
+        let again = desk.preview(&loud, 10, |_| ()).await.unwrap().effect;
+        assert_eq!((again.new, again.same), (0, 1));
+        server.stop().await;
+    })
+    .await;
+}
+
+async fn worked_off(desk: &Desk<'_>) {
+    let begun = Instant::now();
+    while desk.waiting().await.unwrap() > 0 {
+        assert!(begun.elapsed() < PATIENCE, "the replay is not worked off");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -27,7 +27,7 @@ mod values;
 pub mod walk;
 
 pub(super) use names::place_of;
-pub use names::{NamedThere, names};
+pub use names::{NamedThere, names, names_of, value_at};
 pub(super) use values::VALUE_KEYS;
 
 /// Most look-ups in `with`.

@@ -6,9 +6,14 @@ use std::sync::Arc;
 use crate::dhis2::metadata::Metadata;
 use crate::dhis2::metadata::judge::judge;
 use crate::dhis2::metadata::scope::Scope;
-use crate::mapping::diagnostic::{Diagnostic, Place};
+use crate::mapping::diagnostic::Diagnostic;
 use crate::mapping::program::{NamedThere, Program, names};
-use crate::mapping::target::{Named, Registry};
+use crate::mapping::target::Registry;
+
+// What is named by values that are computed.
+mod computed;
+
+use computed::About;
 
 /// What the mappings name at one instance. A name whose destination is computed may be at any.
 pub fn named_at(programs: &[Arc<Program>], registry: &Registry, instance: &str) -> Scope {
@@ -31,17 +36,18 @@ pub fn faults(
     let mut told = Vec::new();
     for program in programs {
         let text = text(&program.file);
-        for there in names(program, registry) {
+        for (there, about) in program.to.iter().flat_map(|entry| computed::names(entry, registry)) {
             let at = instances.iter().filter(|(name, metadata)| is_at(&there, name) && metadata.is_loaded());
             for (_, metadata) in at {
-                told.extend(of(&there, metadata).into_iter().map(|one| one.within(&program.file, &text)));
+                let found = of(&there, about, metadata).into_iter();
+                told.extend(found.map(|one| one.within(&program.file, &text)));
             }
         }
     }
     told
 }
 
-fn of(there: &NamedThere, metadata: &Metadata) -> Vec<Diagnostic> {
+fn of(there: &NamedThere, about: About, metadata: &Metadata) -> Vec<Diagnostic> {
     let as_told = |fault: crate::dhis2::metadata::judge::Fault| {
         let value = there.named.value.as_ref().filter(|_| fault.of_value);
         let (place, field, text) = match value {
@@ -54,24 +60,6 @@ fn of(there: &NamedThere, metadata: &Metadata) -> Vec<Diagnostic> {
         one.did_you_mean = fault.did_you_mean;
         one
     };
-    let mut told: Vec<Diagnostic> = judge(&there.named, metadata).into_iter().map(as_told).collect();
-    told.extend(there.possible.iter().flat_map(|possible| possibly(there, possible, metadata)));
-    told
-}
-
-/// What is wrong with a value that a computed field may have.
-fn possibly(there: &NamedThere, (place, text): &(Place, String), metadata: &Metadata) -> Vec<Diagnostic> {
-    let item = there.named.field.rsplit_once('.').map_or("", |(item, _)| item);
-    let field = format!("{item}.value");
-    let named = Named { value: Some((field.clone(), text.clone())), ..there.named.clone() };
-    let faults = judge(&named, metadata).into_iter().filter(|fault| fault.of_value);
-    faults
-        .map(|fault| {
-            let message = format!("`{field}` may be `{text}`: {}", fault.message);
-            let mut one = Diagnostic::new(fault.code, *place, message).offending(text);
-            one.hint = fault.hint;
-            one.did_you_mean = fault.did_you_mean;
-            one
-        })
-        .collect()
+    let faults = judge(&there.named, metadata).into_iter();
+    faults.filter(|fault| about == About::Name || fault.of_value).map(as_told).collect()
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use mjumbe::mapping::program::{self, Program, Settings};
 use mjumbe::mapping::target::Registry;

@@ -3,10 +3,9 @@
 //! Pure. The targets say what they name ([`Target::names`](crate::mapping::target::Target::names)); here
 //! their paths become places, for `check` and for what is worth mirroring.
 
-use super::{Destination, Entry, FieldContent, NamedField, Program, walk};
+use super::{Destination, Entry, FieldContent, NamedField, Program};
 use crate::mapping::diagnostic::Place;
 use crate::mapping::expression::Expression;
-use crate::mapping::steps::text_of;
 use crate::mapping::target::{Named, Registry};
 
 /// An object that an entry of a mapping names.
@@ -21,17 +20,15 @@ pub struct NamedThere {
     pub place: Place,
     /// Where the field of [`Named::value`] stands.
     pub value_place: Place,
-    /// What a value beside it that is computed may be, whatever the data: the words of its `map`, its bands, its
-    /// `default`; and where that value stands.
-    pub possible: Vec<(Place, String)>,
 }
 
 /// All that a mapping names by constants, in the order of its file.
 pub fn names(program: &Program, registry: &Registry) -> Vec<NamedThere> {
-    program.to.iter().flat_map(|entry| of_entry(entry, registry)).collect()
+    program.to.iter().flat_map(|entry| names_of(entry, registry)).collect()
 }
 
-fn of_entry(entry: &Entry, registry: &Registry) -> Vec<NamedThere> {
+/// All that one entry names by constants.
+pub fn names_of(entry: &Entry, registry: &Registry) -> Vec<NamedThere> {
     let Some(target) = registry.get(&entry.kind) else { return Vec::new() };
     let destination = match &entry.destination {
         Destination::Fixed(name) => Some(name.clone()),
@@ -39,7 +36,6 @@ fn of_entry(entry: &Entry, registry: &Registry) -> Vec<NamedThere> {
     };
     let system = entry.kind.split('.').next().unwrap_or_default();
     let there = |named: Named| NamedThere {
-        possible: possible(entry, &named),
         system: system.to_owned(),
         destination: destination.clone(),
         place: place_of(entry, &named.field),
@@ -49,19 +45,9 @@ fn of_entry(entry: &Entry, registry: &Registry) -> Vec<NamedThere> {
     target.names(&super::literals(&entry.fields)).into_iter().map(there).collect()
 }
 
-/// The constants of `values[2].value` beside `values[2].dataElement`.
-fn possible(entry: &Entry, named: &Named) -> Vec<(Place, String)> {
-    let has_value = matches!(named.kind, "dataElement" | "trackedEntityAttribute") && named.value.is_none();
-    let beside = named.field.rsplit_once('.').map(|(item, _)| format!("{item}.value"));
-    let Some(path) = beside.filter(|_| has_value) else { return Vec::new() };
-    let Some(value) = value_at(&entry.fields, &path) else { return Vec::new() };
-    let constants = walk::constants(value).into_iter();
-    constants.filter_map(|constant| Some((value.place, text_of(&constant)?))).collect()
-}
-
-/// The VALUE at a path.
-fn value_at<'e>(fields: &'e [NamedField], path: &str) -> Option<&'e Expression> {
-    let mut fields = fields;
+/// The VALUE at `enrollments[0].events[2].orgUnit` of an entry.
+pub fn value_at<'e>(entry: &'e Entry, path: &str) -> Option<&'e Expression> {
+    let mut fields: &[NamedField] = &entry.fields;
     let mut steps = path.split(['.', '[', ']']).filter(|step| !step.is_empty());
     while let Some(name) = steps.next() {
         match &fields.iter().find(|field| field.name == name)?.content {

@@ -50,7 +50,7 @@ pub struct Difference {
 /// One part that differs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Part {
-    /// Its place on the far side; `due` of an act's time, `body` of what is the same for all parts.
+    /// Its place on the far side; `due` of an act's time, `body` where nothing else differs.
     pub slot: String,
     pub old: Option<Value>,
     pub new: Option<Value>,
@@ -106,6 +106,11 @@ fn difference(delivery: &Identity, fate: Fate, (old, new): (Option<&Output>, Opt
         old: None,
         new: Some(value.clone()),
     }));
+    // Most of it is in the parts again.
+    let (body, other) = (old.map(|output| &output.body), new.map(|output| &output.body));
+    if changed.is_empty() && body != other {
+        changed.push(Part { slot: "body".to_owned(), old: body.cloned(), new: other.cloned() });
+    }
     let target = new.or(old).map(|output| output.target.clone()).unwrap_or_default();
     Difference { delivery: delivery.clone(), target, fate, parts: changed }
 }
@@ -121,9 +126,6 @@ fn parts(output: &Output) -> BTreeMap<String, Value> {
     if let Some(due) = output.act.as_ref().and_then(|act| act.not_before_ms) {
         let due = jiff::Timestamp::from_millisecond(due).map(|time| time.to_string());
         parts.insert("due".to_owned(), json!(due.unwrap_or_default()));
-    }
-    if output.body.as_object().is_some_and(|body| !body.is_empty()) {
-        parts.insert("body".to_owned(), output.body.clone());
     }
     parts
 }

@@ -81,9 +81,9 @@ fn check_live_tells_what_the_systems_do_not_have() {
         [
             "12:26 dhis2-element-not-in-stage MjCaseDise1",
             "14:18 dhis2-value-option POLIO",
-            "14:18 flow-category-unmapped ",
-            "14:68 flow-category-unknown Measles",
-            "15:47 flow-result-unknown age",
+            "14:45 flow-category-unmapped ",
+            "14:70 flow-category-unknown Measles",
+            "15:46 flow-result-unknown age",
             "16:29 flow-unknown Visit reminder",
             "5:20 contact-field-unknown dhis2_organisation_unit_id",
         ]

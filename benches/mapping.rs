@@ -86,7 +86,7 @@ fn case(program: Arc<Program>) -> Case {
     let file = Path::new(&program.file).with_extension("test.yaml");
     let text = std::fs::read_to_string(&file).expect("every shipped mapping has tests");
     let tests = testing::read(&program.file, &text).expect("the tests can be read");
-    let test = tests.into_iter().find(|test| makes_something(test)).expect("a test that makes something");
+    let test = tests.into_iter().find(makes_something).expect("a test that makes something");
     let zone = test.zone.clone().unwrap_or(TimeZone::UTC);
     let resource = grown(&test.given.change);
     let kind = resource.get("resourceType").and_then(Value::as_str).unwrap_or(&program.from.kind).to_owned();

@@ -108,7 +108,7 @@ async fn a_resource_is_made_corrected_and_withdrawn_with_its_source() {
 
         server.put("QuestionnaireResponse/q1", &response(json!(8.25), None)).await;
         let corrected = eventually("the correction", async || {
-            observation(&server).await.filter(|one| one["valueQuantity"]["value"].to_string() == "8.25")
+            observation(&server).await.filter(|one| one["valueQuantity"]["value"] == json!(8.25))
         })
         .await;
         assert_eq!(corrected["id"], id.as_str());

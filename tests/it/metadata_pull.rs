@@ -52,7 +52,7 @@ async fn what_was_pulled_is_checked_offline() {
         server.url()
     );
     std::fs::write(folder.path().join("mjumbe.toml"), config).unwrap();
-    let run = |arguments: &[&str]| mjumbe(folder.path(), &dhis2.token(), arguments);
+    let run = |arguments: &[&str]| mjumbe(folder.path(), dhis2.token(), arguments);
     // Nothing was pulled: only the file itself is judged, and no store is made for it.
     let (output, text) = run(&["check"]);
     assert!(output.status.success(), "{text}");

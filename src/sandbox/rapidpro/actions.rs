@@ -119,19 +119,21 @@ fn change(world: &mut World, session: &Session, (kind, action): (&str, &Value)) 
     let Some(contact) = world.contact_at(&session.contact).and_then(|at| world.contacts.get_mut(at)) else {
         return;
     };
-    match kind {
-        "set_contact_field" => match read {
-            Some(value) => contact.fields.insert(key, value),
-            None => contact.fields.remove(&key),
-        },
-        "set_contact_name" => return contact.name = Some(name).filter(|name| !name.is_empty()),
-        "set_contact_language" => return contact.language = Some(language).filter(|code| code.len() == 3),
-        "add_contact_groups" => {
+    match (kind, read) {
+        ("set_contact_field", Some(value)) => {
+            contact.fields.insert(key, value);
+        }
+        ("set_contact_field", None) => {
+            contact.fields.remove(&key);
+        }
+        ("set_contact_name", _) => contact.name = Some(name).filter(|name| !name.is_empty()),
+        ("set_contact_language", _) => contact.language = Some(language).filter(|code| code.len() == 3),
+        ("add_contact_groups", _) => {
             let new: Vec<String> =
                 groups.into_iter().filter(|group| !contact.groups.contains(group)).collect();
-            return contact.groups.extend(new);
+            contact.groups.extend(new);
         }
-        "remove_contact_groups" => return contact.groups.retain(|own| !groups.contains(own)),
-        _ => return,
-    };
+        ("remove_contact_groups", _) => contact.groups.retain(|own| !groups.contains(own)),
+        _ => {}
+    }
 }

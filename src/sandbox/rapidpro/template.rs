@@ -95,8 +95,8 @@ impl Scope<'_> {
             ("urns", _) => Some(self.urn(names.first().copied().unwrap_or(""))),
             ("globals", _) => {
                 let key = names.first().copied().unwrap_or("");
-                Some(self.world.globals.iter().find(|own| own.key == key).map(|own| own.value.clone()))
-                    .map(Option::unwrap_or_default)
+                let found = self.world.globals.iter().find(|own| own.key == key);
+                Some(found.map(|own| own.value.clone()).unwrap_or_default())
             }
             ("results", Some(run)) => Some(result(run.results, &names)),
             ("trigger", Some(run)) => Some(match names.split_first() {

@@ -6,7 +6,6 @@
 //! `MJUMBE_HISTORIES` says how many (4 unless told); a failure names its seed.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mjumbe::delivery::acts::{BY_PERSON, LOOK_UP_AFTER_MS, NO_LONGER_WANTED, TOO_LATE, TOO_LATE_MS};

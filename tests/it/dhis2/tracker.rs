@@ -399,8 +399,7 @@ async fn an_unclear_answer_is_read_back_and_nothing_is_there_twice() {
             // The metadata is read before the fault.
             all_accepted(&world.want("QuestionnaireResponse/9", &case("CHOLERA", None)).await, 1);
             world.dhis2().fault(Fault::new(effect.clone()).on("POST", "/api/tracker").times(1));
-            let mut attempt = 0;
-            for _ in 0..5 {
+            for attempt in 0..5 {
                 let mut outgoing = world.outgoing("Patient/1", &fields);
                 if outgoing.parts.is_empty() {
                     break;
@@ -408,7 +407,6 @@ async fn an_unclear_answer_is_read_back_and_nothing_is_there_twice() {
                 outgoing.attempt = attempt;
                 outgoing.unclear = attempt > 0;
                 world.send(&[outgoing]).await;
-                attempt += 1;
             }
             assert!(world.outgoing("Patient/1", &fields).parts.is_empty(), "{effect:?}");
             assert_eq!(world.there("trackedEntities").len(), 1, "{effect:?}");

@@ -77,7 +77,7 @@ pub struct Facts {
     pub fates: VecDeque<Fate>,
     /// Nothing can be looked up.
     pub blind: bool,
-    /// When a request for a delivery was made last.
+    /// When a request for a delivery was made last that may have had an effect.
     requested: BTreeMap<String, i64>,
     pub batches: Vec<Vec<(String, String)>>,
     pub links: Vec<BTreeMap<String, String>>,
@@ -205,8 +205,11 @@ impl Facts {
     }
 
     fn request(&mut self, one: &Outgoing, fate: Option<Fate>, now: i64) -> Result<Settled, Sent> {
-        self.requested.insert(one.id.clone(), now);
         let wanted = one.parts[0].wanted.clone().unwrap_or_default();
+        // What is proven to have had no effect need not be waited for.
+        if !matches!(fate, Some(Fate::Down | Fate::Rejected | Fate::Later | Fate::Refused)) {
+            self.requested.insert(one.id.clone(), now);
+        }
         match fate {
             Some(Fate::Down) => return Err(failed(FailureKind::Unavailable, false)),
             Some(Fate::Rejected) => return Err(failed(FailureKind::Rejected, false)),

@@ -41,7 +41,7 @@ impl Product for Watched {
     }
 
     async fn open(&self) -> Vec<Open> {
-        let listed = self.program.run(&["deliveries", "list", "--each", "--json"]);
+        let listed = self.program.run(&["deliveries", "list", "--each", "1000", "--json"]);
         let listed: Value = serde_json::from_str(&listed).unwrap_or_default();
         listed["deliveries"].as_array().into_iter().flatten().map(open).collect()
     }
@@ -82,6 +82,7 @@ fn story() -> Story {
         patient.name = "Canarypatient Nkusi".to_owned();
     }
     story.children.truncate(PATIENTS);
+    story.cases.truncate(12);
     for child in &mut story.children {
         child.first_name = "Canarypatient Keza".to_owned();
         child.name = child.first_name.clone();
@@ -122,7 +123,7 @@ async fn refused(watched: &Watched, rapidpro: &RapidPro) {
         let put = put.header("content-type", "application/fhir+json").body(practitioner.to_string());
         assert_eq!(put.send().await.unwrap().status(), 201);
     }
-    let deadline = Instant::now() + Duration::from_secs(40);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while !watched.open().await.iter().any(|open| open.dead && open.reason.contains("rapidpro")) {
         assert!(Instant::now() < deadline, "the refused contact is no dead letter");
         tokio::time::sleep(Duration::from_millis(300)).await;

@@ -33,9 +33,9 @@ const MIGRATIONS: &[Migration] = &[
     migration!(5, "0005_acts"),
     migration!(6, "0006_hops"),
     migration!(7, "0007_audit"),
-    migration!(9, "0009_replay"),
-    migration!(10, "0010_evidence"),
-    migration!(11, "0011_waits"),
+    migration!(8, "0008_replay"),
+    migration!(9, "0009_evidence"),
+    migration!(10, "0010_waits"),
 ];
 
 /// Runs what is missing.

@@ -32,7 +32,7 @@ impl Round<'_> {
     /// How many conditions were evaluated before one `ends` it; all, if none does.
     fn counted(&mut self, name: &str, all: &[Condition], ends: impl Fn(bool) -> bool) -> usize {
         for (index, one) in all.iter().enumerate() {
-            let entered = self.enter(&format!("{name}[{index}]"));
+            let entered = self.enter_item(name, index);
             let holds = self.condition(one);
             self.leave(entered);
             if ends(holds) {

@@ -17,7 +17,7 @@ impl<'a> Round<'a> {
     pub(super) fn entries(&mut self) {
         let program = self.program;
         for (index, entry) in program.to.iter().enumerate() {
-            let entered = self.enter(&format!("to[{index}]"));
+            let entered = self.enter_item("to", index);
             match &entry.each {
                 None => {
                     if let Some(key) = self.key(entry) {
@@ -50,7 +50,7 @@ impl<'a> Round<'a> {
             let bindings = self.scope.len();
             self.scope.bind_owned("item", item);
             self.scope.bind_owned("index", Value::from(index));
-            let entered = self.enter(&format!("each[{index}]"));
+            let entered = self.enter_item("each", index);
             if let Some(key) = self.key(entry) {
                 if keys.insert(key.clone()) {
                     self.entry(entry, &key);

@@ -44,7 +44,7 @@ impl Round<'_> {
     fn values(&mut self, list: &[Expression], absent: Absent) -> Option<Value> {
         let mut values = Vec::new();
         for (index, expression) in list.iter().enumerate() {
-            let entered = self.enter(&format!("[{index}]"));
+            let entered = self.enter_item("", index);
             let got = self.value(expression, Want::Scalars).into_list();
             self.leave(entered);
             if got.is_empty() && absent == Absent::Whole {
@@ -88,7 +88,7 @@ impl Round<'_> {
     fn objects(&mut self, objects: &[Object]) -> Vec<Value> {
         let mut kept = Vec::new();
         for (index, object) in objects.iter().enumerate() {
-            let entered = self.enter(&format!("[{index}]"));
+            let entered = self.enter_item("", index);
             if self.holds(object) {
                 kept.extend(self.object(object, Absent::Part));
             } else {

@@ -34,7 +34,7 @@ impl Round<'_> {
     fn outline_list(&mut self, items: &[Outline]) -> Option<Value> {
         let mut list = Vec::new();
         for (index, item) in items.iter().enumerate() {
-            let entered = self.enter(&format!("[{index}]"));
+            let entered = self.enter_item("", index);
             let made = self.outline(item);
             self.leave(entered);
             match (item, made) {

@@ -1,5 +1,7 @@
 //! One round: match, look up, then the entries of `to`.
 
+use std::fmt::Write;
+
 use serde_json::Value;
 
 use super::lookups::Looked;
@@ -80,10 +82,21 @@ impl<'a> Round<'a> {
     /// Goes one level down in the rule's name; give the result to [`Round::leave`].
     pub(super) fn enter(&mut self, name: &str) -> usize {
         let length = self.trail.len();
-        if length > 0 && !name.starts_with('[') {
+        if length > 0 {
             self.trail.push('.');
         }
         self.trail.push_str(name);
+        length
+    }
+
+    /// The same into an item of a list: `NAME[INDEX]`, or `[INDEX]` of what is entered already.
+    pub(super) fn enter_item(&mut self, name: &str, index: usize) -> usize {
+        let length = self.trail.len();
+        if !name.is_empty() {
+            self.enter(name);
+        }
+        // Writing to a text does not fail.
+        let _ = write!(self.trail, "[{index}]");
         length
     }
 

@@ -22,7 +22,7 @@ impl Round<'_> {
             Source::List(list) => {
                 let mut values = Vec::new();
                 for (index, one) in list.iter().enumerate() {
-                    let entered = self.enter(&format!("list[{index}]"));
+                    let entered = self.enter_item("list", index);
                     values.extend(self.value(one, Want::Scalars).into_list());
                     self.leave(entered);
                 }

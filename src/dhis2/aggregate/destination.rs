@@ -213,6 +213,7 @@ impl Destination for Instance {
             deadline,
             pause: self.pause,
             stopped: None,
+            unproven: false,
             requests: 0,
         };
         for (data_set, items) in groups(&sending) {
@@ -339,13 +340,14 @@ fn withhold(sending: &mut Sending<'_>) {
 
 /// One answer for each delivery. If nothing at all was decided, the batch failed.
 fn settled(batch: &[Outgoing], sending: Sending<'_>, followers: &HashMap<usize, usize>) -> Sent {
-    let Sending { items, exchanges, stopped, .. } = sending;
+    let Sending { items, exchanges, stopped, unproven, .. } = sending;
     let tried = items.iter().any(|item| item.resolved.is_some() && item.verdict.is_some());
     if let Some(failure) = &stopped
         && !tried
         && items.iter().all(|item| !matches!(item.verdict, Some(Verdict::Refused(_))))
     {
-        return Sent { result: Err(failure.clone()), exchanges };
+        let unclear = failure.unclear || unproven;
+        return Sent { result: Err(Failure { unclear, ..failure.clone() }), exchanges };
     }
     let rest = stopped.map_or_else(out_of_time, |failure: Failure| failure.reason);
     let mut result: Vec<Settled> =

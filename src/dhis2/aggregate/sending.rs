@@ -45,6 +45,9 @@ pub(super) struct Sending<'a> {
     pub pause: Duration,
     /// Why nothing more is sent.
     pub stopped: Option<Failure>,
+    /// The answer to a request was lost, and not all of it was there when it was read back: DHIS2 may store
+    /// it yet.
+    pub unproven: bool,
     pub requests: usize,
 }
 
@@ -138,7 +141,8 @@ impl Sending<'_> {
         next
     }
 
-    /// The request failed as a whole.
+    /// The request failed as a whole. After an answer that was lost DHIS2 may still be importing: what is not
+    /// there yet may be sent again, but that it is not there proves nothing.
     async fn failed(&mut self, chunk: Chunk, failure: &Failure) -> Vec<Chunk> {
         let mut items = chunk.items;
         if failure.unclear {
@@ -153,6 +157,7 @@ impl Sending<'_> {
         if items.is_empty() {
             return Vec::new();
         }
+        self.unproven |= failure.unclear;
         let chunk = Chunk { items, repeats: chunk.repeats };
         match failure.kind {
             FailureKind::Rejected => self.halves(chunk.items, Verdict::Refused(failure.reason.clone())),
@@ -164,9 +169,7 @@ impl Sending<'_> {
                 self.halves(chunk.items, Verdict::Later(failure.reason.clone()))
             }
             _ => {
-                if self.stopped.is_none() {
-                    self.stopped = Some(Failure { unclear: false, ..failure.clone() });
-                }
+                self.stopped.get_or_insert_with(|| failure.clone());
                 Vec::new()
             }
         }

@@ -84,6 +84,9 @@ pub(super) struct Sending<'a> {
     pub making: HashMap<(String, String), usize>,
     pub exchanges: Vec<Exchange>,
     pub stopped: Option<Failure>,
+    /// Items of requests whose answer was lost and which were not there when they were read back: DHIS2 may
+    /// store them yet.
+    unproven: BTreeSet<usize>,
     imports: usize,
 }
 
@@ -116,6 +119,7 @@ pub(in crate::dhis2) async fn send(with: Sender<'_>, batch: &[Outgoing]) -> Sent
         making: HashMap::new(),
         exchanges: Vec::new(),
         stopped: None,
+        unproven: BTreeSet::new(),
         imports: 0,
     };
     let all = Chunk { deliveries: (0..batch.len()).collect(), repeats: 0 };
@@ -338,8 +342,10 @@ impl<'a> Sending<'a> {
     fn settled(mut self) -> Sent {
         let tried = self.items.iter().any(|item| item.verdict.is_some());
         if let (Some(failure), false) = (&self.stopped, tried) {
-            return Sent { result: Err(failure.clone()), exchanges: self.exchanges };
+            let unclear = failure.unclear || !self.unproven.is_empty();
+            return Sent { result: Err(Failure { unclear, ..failure.clone() }), exchanges: self.exchanges };
         }
+        self.doubt_what_is_unproven();
         let rest = self.stopped.as_ref().map_or_else(out_of_time, |failure| failure.reason.clone());
         if self.stopped.as_ref().is_some_and(|failure| failure.unclear) {
             let all: Vec<usize> = (0..self.batch.len()).collect();
@@ -357,6 +363,18 @@ impl<'a> Sending<'a> {
             });
         }
         Sent { result: Ok(result), exchanges: self.exchanges }
+    }
+
+    /// What waits after a lost answer waits in doubt, whatever was said of it later.
+    fn doubt_what_is_unproven(&mut self) {
+        for at in std::mem::take(&mut self.unproven) {
+            let reason = match self.items.get(at).map(|item| &item.verdict) {
+                Some(None) => self.stopped.as_ref().map_or_else(out_of_time, |it| it.reason.clone()),
+                Some(Some(Verdict::Later(reason))) => reason.clone(),
+                _ => continue,
+            };
+            self.doubt(at, &reason);
+        }
     }
 
     /// The tracked entity, once it is there for certain.

@@ -416,6 +416,20 @@ async fn an_unclear_answer_is_read_back_and_nothing_is_there_twice() {
     }
 }
 
+/// DHIS2 may be importing still while it is read back.
+#[tokio::test]
+async fn what_is_not_there_right_after_a_lost_answer_may_come_yet() {
+    for version in BOTH {
+        let world = world(version).await;
+        all_accepted(&world.want("QuestionnaireResponse/9", &case("CHOLERA", None)).await, 1);
+        let lost = Effect::Answer { status: 504, body: None, retry_after: None };
+        world.dhis2().fault(Fault::new(lost).on("POST", "/api/tracker").times(1));
+        let outgoing = world.outgoing("Patient/1", &child("N-1", &[dose("1", "BCG")]));
+        let failure = world.send(&[outgoing]).await.result.unwrap_err();
+        assert!(failure.unclear, "{failure:?}");
+    }
+}
+
 /// A process that is killed after DHIS2 stored everything and before it wrote that down.
 #[tokio::test]
 async fn after_a_kill_what_is_there_is_seen_before_anything_is_sent() {

@@ -8,7 +8,8 @@ use crate::delivery::destination::{Failure, FailureKind, Verdict};
 use crate::dhis2::aggregate::sending::probe;
 
 impl Sending<'_> {
-    /// The request failed as a whole.
+    /// The request failed as a whole. After an answer that was lost DHIS2 may still be importing: what is not
+    /// there yet may be sent again, but that it is not there proves nothing.
     pub(super) async fn failed(&mut self, chunk: Chunk, failure: &Failure) -> Vec<Chunk> {
         let open = self.open_of(&chunk.deliveries);
         let missing = match failure.unclear {
@@ -23,6 +24,9 @@ impl Sending<'_> {
         let left: BTreeSet<usize> = missing.iter().map(|at| self.delivery(*at)).collect();
         if left.is_empty() {
             return Vec::new();
+        }
+        if failure.unclear {
+            self.unproven.extend(missing);
         }
         let chunk = Chunk { deliveries: left.into_iter().collect(), repeats: chunk.repeats };
         match failure.kind {
@@ -39,7 +43,7 @@ impl Sending<'_> {
                 self.halves(chunk, Verdict::Later(failure.reason.clone()))
             }
             _ => {
-                self.stopped.get_or_insert_with(|| Failure { unclear: false, ..failure.clone() });
+                self.stopped.get_or_insert_with(|| failure.clone());
                 Vec::new()
             }
         }

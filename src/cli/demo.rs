@@ -111,9 +111,11 @@ async fn tell(
     let trouble = tokio::spawn(trouble(product.child.clone(), kills));
     let mut stage = Stage::new(story, (rapidpro, dhis2), product);
     if kills > 0 {
-        // A server that is killed again and again maps later.
+        // A server that is killed again and again maps later. On PostgreSQL what it was sending waits for the
+        // end of its lease, which for DHIS2 is a quarter of an hour.
         let (due, in_time) = (Duration::from_secs(90), Duration::from_secs(60));
-        stage.pace = Pace { due, in_time, lost_answers: 2, ..stage.pace };
+        let settle = Duration::from_secs(1_200);
+        stage.pace = Pace { due, in_time, settle, lost_answers: 2, ..stage.pace };
     }
     let told = tokio::select! {
         told = play::play(stage) => {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::board::Board;
 use super::claim::Claimed;
-use super::destination::{UNPROVABLE, Verdict};
+use super::destination::{SUPERSEDED, UNPROVABLE, Verdict};
 use super::record::Acts;
 use crate::store::deliveries::{Cause, DeliveryRow, PartRow, PartStatus, Status};
 
@@ -239,6 +239,8 @@ pub(super) enum Proof {
     Happened(Option<String>),
     /// Nothing happened by this attempt.
     Nothing,
+    /// Nothing happened, by this attempt or by an earlier one.
+    Never,
     Nowise,
 }
 
@@ -247,6 +249,9 @@ pub(super) fn proof(verdict: Option<&Verdict>, remote: Option<&String>) -> Proof
     match verdict {
         Some(Verdict::Accepted) => Proof::Happened(remote.cloned()),
         Some(Verdict::Refused(reason)) if reason.code == UNPROVABLE => Proof::Nowise,
+        // The far side shows what it made of it, and that it failed.
+        Some(Verdict::Refused(_)) if remote.is_some() => Proof::Never,
+        Some(Verdict::Later(reason)) if reason.code == SUPERSEDED => Proof::Never,
         Some(Verdict::Refused(_) | Verdict::Later(_)) => Proof::Nothing,
         Some(Verdict::Unclear(_)) | None => Proof::Nowise,
     }
@@ -268,6 +273,12 @@ pub(super) fn conclude(board: &mut Board, claimed: &Claimed, proof: Proof, now_m
             if row.begun_ms == 0 {
                 nothing_happened(board, id, now_ms);
             }
+        }
+        Proof::Never => {
+            // Nothing has failed yet of what is wanted now.
+            (row.attempts, row.first_failed_ms) = (0, 0);
+            row.due_ms = now_ms.max(row.not_before_ms);
+            nothing_happened(board, id, now_ms);
         }
         Proof::Nowise => {
             row.unclear = true;

@@ -279,6 +279,7 @@ async fn outgoing(
         attempt: u32::try_from(row.attempts).unwrap_or(u32::MAX),
         unclear: row.unclear,
         begun_ms: row.begun_ms,
+        superseded: row.begun_ms != 0 && (row.withdrawn || !row.pending.is_empty()),
     }))
 }
 

@@ -64,6 +64,9 @@ pub struct Outgoing {
     /// When the first request went out whose effect is not known to be nothing, in milliseconds: how far
     /// back to look. 0: none did.
     pub begun_ms: i64,
+    /// Of an act that has begun: its source withdrew or changed it since. When a look-up proves that nothing
+    /// happened it is not sent, but answered with [`Settled::superseded`].
+    pub superseded: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -96,6 +99,10 @@ pub enum Verdict {
 /// that is never sent again by itself.
 pub const UNPROVABLE: &str = "unknown";
 
+/// The code of a [`Verdict::Later`] for an act that no request has brought about, and whose source wants
+/// something else by now: what is wanted now counts.
+pub const SUPERSEDED: &str = "act-superseded";
+
 /// Why, in words for a person. Holds no names, phone numbers or tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
@@ -121,6 +128,18 @@ pub struct Settled {
     /// What to remember about each part's place until the next sending, whatever the verdict: the UID of the
     /// object there, its generation. Same order as `parts`; `None`, or a list that is too short: as before.
     pub notes: Vec<Option<String>>,
+}
+
+impl Settled {
+    /// A look-up proved that nothing happened, and nothing was sent: see [`Outgoing::superseded`].
+    pub fn superseded() -> Self {
+        let reason = Reason::new(
+            SUPERSEDED,
+            "nothing happened yet, and its source has changed since",
+            "nothing is to be done: what the source says now counts",
+        );
+        Self { parts: vec![Verdict::Later(reason)], remote: None, notes: Vec::new() }
+    }
 }
 
 /// The whole batch did not go through.

@@ -46,6 +46,8 @@ impl Endpoint {
                  that does a request with one Idempotency-Key once is configured `idempotent = true`",
             )));
         }
+        // It cannot be looked up: the same request is repeated even where its source wants something else by
+        // now ([`Outgoing::superseded`]), since it may have happened.
         let wanted = resolved(wanted, &outgoing.links);
         let text = wanted.get("path").and_then(Value::as_str).unwrap_or_default();
         let (path, query) = text.split_once('?').map_or((text, None), |(path, query)| (path, Some(query)));

@@ -268,6 +268,31 @@ async fn a_start_that_is_proven_absent_is_sent() {
 }
 
 #[tokio::test]
+async fn what_its_source_does_not_want_any_more_is_not_sent_once_it_is_proven_absent() {
+    let scene = Scene::new().await;
+    for act in [scene.start("d1"), scene.message("d2", &json!("Hello"))] {
+        let act = Outgoing { superseded: true, ..unclear(&act) };
+        let settled = scene.settle(&act).await;
+        assert!(matches!(&settled.parts[0], Verdict::Later(reason) if reason.code == "act-superseded"));
+    }
+    assert_eq!((scene.asked("POST", "flow_starts"), scene.asked("POST", "messages")), (0, 0));
+}
+
+#[tokio::test]
+async fn a_lost_start_that_rapidpro_failed_is_refused_and_not_repeated() {
+    let scene = Scene::new().await;
+    let row = json!({"uuid": "3bcb3e9a-f437-49f0-99c0-db6a839a228a", "status": "failed",
+        "params": {"mjumbe_delivery": "d1"}});
+    let body = json!({"next": null, "previous": null, "results": [row]});
+    let listed = Effect::Answer { status: 200, body: Some(body), retry_after: None };
+    scene.far.fault(Fault::new(listed).on("GET", "/api/v2/flow_starts.json"));
+    let settled = scene.settle(&unclear(&scene.start("d1"))).await;
+    assert_eq!(code(&settled), "rapidpro-start-failed");
+    assert_eq!(settled.remote.as_deref(), Some("3bcb3e9a-f437-49f0-99c0-db6a839a228a"));
+    assert_eq!(scene.asked("POST", "flow_starts"), 0);
+}
+
+#[tokio::test]
 async fn a_start_is_found_behind_pages_of_others() {
     let scene = Scene::new().await;
     for number in 0..260 {

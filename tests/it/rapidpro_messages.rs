@@ -105,6 +105,19 @@ async fn before_8_1_35_a_message_is_a_broadcast_without_templates() {
 }
 
 #[tokio::test]
+async fn a_lost_message_that_rapidpro_failed_is_refused_and_not_repeated() {
+    let scene = Scene::new().await;
+    let contact = scene.post("contacts", &json!({"name": "No phone", "urns": ["ext:fhir-1"]})).await;
+    let message = outgoing("d1", &built(&Message, &json!({"contact": contact["uuid"], "text": "Hello"})));
+    scene.lose(Effect::DropAfter, "messages");
+    assert!(scene.send(&message).await.result.unwrap_err().unclear);
+    let settled = scene.settle(&unclear(&message)).await;
+    assert_eq!(code(&settled), "rapidpro-contact-unreachable");
+    assert!(settled.remote.is_some_and(|remote| remote.starts_with("message/")));
+    assert_eq!(scene.asked("POST", "messages"), 1);
+}
+
+#[tokio::test]
 async fn what_rapidpro_refuses_or_fails_is_named() {
     let scene = Scene::new().await;
     let long = scene.message("d1", &json!("x".repeat(641)));

@@ -12,6 +12,8 @@ const PROVABLE: SignedDuration = SignedDuration::from_hours(7 * 24);
 pub(super) enum Evidence {
     /// What RapidPro calls it.
     Found(String),
+    /// RapidPro made it and failed it: it reached nobody. What RapidPro calls it.
+    Failed(String),
     /// It did not happen.
     Absent,
     Unproven,
@@ -28,6 +30,11 @@ pub(super) fn nothing(completely: bool, begun_ms: i64, now: Timestamp) -> Eviden
     let begun = Timestamp::from_millisecond(begun_ms).unwrap_or(Timestamp::UNIX_EPOCH);
     let provable = begun_ms > 0 && now.duration_since(begun) < PROVABLE;
     if completely && provable { Evidence::Absent } else { Evidence::Unproven }
+}
+
+/// Whether RapidPro says of what it made that it failed it.
+pub(super) fn is_failed(row: &serde_json::Value) -> bool {
+    row.get("status").and_then(serde_json::Value::as_str) == Some("failed")
 }
 
 /// What could be the lost one, and whether another act could have made it instead.

@@ -75,6 +75,8 @@ impl Messages {
         if outgoing.unclear {
             match look_up(session, others, outgoing, (&wish, &person)).await? {
                 Evidence::Found(remote) => return Ok(accepted(remote)),
+                Evidence::Failed(remote) => return Ok(failed(remote)),
+                Evidence::Absent if outgoing.superseded => return Ok(Settled::superseded()),
                 Evidence::Absent => {}
                 Evidence::Unproven => return Ok(refused(Trouble::Unknown)),
             }
@@ -138,10 +140,14 @@ fn name_of(row: &Value, what: &str) -> Option<String> {
 /// A message that RapidPro made and failed at once reaches nobody: no channel has an address of theirs.
 fn read(answer: &Value) -> Result<Settled, Fault> {
     let remote = name_of(answer, "message").ok_or_else(|| unreadable("a message"))?;
-    if answer.get("status").and_then(Value::as_str) == Some("failed") {
-        return Ok(Settled { remote: Some(remote), ..refused(Trouble::ContactUnreachable) });
+    if evidence::is_failed(answer) {
+        return Ok(failed(remote));
     }
     Ok(accepted(remote))
+}
+
+fn failed(remote: String) -> Settled {
+    Settled { remote: Some(remote), ..refused(Trouble::ContactUnreachable) }
 }
 
 /// Looks for the message that an earlier request may have made.
@@ -155,17 +161,27 @@ async fn look_up(
     let after = utc(evidence::since(outgoing.begun_ms));
     let query = encode(&[("contact", &person.uuid), ("after", &after)]);
     let (mut candidates, all_messages) =
-        rows(session, "messages", query, |row| is_message(row, &texts).then(|| name_of(row, "message"))?)
+        rows(session, "messages", query, |row| is_message(row, &texts).then(|| one_of(row, "message"))?)
             .await?;
     let escaped: Vec<String> = texts.iter().map(|text| escaped(text)).collect();
     let (broadcasts, all_broadcasts) = rows(session, "broadcasts", encode(&[("after", &after)]), |row| {
-        is_broadcast(row, &person.uuid, &escaped).then(|| name_of(row, "broadcast"))?
+        is_broadcast(row, &person.uuid, &escaped).then(|| one_of(row, "broadcast"))?
     })
     .await?;
     candidates.extend(broadcasts);
     if !candidates.is_empty() {
-        let known = others.recorded(&outgoing.id, &candidates).await.map_err(unknown_others)?;
-        candidates.retain(|one| !known.contains(one));
+        let names: Vec<String> = candidates.iter().map(|one| one.0.clone()).collect();
+        let known = others.recorded(&outgoing.id, &names).await.map_err(unknown_others)?;
+        candidates.retain(|one| !known.contains(&one.0));
+    }
+    let complete = all_messages && all_broadcasts;
+    let nothing = || evidence::nothing(complete, outgoing.begun_ms, jiff::Timestamp::now());
+    // Whether one of them is ours or none is: it reached nobody.
+    if let Some((name, _)) = candidates.first()
+        && candidates.iter().all(|(_, failed)| *failed)
+    {
+        let name = name.clone();
+        return Ok(if nothing() == Evidence::Absent { Evidence::Failed(name) } else { Evidence::Unproven });
     }
     let rivals = if candidates.is_empty() {
         0
@@ -173,9 +189,15 @@ async fn look_up(
         let open = others.open(&outgoing.id).await.map_err(unknown_others)?;
         open.iter().filter(|open| is_rival(open, outgoing, wish)).count()
     };
-    let complete = all_messages && all_broadcasts;
-    let nothing = || evidence::nothing(complete, outgoing.begun_ms, jiff::Timestamp::now());
-    Ok(evidence::among(candidates, rivals).unwrap_or_else(nothing))
+    let names = candidates.into_iter().map(|one| one.0).collect();
+    Ok(evidence::among(names, rivals).unwrap_or_else(nothing))
+}
+
+/// RapidPro's name of what could be it, and whether RapidPro failed it.
+type Candidate = (String, bool);
+
+fn one_of(row: &Value, what: &str) -> Option<Candidate> {
+    name_of(row, what).map(|name| (name, evidence::is_failed(row)))
 }
 
 /// What a list since then has that could be it, and whether all of the list was read.
@@ -183,8 +205,8 @@ async fn rows(
     session: &mut Session<'_>,
     endpoint: &str,
     mut query: String,
-    pick: impl Fn(&Value) -> Option<String>,
-) -> Result<(Vec<String>, bool), Fault> {
+    pick: impl Fn(&Value) -> Option<Candidate>,
+) -> Result<(Vec<Candidate>, bool), Fault> {
     let mut found = Vec::new();
     for _ in 0..PAGES_MAX {
         let page = session.page(endpoint, &query).await?;

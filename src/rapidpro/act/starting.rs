@@ -34,6 +34,8 @@ pub(super) async fn send(
     if outgoing.unclear {
         match look_up(session, outgoing).await? {
             Evidence::Found(uuid) => return Ok(accepted(uuid)),
+            Evidence::Failed(uuid) => return Ok(failed(uuid)),
+            Evidence::Absent if outgoing.superseded => return Ok(Settled::superseded()),
             Evidence::Absent => {}
             Evidence::Unproven => return Ok(refused(Trouble::Unknown)),
         }
@@ -81,8 +83,8 @@ fn read(answer: &Value) -> Result<Settled, Fault> {
         return Err(fault::silent("rapidpro-answer-unreadable", "the answer is not a flow start", true));
     };
     // 9.0 says `pending` and fails it later; from 10.3.2 on mailroom is asked at once.
-    if answer.get("status").and_then(Value::as_str) == Some("failed") {
-        return Ok(Settled { remote: Some(uuid.to_owned()), ..refused(Trouble::StartFailed) });
+    if evidence::is_failed(answer) {
+        return Ok(failed(uuid.to_owned()));
     }
     Ok(accepted(uuid.to_owned()))
 }
@@ -93,15 +95,23 @@ fn read(answer: &Value) -> Result<Settled, Fault> {
 async fn look_up(session: &mut Session<'_>, outgoing: &Outgoing) -> Result<Evidence, Fault> {
     let after = utc(evidence::since(outgoing.begun_ms));
     let mut query = encode(&[("reverse", "true"), ("after", &after)]);
+    let mut failed = None;
     for _ in 0..PAGES_MAX {
         let page = session.page("flow_starts", &query).await?;
-        let ours = page.results.iter().find(|start| is_of(start, &outgoing.id));
-        if let Some(uuid) = ours.and_then(|start| start.get("uuid")).and_then(Value::as_str) {
-            return Ok(Evidence::Found(uuid.to_owned()));
+        for start in page.results.iter().filter(|start| is_of(start, &outgoing.id)) {
+            match start.get("uuid").and_then(Value::as_str) {
+                // One that failed may have been tried anew: another may follow.
+                Some(uuid) if evidence::is_failed(start) => failed = Some(uuid.to_owned()),
+                Some(uuid) => return Ok(Evidence::Found(uuid.to_owned())),
+                None => {}
+            }
         }
         match page.next {
             Some(next) => query = next,
-            None => return Ok(evidence::nothing(true, outgoing.begun_ms, jiff::Timestamp::now())),
+            None => {
+                let nothing = || evidence::nothing(true, outgoing.begun_ms, jiff::Timestamp::now());
+                return Ok(failed.map_or_else(nothing, Evidence::Failed));
+            }
         }
     }
     Ok(evidence::nothing(false, outgoing.begun_ms, jiff::Timestamp::now()))
@@ -113,6 +123,10 @@ fn is_of(start: &Value, delivery: &str) -> bool {
 
 pub(super) fn accepted(remote: String) -> Settled {
     Settled { parts: vec![Verdict::Accepted], remote: Some(remote), notes: Vec::new() }
+}
+
+fn failed(remote: String) -> Settled {
+    Settled { remote: Some(remote), ..refused(Trouble::StartFailed) }
 }
 
 pub(super) fn refused(trouble: Trouble) -> Settled {

@@ -31,10 +31,10 @@ impl Store {
     }
 
     /// Acts of this target other than `delivery` that went out and of which nobody knows what became: lane
-    /// and what they want. At most 1,000, latest ids first.
+    /// and what they want.
     ///
     /// # Errors
-    /// [`Error`]
+    /// [`Error`]; also where there are more than 1,000.
     pub async fn open_acts(
         &self,
         (tenant, destination): (&str, &str),
@@ -49,9 +49,13 @@ impl Store {
                  where d.tenant = $1 and d.destination = $2 and d.begun_ms > 0 and d.remote = ''
                      and d.target = $3 and d.id <> $4
                  limit $5",
-                args![tenant, destination, target, delivery, OPEN_MAX],
+                args![tenant, destination, target, delivery, OPEN_MAX + 1],
             )
             .await?;
+        if i64::try_from(rows.len()).unwrap_or(i64::MAX) > OPEN_MAX {
+            let reason = format!("more than {OPEN_MAX} acts without proof: too many to compare");
+            return Err(Error::Unavailable { reason });
+        }
         rows.iter().map(|row| Ok((row.text("lane")?, row.text("wanted")?))).collect()
     }
 }
@@ -107,6 +111,45 @@ mod tests {
             })
             .await;
             assert!(faults.is_empty(), "{faults:#?}");
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn too_many_to_compare_is_an_error_and_no_part_of_them() {
+        each_store(|store| async move {
+            let all: Vec<String> = COLUMNS
+                .split(", ")
+                .map(|column| match column.trim() {
+                    "id" => "'d' || i".to_owned(),
+                    "destination" => "'rapidpro.north'".to_owned(),
+                    "target" => "'rapidpro.message'".to_owned(),
+                    "begun_ms" => "1".to_owned(),
+                    "remote" => "''".to_owned(),
+                    _ => "'0'".to_owned(),
+                })
+                .collect();
+            let mut tx = store.db().begin_write().await.unwrap();
+            let numbers = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 1001)";
+            tx.script(format!(
+                "insert into delivery (tenant, {COLUMNS}) {numbers} select 'default', {} from n",
+                all.join(", ")
+            ))
+            .await
+            .unwrap();
+            tx.script(
+                "insert into part (tenant, destination, slot, delivery_id, authored_ms, last, dirty, status,
+                     superseded_by, cause, message, hint)
+                 select tenant, destination, 'act|' || id, id, 0, 0, 0, 'waiting', '', '', '', '' from delivery",
+            )
+            .await
+            .unwrap();
+            tx.commit().await.unwrap();
+            let open = async |delivery: &str| {
+                store.open_acts(("default", "rapidpro.north"), "rapidpro.message", delivery).await
+            };
+            assert_eq!(open("d1").await.unwrap().len(), 1_000);
+            assert_eq!(open("another").await.unwrap_err().code(), "store-unavailable");
         })
         .await;
     }

@@ -259,8 +259,31 @@ async fn a_lost_answer_is_looked_up_and_not_before_two_minutes() {
             );
             clinic.pass(LOOK_UP_AFTER_MS + 1_000).await;
             clinic.settle_down().await;
-            assert_eq!(clinic.far.happened(), said(&["once"]), "{fate:?}");
+            // What was proven not to have happened is not sent any more as it was.
+            let expected =
+                if matches!(fate, Fate::LostAfter | Fate::UnclearAfter) { "once" } else { "another" };
+            assert_eq!(clinic.far.happened(), said(&[expected]), "{fate:?}");
             assert_eq!(clinic.acts().await, [("settled", String::new())]);
+            clinic.no_faults();
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_withdrawn_while_nobody_knows_whether_it_happened_is_not_sent_if_it_did_not() {
+    for (fate, status, effects) in [(Fate::LostBefore, "cancelled", 0), (Fate::LostAfter, "settled", 1)] {
+        each_store(|store| async move {
+            let clinic = Clinic::new(store).await;
+            clinic.far.fate(fate);
+            clinic.put("1", visit(&[post("once")])).await;
+            clinic.settle_down().await;
+            clinic.delete("1").await;
+            clinic.settle_down().await;
+            clinic.pass(LOOK_UP_AFTER_MS + 1_000).await;
+            clinic.settle_down().await;
+            assert_eq!(clinic.acts().await[0].0, status, "{fate:?}");
+            assert_eq!(clinic.far.happened().len(), effects, "{fate:?}");
             clinic.no_faults();
         })
         .await;

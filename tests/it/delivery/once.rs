@@ -200,6 +200,9 @@ impl Facts {
                 let remote = Some(format!("uuid-of-{}", one.id));
                 return Ok(Settled { remote, ..verdict(Verdict::Accepted) });
             }
+            if one.superseded {
+                return Ok(Settled::superseded());
+            }
         }
         self.request(one, fate, now)
     }

@@ -127,16 +127,22 @@ pub async fn claim(tx: &mut Tx, claimer: &Claimer<'_>) -> Result<Batch, Error> {
     let limits = claimer.limits;
     let most = i64::try_from(limits.batch_deliveries.max(1)).unwrap_or(i64::MAX).saturating_mul(2);
     let found = sending::due(tx, claimer.tenant, &claimer.key(), (claimer.now_ms, most)).await?;
-    let (ready, blocked) = waits::sift(tx, claimer, found).await?;
-    let (picked, family) = pick(ready, claimer.destination);
+    let sifted = waits::sift(tx, claimer, found).await?;
+    let (picked, family) = pick(sifted.ready, claimer.destination);
+    let blocked = sifted.blocked;
     let mut ids: Vec<String> = picked.iter().map(|row| row.id.clone()).collect();
-    ids.extend(blocked.iter().map(|(id, _)| id.clone()));
+    ids.extend(blocked.iter().map(|(row, _)| row.id.clone()));
     let nothing = Batch { id: String::new(), until_ms: 0, deliveries: Vec::new(), put_off: blocked.len() };
     if ids.is_empty() {
         return Ok(nothing);
     }
-    let parts = deliveries::parts_of(tx, claimer.tenant, &ids).await?;
+    let parts: Vec<PartRow> =
+        sifted.parts.into_iter().filter(|part| ids.contains(&part.delivery_id)).collect();
     let mut board = Board::open(tx, claimer.tenant, sending::places_of(&parts), (&[], &ids)).await?;
+    // What was read before the locks may have changed meanwhile: such a one is left for the next claim.
+    let stands = |row: &DeliveryRow| waits::still(&board, (row, &parts), claimer.now_ms);
+    let picked: Vec<DeliveryRow> = picked.into_iter().filter(stands).collect();
+    let blocked: waits::Blocked = blocked.into_iter().filter(|(row, _)| stands(row)).collect();
     let moment =
         Moment { now_ms: claimer.now_ms, order_no: picked.iter().map(|row| row.order_no).max().unwrap_or(0) };
     waits::block(&mut board, &blocked, claimer.now_ms);
@@ -297,6 +303,10 @@ fn take(
 ) -> Option<Claimed> {
     let kept: Vec<&PartRow> = left.iter().filter_map(|index| parts.get(*index)).collect();
     if kept.is_empty() {
+        return None;
+    }
+    let is_held = |part: &&PartRow| board.slots.contains_key(&part.place());
+    if !board.deliveries.contains_key(&outgoing.id) || !kept.iter().all(is_held) {
         return None;
     }
     let all = std::mem::take(&mut outgoing.parts);

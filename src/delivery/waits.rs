@@ -13,7 +13,7 @@ use super::destination::Reason;
 use super::links;
 use crate::store::changes;
 use crate::store::db::Tx;
-use crate::store::deliveries::{self, DeliveryRow, PartRow, PartStatus, Status, sending};
+use crate::store::deliveries::{self, DeliveryRow, PartRow, PartStatus, Place, Status, sending};
 use crate::store::error::Error;
 
 /// How long a delivery waits before it asks again whether what it needs is settled.
@@ -33,7 +33,16 @@ pub(super) enum Obstacle {
     Mapping(String),
 }
 
-pub(super) type Blocked = Vec<(String, Obstacle)>;
+/// As each was read, and what is in its way.
+pub(super) type Blocked = Vec<(DeliveryRow, Obstacle)>;
+
+/// Due deliveries, looked at before their locks are taken: see [`still`].
+pub(super) struct Sifted {
+    pub ready: Vec<DeliveryRow>,
+    pub blocked: Blocked,
+    /// The parts of all of them.
+    pub parts: Vec<PartRow>,
+}
 
 /// Parts those that may go out from the others.
 ///
@@ -43,9 +52,11 @@ pub(super) async fn sift(
     tx: &mut Tx,
     claimer: &Claimer<'_>,
     found: Vec<DeliveryRow>,
-) -> Result<(Vec<DeliveryRow>, Blocked), Error> {
+) -> Result<Sifted, Error> {
+    let ids: Vec<String> = found.iter().map(|row| row.id.clone()).collect();
+    let parts = deliveries::parts_of(tx, claimer.tenant, &ids).await?;
     let unloaded = unloaded(tx, claimer, &found).await?;
-    let unlinked = unlinked(tx, claimer, &found).await?;
+    let unlinked = unlinked(tx, claimer, (&found, &parts)).await?;
     let mut ready = Vec::new();
     let mut blocked = Vec::new();
     for row in found {
@@ -58,10 +69,33 @@ pub(super) async fn sift(
         };
         match obstacle {
             None => ready.push(row),
-            Some(obstacle) => blocked.push((row.id, obstacle)),
+            Some(obstacle) => blocked.push((row, obstacle)),
         }
     }
-    Ok((ready, blocked))
+    Ok(Sifted { ready, blocked, parts })
+}
+
+/// Whether a delivery that was read with these parts before it was locked is, now that it is, due as it was
+/// and what was looked at: another transaction may have given it another time, wish or need in between.
+pub(super) fn still(board: &Board, (read, parts): (&DeliveryRow, &[PartRow]), now_ms: i64) -> bool {
+    let Some(row) = board.deliveries.get(&read.id) else { return false };
+    let is_due = row.status == Status::Waiting
+        && row.due_ms <= now_ms
+        && (row.not_before_ms <= now_ms || row.begun_ms != 0);
+    let same = row.needs == read.needs
+        && row.lane == read.lane
+        && row.body == read.body
+        && row.mapping == read.mapping
+        && row.begun_ms == read.begun_ms;
+    is_due && same && asks(row, &board.parts_of(&row.id)) == asks(read, parts)
+}
+
+/// The places that a delivery has parts at, and the resources that it must be linked to.
+fn asks(row: &DeliveryRow, parts: &[PartRow]) -> (BTreeSet<Place>, BTreeSet<String>) {
+    let own = || parts.iter().filter(|part| part.delivery_id == row.id);
+    let waiting = own().filter(|part| part.status == PartStatus::Waiting);
+    let texts = waiting.filter_map(|part| part.wanted.as_deref()).chain([row.body.as_str()]);
+    (own().map(PartRow::place).collect(), named_in(texts))
 }
 
 /// Whether sending it now would begin something that its mapping alone can answer for.
@@ -87,19 +121,10 @@ async fn unloaded(
 async fn unlinked(
     tx: &mut Tx,
     claimer: &Claimer<'_>,
-    found: &[DeliveryRow],
+    (found, parts): (&[DeliveryRow], &[PartRow]),
 ) -> Result<Vec<(String, String)>, Error> {
-    let ids: Vec<String> = found.iter().map(|row| row.id.clone()).collect();
-    let parts = deliveries::parts_of(tx, claimer.tenant, &ids).await?;
-    let named: Vec<(String, BTreeSet<String>)> = found
-        .iter()
-        .map(|row| {
-            let own = parts.iter().filter(|part| part.delivery_id == row.id);
-            let wanted = own.filter(|part| part.status == PartStatus::Waiting);
-            let texts = wanted.filter_map(|part| part.wanted.as_deref()).chain([row.body.as_str()]);
-            (row.id.clone(), named_in(texts))
-        })
-        .collect();
+    let named: Vec<(String, BTreeSet<String>)> =
+        found.iter().map(|row| (row.id.clone(), asks(row, parts).1)).collect();
     let all: BTreeSet<String> = named.iter().flat_map(|(_, resources)| resources.clone()).collect();
     let at = (claimer.destination.system(), claimer.destination.name());
     let known = links::remote_ids(tx, claimer.tenant, at, &all).await?;
@@ -145,10 +170,10 @@ fn unsettled(needs: &[String], siblings: &[(String, String)]) -> Option<Obstacle
 
 /// Writes down what each waits for.
 pub(super) fn block(board: &mut Board, blocked: &Blocked, now_ms: i64) {
-    for (id, obstacle) in blocked {
+    for (row, obstacle) in blocked {
         match obstacle {
-            Obstacle::Hopeless(need) => give_up(board, id, need),
-            obstacle => put_off(board, id, obstacle, now_ms),
+            Obstacle::Hopeless(need) => give_up(board, &row.id, need),
+            obstacle => put_off(board, &row.id, obstacle, now_ms),
         }
     }
 }

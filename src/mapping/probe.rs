@@ -120,11 +120,12 @@ impl Target for Probe {
     }
 }
 
-/// `probe.state` and `probe.act`.
+/// `probe.state`, `probe.act` and `probe.count`.
 pub(super) fn registry() -> Registry {
     Registry::default()
         .with(Arc::new(Probe { kind: "probe.state", nature: Nature::State }))
         .with(Arc::new(Probe { kind: "probe.act", nature: Nature::Act }))
+        .with(Arc::new(Probe { kind: "probe.count", nature: Nature::Count }))
 }
 
 pub(super) fn tables() -> Tables {

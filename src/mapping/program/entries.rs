@@ -4,7 +4,7 @@ use super::reader::Reader;
 use super::{Destination, Entry, MAX_ENTRIES, acts, conditions, fields, values};
 use crate::mapping::diagnostic::Diagnostic;
 use crate::mapping::expression::Source;
-use crate::mapping::output::Withdraw;
+use crate::mapping::output::{Nature, Withdraw};
 use crate::mapping::source::{Key, Node};
 use crate::mapping::target::{Shape, Target};
 use serde_json::Value;
@@ -254,5 +254,22 @@ fn ids(reader: &mut Reader<'_>, entries: &[Entry]) {
             let message = format!("`needs` names `{need}`, which is no id of an entry before this one");
             reader.tell(Diagnostic::new("unknown-need", entry.place, message).offending(&entry.kind));
         }
+        counted(reader, entry, before);
     }
+}
+
+/// A count belongs to many sources: it has no point at which it is settled for one of them.
+fn counted(reader: &mut Reader<'_>, entry: &Entry, before: &[Entry]) {
+    let registry = reader.settings.registry;
+    let counts = |kind: &str| registry.get(kind).is_some_and(|target| target.nature() == Nature::Count);
+    let needed = before.iter().find(|other| entry.needs.contains(&other.target_id) && counts(&other.kind));
+    let message = match needed {
+        Some(other) => format!("`needs` names `{}`, which is a count", other.target_id),
+        None if !entry.needs.is_empty() && counts(&entry.kind) => {
+            format!("`needs` stands at `{}`, which is a count", entry.target_id)
+        }
+        None => return,
+    };
+    let told = Diagnostic::new("need-of-count", entry.place, message).offending(&entry.kind);
+    reader.tell(told.hint("a count has many sources and waits for none of them: leave it out of `needs`"));
 }

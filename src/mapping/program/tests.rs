@@ -57,7 +57,7 @@ fn says_what_was_meant() {
     );
     let target =
         load("mapping: m\nfrom: { resource: Basic }\nto: [{ rapidpro.start: { value: 1 } }]").unwrap_err();
-    assert_eq!(target[0].hint.as_deref(), Some("there are: probe.state, probe.act"));
+    assert_eq!(target[0].hint.as_deref(), Some("there are: probe.state, probe.act, probe.count"));
 }
 
 #[test]
@@ -128,6 +128,17 @@ fn values_are_checked_at_load() {
         assert_eq!(first(&entry(body)).0, code, "{body}");
     }
     assert_eq!(first(&entry("cells: [{ element: good }, { element: bad }]")), at("bad-field", 5, 45, "bad"));
+}
+
+#[test]
+fn nothing_waits_for_a_count_and_a_count_waits_for_nothing() {
+    let head = "mapping: m\nfrom: { resource: Basic }\nto:\n";
+    let two = |one: &str, other: &str| {
+        format!("{head}  - {one}: {{ id: a, value: 1 }}\n  - {other}: {{ id: b, value: 1, needs: [a] }}\n")
+    };
+    assert_eq!(mistakes(&two("probe.count", "probe.state")), [at("need-of-count", 5, 5, "probe.state")]);
+    assert_eq!(mistakes(&two("probe.state", "probe.count")), [at("need-of-count", 5, 5, "probe.count")]);
+    assert!(load(&two("probe.state", "probe.state")).is_ok());
 }
 
 #[test]

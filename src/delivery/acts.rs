@@ -45,6 +45,8 @@ struct Pending {
     lane: String,
     needs: String,
     not_before_ms: i64,
+    #[serde(default)]
+    hours: String,
     authored_ms: i64,
     mapping_version: String,
     source_version: i64,
@@ -58,6 +60,7 @@ impl Pending {
             lane: row.lane.clone(),
             needs: row.needs.clone(),
             not_before_ms: row.not_before_ms,
+            hours: row.hours.clone(),
             authored_ms: row.authored_ms,
             mapping_version: row.mapping_version.clone(),
             source_version: row.source_version,
@@ -74,6 +77,7 @@ impl Pending {
             lane: self.lane,
             needs: self.needs,
             not_before_ms: self.not_before_ms,
+            hours: self.hours,
             authored_ms: self.authored_ms,
             mapping_version: self.mapping_version,
             source_version: self.source_version,
@@ -111,8 +115,9 @@ pub(super) fn want(board: &mut Board, wish: &Wish, (acts, now_ms): (Acts, i64)) 
         return;
     }
     let part = renewed(known, &wish.part, judge(known, row, &wish.row, now_ms));
-    if row.not_before_ms != wish.row.not_before_ms {
+    if (row.not_before_ms, &row.hours) != (wish.row.not_before_ms, &wish.row.hours) {
         row.not_before_ms = wish.row.not_before_ms;
+        row.hours.clone_from(&wish.row.hours);
         row.due_ms = now_ms.max(row.not_before_ms);
     }
     super::record::renew(row, &wish.row);

@@ -336,7 +336,7 @@ impl Mapper {
         if written.confirm && !prepared.watched.is_empty() {
             changes::request_revisit(tx, tenant, (written.partition, mapping, stored.rid)).await?;
         }
-        let acts_withheld = written.acts == Acts::Withheld;
+        let acts_withheld = withheld(tx, (tenant, key), prepared, written.acts).await?;
         let subjected = Subjected { mapping, source: &source, stored, now_ms: now, acts_withheld };
         reads::write_evaluation(tx, tenant, &prepared.row(&subjected, loaded.evaluator.version())).await?;
         let held = prepared.held(&subjected);
@@ -546,6 +546,21 @@ async fn activate_all(
         activated.push(activate(tx, &mapper.inner.around.tenant, evaluators).await?);
     }
     Ok(activated)
+}
+
+/// Whether what this evaluation makes later, when it is no longer held, comes without its acts. A replay without
+/// acts that finds a source held which waits for its acts leaves them to it.
+async fn withheld(
+    tx: &mut Tx,
+    (tenant, (mapping, rid, _)): (&str, (&str, i64, i64)),
+    prepared: &Prepared,
+    acts: Acts,
+) -> Result<bool, Error> {
+    if acts == Acts::Made || matches!(prepared.outcome, Outcome::Done | Outcome::Unmatched) {
+        return Ok(acts == Acts::Withheld);
+    }
+    let earlier = reads::evaluation(tx, tenant, mapping, rid).await?;
+    Ok(earlier.filter(|earlier| earlier.outcome == "held").is_none_or(|earlier| earlier.acts_withheld))
 }
 
 /// Whether a mapping takes a change at all. None acts on what it wrote itself.

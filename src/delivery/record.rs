@@ -215,6 +215,7 @@ fn delivery_row(wish: &Wish<'_>, output: &Output) -> DeliveryRow {
         waits_for: String::new(),
         pending: String::new(),
         hops: wish.hops,
+        hours: output.act.as_ref().and_then(|act| act.hours.clone()).unwrap_or_default(),
     }
 }
 

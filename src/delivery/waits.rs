@@ -6,11 +6,13 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use tracing::warn;
 
 use super::board::Board;
 use super::claim::{Claimer, cause, kill};
 use super::destination::Reason;
 use super::links;
+use crate::mapping::schedule;
 use crate::store::changes;
 use crate::store::db::Tx;
 use crate::store::deliveries::{self, DeliveryRow, PartRow, PartStatus, Place, Status, sending};
@@ -31,6 +33,8 @@ pub(super) enum Obstacle {
     Link(String),
     /// The file of its mapping is not loaded: nothing new begins.
     Mapping(String),
+    /// It is outside of its hours, which open then: milliseconds since 1970 UTC.
+    Closed { hours: String, opening_ms: i64 },
 }
 
 /// As each was read, and what is in its way.
@@ -65,7 +69,10 @@ pub(super) async fn sift(
                 Some(Obstacle::Mapping(row.mapping.clone()))
             }
             Some((_, resource)) => Some(Obstacle::Link(resource.clone())),
-            None => unmet(tx, claimer.tenant, &row).await?,
+            None => match closed(&row, claimer.now_ms) {
+                Some(closed) => Some(closed),
+                None => unmet(tx, claimer.tenant, &row).await?,
+            },
         };
         match obstacle {
             None => ready.push(row),
@@ -101,6 +108,25 @@ fn asks(row: &DeliveryRow, parts: &[PartRow]) -> (BTreeSet<Place>, BTreeSet<Stri
 /// Whether sending it now would begin something that its mapping alone can answer for.
 fn begins(row: &DeliveryRow) -> bool {
     row.nature == "act" && row.begun_ms == 0
+}
+
+/// Whether it is outside of the hours of an act now. So also where it began: whoever finds by looking it up that
+/// it did not happen sends it at once.
+fn closed(row: &DeliveryRow, now_ms: i64) -> Option<Obstacle> {
+    if row.hours.is_empty() {
+        return None;
+    }
+    let now = jiff::Timestamp::from_millisecond(now_ms).ok()?;
+    match schedule::opening(&row.hours, now) {
+        Ok(opening) => {
+            let opening_ms = opening?.as_millisecond();
+            Some(Obstacle::Closed { hours: row.hours.clone(), opening_ms })
+        }
+        Err(failure) => {
+            warn!(delivery = row.id, code = failure.code, "the hours of a delivery cannot be read");
+            None
+        }
+    }
 }
 
 async fn unloaded(
@@ -180,18 +206,18 @@ pub(super) fn block(board: &mut Board, blocked: &Blocked, now_ms: i64) {
 
 fn put_off(board: &mut Board, id: &str, obstacle: &Obstacle, now_ms: i64) {
     let Some(row) = board.deliveries.get_mut(id).filter(|row| row.status == Status::Waiting) else { return };
-    let (waits_for, wait_ms, reason) = told(obstacle);
+    let (waits_for, due_ms, reason) = told(obstacle, now_ms);
     row.waits_for = waits_for;
-    row.due_ms = now_ms + wait_ms;
+    row.due_ms = due_ms;
     row.cause = cause(&reason);
 }
 
-/// As it is stored in `delivery.waits_for`; and why, for a person.
-fn told(obstacle: &Obstacle) -> (String, i64, Reason) {
+/// As it is stored in `delivery.waits_for`; when it asks again; and why, for a person.
+fn told(obstacle: &Obstacle, now_ms: i64) -> (String, i64, Reason) {
     match obstacle {
         Obstacle::Unsettled(need) | Obstacle::Hopeless(need) => (
             format!("needs:{need}"),
-            NEED_WAIT_MS,
+            now_ms + NEED_WAIT_MS,
             Reason::new(
                 "needs-unsettled",
                 format!("it needs {need}, which is not settled yet"),
@@ -200,7 +226,7 @@ fn told(obstacle: &Obstacle) -> (String, i64, Reason) {
         ),
         Obstacle::Link(resource) => (
             format!("link:{resource}"),
-            ASK_AGAIN_MS,
+            now_ms + ASK_AGAIN_MS,
             Reason::new(
                 "link-missing",
                 format!("{resource} is not linked at this destination yet"),
@@ -210,11 +236,20 @@ fn told(obstacle: &Obstacle) -> (String, i64, Reason) {
         ),
         Obstacle::Mapping(name) => (
             format!("mapping:{name}"),
-            ASK_AGAIN_MS,
+            now_ms + ASK_AGAIN_MS,
             Reason::new(
                 "mapping-not-loaded",
                 format!("the file of the mapping {name} is not loaded: what it wanted does not begin"),
                 "bring the file back and reload, or give it up with `mjumbe deliveries cancel --mapping NAME`",
+            ),
+        ),
+        Obstacle::Closed { hours, opening_ms } => (
+            "hours".to_owned(),
+            *opening_ms,
+            Reason::new(
+                "outside-hours",
+                format!("it does not go out outside of {hours}"),
+                "nothing is to be done: it goes out when they open next",
             ),
         ),
     }

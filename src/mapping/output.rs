@@ -107,6 +107,9 @@ pub struct Act {
     pub not_before_ms: Option<i64>,
     /// Which one of a series, from 1; part of the act's identity.
     pub occurrence: u32,
+    /// The hours outside of which it does not go out, with their zone: `08:00-18:00 Africa/Kigali`; `None`: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<String>,
 }
 
 /// How bad an issue is.

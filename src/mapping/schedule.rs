@@ -5,8 +5,9 @@
 //! between. Bounded: [`MAX_TIMES`] occurrences.
 
 use jiff::civil::Time;
+use jiff::fmt::temporal::{DateTimeParser, DateTimePrinter};
 use jiff::tz::TimeZone;
-use jiff::{Span, Zoned};
+use jiff::{Span, Timestamp, Zoned};
 
 use super::program::After;
 use super::steps::Failure;
@@ -75,6 +76,31 @@ fn within(moment: &Zoned, hours: Option<(Time, Time)>) -> Result<Due, Failure> {
 /// `08:00-18:00`
 pub fn hours_text((from, to): (Time, Time)) -> String {
     format!("{:02}:{:02}-{:02}:{:02}", from.hour(), from.minute(), to.hour(), to.minute())
+}
+
+/// `08:00-18:00 Africa/Kigali`, as it travels with an act. A zone that has no name is told by its offset today.
+pub fn zoned_hours(hours: (Time, Time), zone: &TimeZone) -> String {
+    let offset = || zone.to_offset(Timestamp::now()).to_string();
+    let name = DateTimePrinter::new().time_zone_to_string(zone).unwrap_or_else(|_| offset());
+    format!("{} {name}", hours_text(hours))
+}
+
+/// Outside of such hours: when they open next. `None`: they are open now.
+///
+/// # Errors
+/// `bad-hours` where the text is none of [`zoned_hours`]; `date-range`
+pub fn opening(zoned_hours: &str, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
+    let (hours, zone) = read_hours(zoned_hours)
+        .ok_or_else(|| Failure::new("bad-hours", "the hours are not `HH:MM-HH:MM ZONE`"))?;
+    let due = within(&now.to_zoned(zone), Some(hours))?;
+    Ok(due.moved_from.map(|_| due.at.timestamp()).filter(|opening| *opening > now))
+}
+
+fn read_hours(text: &str) -> Option<((Time, Time), TimeZone)> {
+    let (hours, zone) = text.split_once(' ')?;
+    let (from, to) = hours.split_once('-')?;
+    let time = |text| Time::strptime("%H:%M", text).ok();
+    Some(((time(from)?, time(to)?), DateTimeParser::new().parse_time_zone(zone).ok()?))
 }
 
 fn out_of_range() -> Failure {
@@ -167,6 +193,24 @@ mod tests {
         // 02:45 the second time, an opening at 02:50 is not the one before.
         let late = After { hours: hours("02:50", "18:00"), ..after("", "", 0) };
         assert_eq!(dues(&late, "2024-10-27T02:45:00+01:00", "Europe/Paris"), ["2024-10-27T02:45+01:00"]);
+    }
+
+    #[test]
+    fn hours_that_travel_with_their_zone_say_when_they_open() {
+        let text = |zone| zoned_hours(hours("08:00", "18:00").unwrap(), &zone);
+        let kigali = text(TimeZone::get("Africa/Kigali").unwrap());
+        assert_eq!(kigali, "08:00-18:00 Africa/Kigali");
+        let opens = |text: &str, now: &str| {
+            opening(text, now.parse().unwrap()).unwrap().map(|opening| opening.to_string())
+        };
+        assert_eq!(opens(&kigali, "2024-05-01T15:59:59Z"), None);
+        assert_eq!(opens(&kigali, "2024-05-01T16:00:00Z").as_deref(), Some("2024-05-02T06:00:00Z"));
+        assert_eq!(opens(&kigali, "2024-05-02T00:00:00Z").as_deref(), Some("2024-05-02T06:00:00Z"));
+        let utc = opens(&text(TimeZone::UTC), "2024-05-01T07:00:00Z");
+        assert_eq!(utc.as_deref(), Some("2024-05-01T08:00:00Z"));
+        let offset = text(TimeZone::fixed(jiff::tz::offset(2)));
+        assert_eq!(opens(&offset, "2024-05-01T05:00:00Z").as_deref(), Some("2024-05-01T06:00:00Z"));
+        assert_eq!(opening("08:00", Timestamp::UNIX_EPOCH).unwrap_err().code, "bad-hours");
     }
 
     #[test]

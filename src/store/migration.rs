@@ -36,6 +36,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(8, "0008_replay"),
     migration!(9, "0009_evidence"),
     migration!(10, "0010_waits"),
+    migration!(11, "0011_hours"),
 ];
 
 /// Runs what is missing.

@@ -192,6 +192,62 @@ async fn a_replay_sends_nobody_an_old_message_unless_it_is_asked_to() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_takes_no_act_from_what_is_merely_held() {
+    each_store(|store| async move {
+        let folder = tempfile::tempdir().unwrap();
+        let config = house(folder.path());
+        let server = TestServer::start_with(store.clone(), config.clone()).await;
+        let observation = |id: &str| json!({ "resourceType": "Observation", "id": id, "status": "final",
+            "code": { "text": "x" }, "subject": { "reference": format!("Patient/of-{id}") } });
+        assert_eq!(server.put("Observation/old", &observation("old")).await.status, StatusCode::CREATED);
+        let text = "mapping: result\nfrom: { resource: Observation }\nwith:\n  patient: \
+                    { reference: $.resource.subject }\nto:\n  - rapidpro.message:\n      reason: result\n      \
+                    contact: { path: '$.patient.telecom[0].value', type: phone, required: true }\n      \
+                    text: A result is there\n";
+        std::fs::write(folder.path().join("mappings/result.yaml"), text).unwrap();
+        server.reload().await.unwrap();
+        assert_eq!(server.put("Observation/new", &observation("new")).await.status, StatusCode::CREATED);
+        held(&store, 1).await;
+
+        let (program, zone) = (loaded(&config, "result").await, jiff::tz::TimeZone::UTC);
+        let desk = Desk::open(&config, &store, ("default", &program), zone).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(desk.request(&Choice::default(), |_| ()).await.unwrap(), 2);
+            worked_off(&desk).await;
+            held(&store, 2).await;
+        }
+        patient(&server, "of-old", "+250788000001").await;
+        patient(&server, "of-new", "+250788000002").await;
+        held(&store, 0).await;
+        worked_off(&desk).await;
+        let filter = Filter { mapping: Some("result".to_owned()), ..Filter::default() };
+        assert_eq!(deliveries(&store, "result", 1).await, 1);
+        let mut db = store.db().read().await.unwrap();
+        let rows = list::list(&mut db, "default", &filter, (None, 100)).await.unwrap();
+        drop(db);
+        let sources: Vec<&str> = rows.iter().map(|row| row.source.as_str()).collect();
+        assert_eq!(sources, ["Observation/new"], "the old one was replayed without its acts");
+        server.stop().await;
+    })
+    .await;
+}
+
+/// Waits until so many evaluations are held.
+async fn held(store: &Store, amount: usize) {
+    let begun = Instant::now();
+    loop {
+        let mut db = store.db().read().await.unwrap();
+        let rows = mjumbe::store::reads::held(&mut db, "default", &Default::default(), 10).await.unwrap();
+        drop(db);
+        if rows.len() == amount {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{} are held, not {amount}", rows.len());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 async fn worked_off(desk: &Desk<'_>) {
     let begun = Instant::now();
     while desk.waiting().await.unwrap() > 0 {

@@ -37,7 +37,12 @@ impl Round<'_> {
     /// Each occurrence of an act: at once, or at its times. Nothing where its time is not known.
     pub(super) fn occurrences(&mut self, entry: &Entry) -> Option<Vec<Act>> {
         let reason = entry.act.reason.clone().unwrap_or_else(|| entry.target_id.clone());
-        let act = |not_before_ms, occurrence| Act { reason: reason.clone(), not_before_ms, occurrence };
+        let hours = entry.act.after.as_ref().and_then(|after| after.hours);
+        let hours = hours.map(|hours| schedule::zoned_hours(hours, self.input.zone));
+        let act = |not_before_ms, occurrence| {
+            let (reason, hours) = (reason.clone(), hours.clone());
+            Act { reason, not_before_ms, occurrence, hours }
+        };
         let Some(after) = &entry.act.after else { return Some(vec![act(None, 1)]) };
         let entered = self.enter("after");
         let dues = self.dues(after);

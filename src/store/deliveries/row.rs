@@ -74,6 +74,8 @@ pub struct DeliveryRow {
     pub pending: String,
     /// How many mappings stand between what came in and what this makes.
     pub hops: i64,
+    /// Of an act: the hours outside of which it does not go out, as `08:00-18:00 ZONE`; empty: any.
+    pub hours: String,
 }
 
 /// The columns of `delivery` but the tenant, in the order of [`table`].
@@ -81,7 +83,7 @@ pub(super) const COLUMNS: &str = "id, destination, mapping, mapping_version, tar
      source, source_version, output_key, lane, body, needs, withdraw, withdrawn, authored_ms, link, status, \
      order_no, due_ms, attempts, first_failed_ms, unclear, failure, batch_group, lease_owner, lease_fence, \
      lease_until_ms, cause, message, hint, created_ms, updated_ms, since_ms, reason, not_before_ms, \
-     begun_ms, remote, write_back, occurrence, waits_for, pending, hops";
+     begun_ms, remote, write_back, occurrence, waits_for, pending, hops, hours";
 
 impl DeliveryRow {
     pub(super) fn read(row: &Row) -> Result<Self, Error> {
@@ -129,6 +131,7 @@ impl DeliveryRow {
             waits_for: row.text("waits_for")?,
             pending: row.text("pending")?,
             hops: row.int("hops")?,
+            hours: row.text("hours")?,
         })
     }
 }
@@ -182,4 +185,5 @@ pub(super) fn table(rows: &[DeliveryRow]) -> Table {
         .texts("waits_for", texts(|row| &row.waits_for))
         .texts("pending", texts(|row| &row.pending))
         .ints("hops", ints(|row| row.hops))
+        .texts("hours", texts(|row| &row.hours))
 }

@@ -555,3 +555,72 @@ async fn one_delivery_is_shown_with_its_reason_and_time() {
     })
     .await;
 }
+
+/// Hours in UTC that begin so many minutes from now and last an hour.
+fn hours_from(minutes: i64) -> String {
+    let time = |minutes| {
+        let moment = jiff::Timestamp::from_millisecond(now_ms() + minutes * 60_000).unwrap();
+        moment.strftime("%H:%M").to_string()
+    };
+    format!("{}-{} UTC", time(minutes), time(minutes + 60))
+}
+
+async fn open(clinic: &Clinic) {
+    let hours = hours_from(-30);
+    super::run(
+        &clinic.store,
+        vec![format!("update delivery set hours = '{hours}', due_ms = 0 where hours <> ''")],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_late_keeps_its_hours_and_holds_up_nobody() {
+    each_store(|store| async move {
+        let clinic = Clinic::new(store).await;
+        let late = json!({ "reason": "late", "text": "night", "hours": hours_from(120) });
+        let other = json!({ "reason": "other", "text": "day" });
+        clinic.put("a", visit(&[late, other])).await;
+        clinic.settle_down().await;
+        let heard = clinic.far.with(|facts| facts.effects.clone());
+        assert_eq!(heard.into_iter().map(|effect| effect.wanted).collect::<Vec<_>>(), said(&["day"]));
+        // A person who asks for it does not disturb anybody either.
+        revive(&clinic).await;
+        send_again(&clinic).await;
+        clinic.send().await;
+        let rows = clinic.rows().await;
+        let row = rows.iter().find(|row| row.reason == "late").unwrap();
+        assert_eq!((row.status.text(), row.cause.code.as_str()), ("waiting", "outside-hours"));
+        let wait = row.due_ms - now_ms();
+        assert!((115 * 60_000..=120 * 60_000).contains(&wait), "{wait}");
+        assert_eq!(row.begun_ms, 0);
+
+        open(&clinic).await;
+        clinic.send().await;
+        assert_eq!(clinic.far.with(|facts| facts.effects.len()), 2);
+        clinic.no_faults();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_could_not_go_in_its_hours_goes_when_they_open_next() {
+    each_store(|store| async move {
+        let clinic = Clinic::new(store).await;
+        clinic.far.fate(Fate::Down);
+        clinic.put("a", visit(&[json!({ "reason": "r", "text": "hi", "hours": hours_from(-30) })])).await;
+        clinic.settle_down().await;
+        assert_eq!(clinic.far.with(|facts| facts.effects.len()), 0);
+        let closed = hours_from(120);
+        super::run(&clinic.store, vec![format!("update delivery set hours = '{closed}'")]).await;
+        clinic.pass(HOUR).await;
+        clinic.send().await;
+        assert_eq!(clinic.acts().await, [("waiting", "outside-hours".to_owned())]);
+        assert_eq!(clinic.far.with(|facts| facts.effects.len()), 0);
+        open(&clinic).await;
+        clinic.send().await;
+        assert_eq!(clinic.far.with(|facts| facts.effects.len()), 1);
+        clinic.no_faults();
+    })
+    .await;
+}

@@ -277,7 +277,7 @@ impl Destination for Once {
 }
 
 /// `test.visit` documents: `{ contact: LANE?, link: Type/id?, acts: [{ reason, occurrence?, text, due?, lane?,
-/// needs?, link? }] }`, `due` in the time of [`Time::now`].
+/// needs?, link?, hours? }] }`, `due` in the time of [`Time::now`].
 pub struct Visits {
     pub name: &'static str,
     pub time: Time,
@@ -317,6 +317,7 @@ impl Visits {
             reason: act["reason"].as_str().unwrap().to_owned(),
             not_before_ms: act["due"].as_i64().map(|due| due - self.time.passed()),
             occurrence: u32::try_from(act["occurrence"].as_u64().unwrap_or(1)).unwrap(),
+            hours: act["hours"].as_str().map(str::to_owned),
         });
         output
     }

@@ -143,7 +143,7 @@ async fn a_message_that_no_channel_can_bring_is_refused_and_can_be_looked_up() {
         rows.as_array().unwrap().iter().filter(|row| row["text"] == json!(text)).collect();
     assert_eq!(ours.len(), 1);
     assert_eq!((&ours[0]["direction"], &ours[0]["status"]), (&json!("out"), &json!("failed")));
-    assert_eq!(code(&partner.settle(&unclear(&message)).await), "accepted");
+    assert_eq!(code(&partner.settle(&unclear(&message)).await), "rapidpro-contact-unreachable");
     partner.delete(&contact).await;
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::config;
-use crate::delivery::destination::{Exchange, Failure, FailureKind, Reason};
+use crate::delivery::destination::{Exchange, Failure, FailureKind, Limits, Reason};
 use crate::delivery::links;
 use crate::outbound::answer::{self, Answer, Broken};
 use crate::outbound::{self, Patience, Route};
@@ -58,6 +58,18 @@ impl std::fmt::Debug for Client {
             .field("section", &section)
             .field("name", name)
             .finish_non_exhaustive()
+    }
+}
+
+/// One request at a time for each delivery, four at once.
+pub fn limits(budget_per_hour: Option<u32>) -> Limits {
+    Limits {
+        batch_deliveries: 1,
+        batch_parts: 1,
+        concurrency: 4,
+        budget_per_hour,
+        lease: Duration::from_secs(120),
+        horizon: Duration::from_secs(7 * 24 * 3600),
     }
 }
 

@@ -3,7 +3,7 @@
 //! From a phone number, a facility, a run or a resource to its sources, and from each source along its way: what
 //! was stored, which mapping took it, what it waits for, each delivery with its attempts and the other side's
 //! answers. Reads the store only, never the network. **Invariant:** what tells who somebody is, or what they
-//! answered, is a [`Fact`] marked as personal; whoever shows a [`Trail`] masks those unless a look was audited
+//! answered, is a [`Fact`] marked as personal; whoever shows a [`Trail`](trail::Trail) masks those unless a look was audited
 //! before ([`mask`]).
 
 // From a question to the resources and documents that it is about.

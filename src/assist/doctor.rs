@@ -1,7 +1,7 @@
 //! `mjumbe doctor`: examines everything that a report passes through, and says what to do about each failure.
 //!
 //! **Never** prints a secret, a name or a number, and changes nothing in RapidPro or DHIS2. Systems are examined
-//! side by side, each within [`LIMIT`]. The configuration comes in, [`Finding`]s go out, in an order that does
+//! side by side, each within 25 seconds. The configuration comes in, [`Finding`]s go out, in an order that does
 //! not depend on who answered first.
 
 // How far the clocks are apart.

@@ -310,6 +310,3 @@ pub(super) fn nothing_happened(board: &mut Board, id: &str, now_ms: i64) {
         want(board, &Wish { row, part }, (Acts::Made, now_ms));
     }
 }
-
-#[cfg(test)]
-mod tests {}

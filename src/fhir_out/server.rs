@@ -2,7 +2,7 @@
 //! withdrawal. Both may be repeated, so an unclear outcome is just sent again.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_trait::async_trait;
 
@@ -11,7 +11,7 @@ use crate::delivery::destination::{
     Destination, Exchange, Failure, FailureKind, Limits, Outgoing, OutgoingPart, Reason, Sent, Settled,
     Verdict,
 };
-use crate::endpoint::{Client, Request, resolved};
+use crate::endpoint::{self, Client, Request, resolved};
 
 const MEDIA_TYPE: &str = "application/fhir+json";
 
@@ -64,14 +64,7 @@ impl Destination for FhirServer {
     }
 
     fn limits(&self) -> Limits {
-        Limits {
-            batch_deliveries: 1,
-            batch_parts: 1,
-            concurrency: 4,
-            budget_per_hour: self.budget_per_hour,
-            lease: Duration::from_secs(120),
-            horizon: Duration::from_secs(7 * 24 * 3600),
-        }
+        endpoint::limits(self.budget_per_hour)
     }
 
     fn check(&self, _: &Outgoing) -> Vec<(usize, Reason)> {

@@ -2,7 +2,7 @@
 //! <https://datatracker.ietf.org/doc/html/draft-ietf-httpapi-idempotency-key-header>
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::delivery::destination::{
     Destination, Exchange, Failure, FailureKind, Limits, Outgoing, Reason, Sent, Settled, UNPROVABLE, Verdict,
 };
-use crate::endpoint::{Client, Request, resolved};
+use crate::endpoint::{self, Client, Request, resolved};
 use crate::outbound::answer::Answer;
 
 const CREDENTIALS: (&str, &str, &str) = (
@@ -42,7 +42,7 @@ impl Endpoint {
             return Ok(Verdict::Refused(Reason::new(
                 UNPROVABLE,
                 "the endpoint may have taken it, and nothing proves whether",
-                "ask there: if it was not taken, `mjumbe deliveries retry` posts it, else cancel it. An endpoint \
+                "ask there: if it was not taken, `mjumbe deliveries retry --force` posts it, else cancel it. An endpoint \
                  that does a request with one Idempotency-Key once is configured `idempotent = true`",
             )));
         }
@@ -107,14 +107,7 @@ impl Destination for Endpoint {
     }
 
     fn limits(&self) -> Limits {
-        Limits {
-            batch_deliveries: 1,
-            batch_parts: 1,
-            concurrency: 4,
-            budget_per_hour: self.budget_per_hour,
-            lease: Duration::from_secs(120),
-            horizon: Duration::from_secs(7 * 24 * 3600),
-        }
+        endpoint::limits(self.budget_per_hour)
     }
 
     fn check(&self, _: &Outgoing) -> Vec<(usize, Reason)> {

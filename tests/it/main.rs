@@ -1,6 +1,7 @@
 //! The tests that run Mjumbe as its users do: over HTTP, with the sandbox on the other side, on SQLite
 //! and on PostgreSQL.
 
+mod acceptance;
 mod auth_matrix;
 mod cli_author;
 mod cli_commands;

@@ -19,6 +19,8 @@ pub mod matching;
 pub mod outcome;
 // The search parameters of R4.
 pub mod parameters;
+// FHIRPath expressions, evaluated on resources.
+pub mod path;
 // Searches, parsed: what the store turns into SQL.
 pub mod query;
 // References: parsing, classifying, rewriting.

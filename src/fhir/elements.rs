@@ -23,6 +23,8 @@ pub struct Elements {
 /// A type (`HumanName`) or a backbone (`Patient.contact`).
 pub struct Node {
     pub name: &'static str,
+    /// What it is derived from: `DomainResource`, `Element`, `Quantity`; `Element` and `Resource` have none.
+    pub base: &'static str,
     /// By JSON key; a choice has one key for each of its types.
     pub keys: HashMap<&'static str, Key>,
     /// Inherited ones first.
@@ -85,7 +87,32 @@ pub enum Primitive {
 }
 
 impl Primitive {
-    fn named(name: &str) -> Option<Self> {
+    /// Their names in R4.
+    pub const NAMES: [&'static str; 20] = [
+        "base64Binary",
+        "boolean",
+        "canonical",
+        "code",
+        "date",
+        "dateTime",
+        "decimal",
+        "id",
+        "instant",
+        "integer",
+        "markdown",
+        "oid",
+        "positiveInt",
+        "string",
+        "time",
+        "unsignedInt",
+        "uri",
+        "url",
+        "uuid",
+        "xhtml",
+    ];
+
+    /// The primitive type of this name.
+    pub fn named(name: &str) -> Option<Self> {
         Some(match name {
             "base64Binary" => Self::Base64Binary,
             "boolean" => Self::Boolean,
@@ -194,7 +221,7 @@ fn resolve(node: &Written, all: &[Written], by_name: &HashMap<&'static str, usiz
     while let Some(base) = lineage.last().and_then(|last| base_of(last, all, by_name)) {
         lineage.push(base);
     }
-    let mut out = Node { name: node.name, keys: HashMap::new(), elements: Vec::new() };
+    let mut out = Node { name: node.name, base: base_name(node), keys: HashMap::new(), elements: Vec::new() };
     for row in lineage.iter().rev().flat_map(|written| written.rows.iter()) {
         let (name, choice) = match row.name.strip_suffix("[x]") {
             Some(name) => (name, true),
@@ -217,15 +244,18 @@ fn base_of<'a>(
     all: &'a [Written],
     by_name: &HashMap<&'static str, usize>,
 ) -> Option<&'a Written> {
-    let name = match node.base {
+    all.get(*by_name.get(base_name(node))?)
+}
+
+fn base_name(node: &Written) -> &'static str {
+    match node.base {
         "R" => "Resource",
         "D" => "DomainResource",
         "E" => "Element",
         "B" => "BackboneElement",
-        "-" => return None,
+        "-" => "",
         other => other,
-    };
-    all.get(*by_name.get(name)?)
+    }
 }
 
 /// `value` + `dateTime` = `valueDateTime`.

@@ -35,3 +35,5 @@ pub mod structure;
 pub mod subject;
 // Identifiers that Mjumbe wrote into resources.
 pub mod written_back;
+// XML, there and back.
+pub mod xml;

@@ -23,6 +23,7 @@ pub struct Description<'a> {
     pub interactions: &'a [Interaction],
     pub system: &'a [SystemInteraction],
     pub conditional: Conditional,
+    pub operations: &'a [Operation],
     /// `json`, `application/fhir+json` …
     pub formats: &'a [&'a str],
 }
@@ -77,6 +78,41 @@ impl SystemInteraction {
     }
 }
 
+/// The types that have something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Types {
+    All,
+    These(&'static [&'static str]),
+}
+
+impl Types {
+    pub fn include(self, kind: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(these) => these.contains(&kind),
+        }
+    }
+}
+
+/// An operation, at least at one of the places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operation {
+    /// Without `$`.
+    pub name: &'static str,
+    /// The canonical of its OperationDefinition.
+    pub canonical: &'static str,
+    /// Types that have it, or whose instances do. `None`: only the whole server.
+    pub types: Option<Types>,
+    /// Whether the whole server has it.
+    pub system: bool,
+}
+
+impl Operation {
+    fn to_value(self) -> Value {
+        json!({ "name": self.name, "definition": self.canonical })
+    }
+}
+
 /// Which interactions may carry a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conditional {
@@ -115,6 +151,11 @@ pub fn statement(description: &Description<'_>) -> Value {
     rest.insert("resource".into(), resources.into());
     if !system.is_empty() {
         rest.insert("interaction".into(), system.into());
+    }
+    let operations: Vec<Value> =
+        description.operations.iter().filter(|one| one.system).map(|one| one.to_value()).collect();
+    if !operations.is_empty() {
+        rest.insert("operation".into(), operations.into());
     }
     json!({
         "resourceType": "CapabilityStatement",
@@ -166,6 +207,12 @@ fn resource(kind: &str, description: &Description<'_>, reverse: Option<&Vec<Stri
     if has(Interaction::SearchType) {
         search(kind, reverse, &mut out);
     }
+    let of_kind = |one: &&Operation| one.types.is_some_and(|types| types.include(kind));
+    let operations: Vec<Value> =
+        description.operations.iter().filter(of_kind).map(|one| one.to_value()).collect();
+    if !operations.is_empty() {
+        out.insert("operation".into(), operations.into());
+    }
     Value::Object(out)
 }
 
@@ -207,6 +254,12 @@ mod tests {
                 delete: Support::NotBuilt,
                 read: Support::NotBuilt,
             },
+            operations: &[Operation {
+                name: "everything",
+                canonical: "http://hl7.org/fhir/OperationDefinition/Patient-everything",
+                types: Some(Types::These(&["Patient"])),
+                system: false,
+            }],
             formats: &["json"],
         })
     }
@@ -238,6 +291,8 @@ mod tests {
             .filter_map(|one| one["code"].as_str())
             .collect();
         assert_eq!(codes, ["read", "search-type"]);
+        assert_eq!(patient["operation"][0]["name"], "everything");
+        assert!(resources.iter().all(|one| one["type"] == "Patient" || one.get("operation").is_none()));
         assert!(patient["searchRevInclude"].as_array().unwrap().contains(&"Observation:subject".into()));
     }
 }

@@ -4,10 +4,11 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use serde_json::Value;
 
+use super::fhir::operation;
 use super::interaction::NoInteraction;
 use super::wishes::Layout;
 use crate::auth::Denied;
-use crate::fhir::outcome::{IssueType, Outcome};
+use crate::fhir::outcome::{IssueType, Outcome, did_you_mean};
 use crate::store;
 use crate::store::write::Refusal;
 
@@ -91,6 +92,23 @@ pub fn outcome_of_no_interaction(reason: &NoInteraction) -> Outcome {
             let outcome = Outcome::error(IssueType::NotFound, "unknown-type", text);
             outcome.hint("types are written as in R4, e.g. Patient")
         }
+        NoInteraction::UnknownOperation(name) => {
+            let text = format!("there is no operation `{}` here", plain(name));
+            let outcome = Outcome::error(IssueType::NotFound, "unknown-operation", text);
+            match did_you_mean(name.trim_start_matches('$'), operation::names()) {
+                Some(close) => {
+                    outcome.hint(format!("did you mean ${close}? GET metadata says which type has it"))
+                }
+                None => outcome.hint("GET metadata lists the operations of each type"),
+            }
+        }
+        NoInteraction::Method { allow: "" } => Outcome::error(
+            IssueType::NotSupported,
+            "method-not-allowed",
+            "this operation is at another level",
+        )
+        .status(405)
+        .hint("GET metadata names its definition, which says whether it is for types or instances"),
         NoInteraction::Method { allow } => {
             Outcome::error(IssueType::NotSupported, "method-not-allowed", "this method does nothing here")
                 .status(405)

@@ -11,6 +11,8 @@ mod call;
 pub mod capabilities;
 // What belongs to the matches of a page.
 mod include;
+// `$NAME`: the table of operations, and one file for each.
+pub mod operation;
 // Bundles and interactions as the store writes them.
 mod plan;
 // From a checked resource to what the store writes.
@@ -60,5 +62,6 @@ async fn dispatch(call: Call, interaction: Interaction) -> Result<Answer, Stop> 
         Interaction::UpdateMatch { kind } => write::update_match(&call, &kind).await,
         Interaction::DeleteMatch { kind } => write::delete_match(&call, &kind).await,
         Interaction::Delete { kind, id } => write::delete(&call, &kind, &id).await,
+        Interaction::Operation { place, operation } => operation::run(&call, &place, operation).await,
     }
 }

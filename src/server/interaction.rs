@@ -3,6 +3,7 @@
 
 use axum::http::Method;
 
+use super::fhir::operation::{self, Definition, Missing, Place};
 use crate::auth::scope::Permission;
 use crate::fhir::capability::{Interaction as OnType, SystemInteraction};
 
@@ -47,6 +48,11 @@ pub enum Interaction {
     DeleteMatch {
         kind: String,
     },
+    /// `$NAME` on the server, a type or an instance.
+    Operation {
+        place: Place,
+        operation: &'static Definition,
+    },
 }
 
 /// Why a request is no interaction.
@@ -55,6 +61,8 @@ pub enum NoInteraction {
     NotFound,
     /// Not an R4 resource type.
     UnknownType(String),
+    /// No operation of this name, or not of this type.
+    UnknownOperation(String),
     /// 405, with what is allowed there.
     Method {
         allow: &'static str,
@@ -96,8 +104,8 @@ impl Interaction {
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
         let get = *method == Method::GET || *method == Method::HEAD;
         let post = *method == Method::POST;
-        if segments.iter().any(|segment| segment.starts_with('$')) {
-            return Err(NoInteraction::NotSupported { what: "operations" });
+        if let Some((name, place)) = segments.split_last().filter(|(last, _)| last.starts_with('$')) {
+            return Self::operation(method, name, place, is_type);
         }
         match segments.as_slice() {
             [] if post => Ok(Self::Bundle),
@@ -109,6 +117,28 @@ impl Interaction {
             ["_search"] => Err(NoInteraction::NotSupported { what: "searches across types" }),
             [kind, ..] if !is_type(kind) => Err(NoInteraction::UnknownType((*kind).to_owned())),
             [kind, rest @ ..] => Self::of_type(method, kind, rest),
+        }
+    }
+
+    /// <https://hl7.org/fhir/R4/operations.html#executing>
+    fn operation(
+        method: &Method,
+        name: &str,
+        place: &[&str],
+        is_type: impl Fn(&str) -> bool,
+    ) -> Result<Self, NoInteraction> {
+        let place = match place {
+            [] => Place::System,
+            [kind, ..] if !is_type(kind) => return Err(NoInteraction::UnknownType((*kind).to_owned())),
+            [kind] => Place::Type { kind: (*kind).to_owned() },
+            [kind, id] => Place::Instance { kind: (*kind).to_owned(), id: (*id).to_owned() },
+            _ => return Err(NoInteraction::NotFound),
+        };
+        match operation::find(name.trim_start_matches('$'), &place) {
+            Ok(operation) if operation.answers(method) => Ok(Self::Operation { place, operation }),
+            Ok(operation) => Err(NoInteraction::Method { allow: operation.allow() }),
+            Err(Missing::Elsewhere) => Err(NoInteraction::Method { allow: "" }),
+            Err(Missing::Unknown) => Err(NoInteraction::UnknownOperation(name.to_owned())),
         }
     }
 
@@ -158,6 +188,7 @@ impl Interaction {
             }
             Self::Update { kind, .. } | Self::UpdateMatch { kind } => Some((Permission::Update, kind)),
             Self::Delete { kind, .. } | Self::DeleteMatch { kind } => Some((Permission::Delete, kind)),
+            Self::Operation { place, operation } => Some((operation.permission, place.kind())),
         }
     }
 
@@ -180,6 +211,7 @@ impl Interaction {
             Self::UpdateMatch { .. } => "conditional-update",
             Self::Delete { .. } => "delete",
             Self::DeleteMatch { .. } => "conditional-delete",
+            Self::Operation { .. } => "operation",
         }
     }
 }
@@ -225,11 +257,11 @@ mod tests {
         assert_eq!(parse(Method::GET, "Foo/1"), Err(NoInteraction::UnknownType("Foo".to_owned())));
         assert_eq!(parse(Method::POST, "Patient/1"), Err(NoInteraction::Method { allow: AT_INSTANCE }));
         assert_eq!(parse(Method::GET, "Patient/1/2"), Err(NoInteraction::NotFound));
-        for (method, path) in [
-            (Method::PATCH, "Patient/1"),
-            (Method::POST, "Patient/$validate"),
-            (Method::GET, "Patient/_history"),
-        ] {
+        let unknown = NoInteraction::UnknownOperation("$frobnicate".to_owned());
+        assert_eq!(parse(Method::POST, "Patient/1/$frobnicate"), Err(unknown));
+        assert_eq!(parse(Method::GET, "Patient/1/$meta-add"), Err(NoInteraction::Method { allow: "POST" }));
+        assert_eq!(parse(Method::GET, "Patient/$meta-add"), Err(NoInteraction::Method { allow: "" }));
+        for (method, path) in [(Method::PATCH, "Patient/1"), (Method::GET, "Patient/_history")] {
             let answer = parse(method, path);
             assert!(matches!(answer, Err(NoInteraction::NotSupported { .. })), "{path}: {answer:?}");
         }
@@ -240,7 +272,8 @@ mod tests {
     #[test]
     fn nothing_is_without_a_policy() {
         let methods = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::PATCH];
-        let words = ["", "metadata", "Patient", "_search", "_history", "1", "$x", "Foo"];
+        let words =
+            ["", "metadata", "Patient", "_search", "_history", "1", "$x", "$meta", "$meta-add", "Foo"];
         let mut interactions = 0;
         for method in &methods {
             for a in words {

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use super::super::answer::{self, Answer};
 use super::super::interaction;
 use super::call::Call;
+use super::operation::{self, Level};
 use super::render;
 use crate::fhir::capability::{self, Conditional, Description, Support};
 
@@ -40,6 +41,7 @@ fn statement(base: &str) -> Statement {
         delete: Support::Built,
         read: Support::Built,
     };
+    let operations: Vec<capability::Operation> = operation::TABLE.iter().map(advertised).collect();
     let description = Description {
         base,
         version: env!("CARGO_PKG_VERSION"),
@@ -47,9 +49,20 @@ fn statement(base: &str) -> Statement {
         interactions: &interaction::ON_TYPES,
         system: &interaction::ON_SYSTEM,
         conditional,
+        operations: &operations,
         formats: &FORMATS,
     };
     let text = capability::statement(&description).to_string();
     let digest = hex::encode(&Sha256::digest(text.as_bytes())[..8]);
     Statement { text, etag: format!("W/\"{digest}\"") }
+}
+
+fn advertised(one: &operation::Definition) -> capability::Operation {
+    let on_types = one.levels.iter().any(|level| *level != Level::System);
+    capability::Operation {
+        name: one.name,
+        canonical: one.canonical,
+        types: on_types.then_some(one.types),
+        system: one.levels.contains(&Level::System),
+    }
 }

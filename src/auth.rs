@@ -14,18 +14,25 @@ pub mod token;
 
 use scope::{Permission, Scopes};
 
+use crate::fhir::lenient::Profile;
+
 /// Someone who may do something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     /// The token's name: the origin of what it writes.
     pub name: String,
     pub scopes: Scopes,
+    /// The client's own ways, which are repaired; `None`: nothing is.
+    pub profile: Option<Profile>,
+    /// Types whose repeated POST is an update of the one with the same identifier.
+    pub upserts: Vec<String>,
 }
 
 impl Principal {
     /// Whoever calls while `dangerous_disable_auth` is set.
     pub fn anyone() -> Self {
-        Self { name: "anyone".to_owned(), scopes: Scopes::everything() }
+        let name = "anyone".to_owned();
+        Self { name, scopes: Scopes::everything(), profile: None, upserts: Vec::new() }
     }
 
     /// Whether this caller may do `permission` on resources of `kind`.

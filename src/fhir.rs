@@ -13,6 +13,8 @@ pub mod dates;
 pub mod elements;
 // What search parameters extract from a resource: the rows of the search index.
 pub mod index;
+// What known clients send that is not R4.
+pub mod lenient;
 // Does a resource match a query?
 pub mod matching;
 // OperationOutcome: what is wrong, where, and what to do.

@@ -10,7 +10,9 @@ use subtle::ConstantTimeEq;
 use super::Principal;
 use super::credentials::Credentials;
 use super::scope::Scopes;
+use crate::fhir::lenient::Profile;
 use crate::store::Store;
+use crate::store::token::NewToken;
 
 /// So that a token found in a place where it does not belong says what it is.
 const PREFIX: &str = "mjumbe_";
@@ -35,17 +37,51 @@ pub enum Error {
     Store(crate::store::Error),
 }
 
+/// What a new token is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    pub scopes: Scopes,
+    /// The ways of the client that will send it.
+    pub profile: Option<Profile>,
+    /// Types whose repeated POST is an update of the one with the same identifier.
+    pub upserts: Vec<String>,
+}
+
+impl Grant {
+    /// For a client with known ways, with the upserts that belong to them.
+    pub fn to(profile: Profile, scopes: Scopes) -> Self {
+        let upserts = profile.upserts().iter().map(|kind| (*kind).to_owned()).collect();
+        Self { scopes, profile: Some(profile), upserts }
+    }
+}
+
+impl From<&Scopes> for Grant {
+    /// For a client that sends R4.
+    fn from(scopes: &Scopes) -> Self {
+        Self { scopes: scopes.clone(), profile: None, upserts: Vec::new() }
+    }
+}
+
 /// Makes a token and gives its text, which is kept nowhere.
 ///
 /// # Errors
 /// [`Error`], told for a person.
-pub async fn create(store: &Store, tenant: &str, name: &str, scopes: &Scopes) -> Result<String, Error> {
+pub async fn create(
+    store: &Store,
+    tenant: &str,
+    name: &str,
+    grant: impl Into<Grant>,
+) -> Result<String, Error> {
+    let grant = grant.into();
     let fits = |c: char| !c.is_whitespace() && !c.is_control() && c != ':';
     if name.is_empty() || name.len() > NAME_LENGTH_MAX || !name.chars().all(fits) {
         return Err(Error::Name(name.to_owned()));
     }
     let text = generate()?;
-    match store.create_token(tenant, (name, &scopes.to_string()), &hash(&text)).await {
+    let (scope, upserts) = (grant.scopes.to_string(), grant.upserts.join(" "));
+    let profile = grant.profile.map_or("", Profile::name);
+    let new = NewToken { name, scope: &scope, profile, upserts: &upserts };
+    match store.create_token(tenant, new, &hash(&text)).await {
         Ok(()) => Ok(text),
         Err(crate::store::Error::Taken) => Err(Error::Taken(name.to_owned())),
         Err(error) => Err(Error::Store(error)),
@@ -74,7 +110,8 @@ pub async fn recognise(
     {
         tracing::warn!(code = error.code(), "the use of a token could not be noted");
     }
-    Ok(Some(Principal { name: kept.name, scopes }))
+    let upserts = kept.upserts.split_whitespace().map(str::to_owned).collect();
+    Ok(Some(Principal { name: kept.name, scopes, profile: Profile::parse(&kept.profile), upserts }))
 }
 
 /// 256 random bits as text.

@@ -7,9 +7,10 @@ use clap::{Args, Subcommand};
 use super::failure::Failure;
 use super::{block_on, output, stores};
 use crate::auth::scope::Scopes;
-use crate::auth::token;
+use crate::auth::token::{self, Grant};
 use crate::config::Config;
 use crate::fhir;
+use crate::fhir::lenient::Profile;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -29,6 +30,13 @@ enum What {
         /// What it may do: system/TYPE.cruds, several parted by spaces.
         #[arg(long, default_value = "system/*.cruds")]
         scope: String,
+        /// The client's own ways, to be repaired before they are checked: opensrp, ihris, cht, commcare, openmrs.
+        #[arg(long)]
+        profile: Option<String>,
+        /// With a profile: the types whose repeated POST updates the one with the same identifier, parted by commas,
+        /// or `none`. Where it is left out, the profile says (cht: Patient,Practitioner).
+        #[arg(long, requires = "profile", value_delimiter = ',')]
+        upsert: Option<Vec<String>>,
     },
     /// List the living tokens.
     List {
@@ -44,18 +52,46 @@ pub fn run(config: &Config, arguments: Arguments) -> Result<ExitCode, Failure> {
     let tenant = stores::tenant(config, &arguments.tenant)?.to_owned();
     block_on(async {
         match arguments.what {
-            What::Create { name, scope } => create(config, &tenant, &name, &scope).await,
+            What::Create { name, scope, profile, upsert } => {
+                let grant = grant(&scope, profile.as_deref(), upsert)?;
+                create(config, &tenant, &name, grant).await
+            }
             What::List { json } => list(config, &tenant, json).await,
             What::Revoke { name } => revoke(config, &tenant, &name).await,
         }
     })
 }
 
-async fn create(config: &Config, tenant: &str, name: &str, scope: &str) -> Result<ExitCode, Failure> {
-    let is_type = |kind: &str| fhir::elements::table().kind(kind).is_some();
+fn is_type(kind: &str) -> bool {
+    fhir::elements::table().kind(kind).is_some()
+}
+
+fn grant(scope: &str, profile: Option<&str>, upsert: Option<Vec<String>>) -> Result<Grant, Failure> {
     let scopes = Scopes::parse(scope, is_type).map_err(|error| Failure::new(error.to_string()))?;
+    let Some(name) = profile else { return Ok(Grant::from(&scopes)) };
+    let known = Profile::ALL.map(Profile::name);
+    let profile = Profile::parse(name).ok_or_else(|| {
+        let hint = match crate::config::problem::did_you_mean(name, known) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("one of {}", known.join(", ")),
+        };
+        Failure::new(format!("`{name}` is not a profile [unknown-profile]")).hint(hint)
+    })?;
+    let mut grant = Grant::to(profile, scopes);
+    if let Some(kinds) = upsert {
+        let kinds: Vec<String> = kinds.into_iter().filter(|kind| kind != "none").collect();
+        if let Some(kind) = kinds.iter().find(|kind| !is_type(kind)) {
+            let failure = Failure::new(format!("`{kind}` is not an R4 resource type [unknown-type]"));
+            return Err(failure.hint("written as in R4, e.g. Patient,Practitioner; or none"));
+        }
+        grant.upserts = kinds;
+    }
+    Ok(grant)
+}
+
+async fn create(config: &Config, tenant: &str, name: &str, grant: Grant) -> Result<ExitCode, Failure> {
     let store = stores::open(config).await?;
-    let made = token::create(&store, tenant, name, &scopes).await;
+    let made = token::create(&store, tenant, name, grant).await;
     store.close().await;
     out!("{}", made.map_err(|error| Failure::new(error.to_string()))?);
     if output::is_lost() {
@@ -76,7 +112,8 @@ async fn list(config: &Config, tenant: &str, json: bool) -> Result<ExitCode, Fai
             .iter()
             .map(|row| {
                 serde_json::json!({
-                    "name": row.name, "scope": row.scope,
+                    "name": row.name, "scope": row.scope, "profile": shown(&row.profile),
+                    "upserts": row.upserts.split_whitespace().collect::<Vec<_>>(),
                     "created": stores::shown(row.created_ms),
                     "lastUsed": row.last_used_ms.map(stores::shown),
                 })
@@ -90,13 +127,25 @@ async fn list(config: &Config, tenant: &str, json: bool) -> Result<ExitCode, Fai
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING).set_header(["NAME", "SCOPE", "CREATED", "LAST USED"]);
+    table.load_style(comfy_table::presets::NOTHING).set_header([
+        "NAME",
+        "SCOPE",
+        "PROFILE",
+        "UPSERTS",
+        "CREATED",
+        "LAST USED",
+    ]);
     for row in rows {
         let used = row.last_used_ms.map_or_else(|| "never".to_owned(), stores::shown);
-        table.add_row([row.name, row.scope, stores::shown(row.created_ms), used]);
+        table.add_row([row.name, row.scope, row.profile, row.upserts, stores::shown(row.created_ms), used]);
     }
     out!("{table}");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Nothing where nothing is kept.
+fn shown(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
 }
 
 async fn revoke(config: &Config, tenant: &str, name: &str) -> Result<ExitCode, Failure> {

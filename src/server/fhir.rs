@@ -9,6 +9,8 @@ mod bundle;
 mod call;
 // What this server can do.
 pub mod capabilities;
+// What known clients send that is not R4.
+mod lenient;
 // What belongs to the matches of a page.
 mod include;
 // `$NAME`: the table of operations, and one file for each.

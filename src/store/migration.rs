@@ -37,6 +37,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(9, "0009_evidence"),
     migration!(10, "0010_waits"),
     migration!(11, "0011_hours"),
+    migration!(12, "0012_clients"),
 ];
 
 /// Runs what is missing.

@@ -16,31 +16,42 @@ pub struct Token {
     pub name: String,
     /// `system/*.cruds`
     pub scope: String,
+    /// The client's ways; empty: none.
+    pub profile: String,
+    /// Types parted by spaces: a repeated POST is an update by identifier.
+    pub upserts: String,
     pub created_ms: i64,
     /// To the hour; `None`: never used.
     pub last_used_ms: Option<i64>,
     pub revoked_ms: Option<i64>,
 }
 
+/// What is kept of a new token besides its hash.
+#[derive(Debug, Clone, Copy)]
+pub struct NewToken<'a> {
+    pub name: &'a str,
+    pub scope: &'a str,
+    pub profile: &'a str,
+    pub upserts: &'a str,
+}
+
+const COLUMNS: &str = "name, scope, profile, upserts, created_ms, last_used_ms, revoked_ms";
+
 impl Store {
     /// Keeps a new token by the SHA-256 of its text, in hexadecimal.
     ///
     /// # Errors
     /// [`Error::Taken`] where a living token has the name.
-    pub async fn create_token(
-        &self,
-        tenant: &str,
-        (name, scope): (&str, &str),
-        hash: &str,
-    ) -> Result<(), Error> {
+    pub async fn create_token(&self, tenant: &str, new: NewToken<'_>, hash: &str) -> Result<(), Error> {
+        let NewToken { name, scope, profile, upserts } = new;
         let inserted = self
             .db()
             .transaction(|tx| {
-                let arguments = args![tenant, hash, name, scope, now_ms()];
+                let arguments = args![tenant, hash, name, scope, profile, upserts, now_ms()];
                 Box::pin(async move {
                     tx.execute(
-                        "insert into token (tenant, hash, name, scope, created_ms)
-                         values ($1, $2, $3, $4, $5) on conflict do nothing",
+                        "insert into token (tenant, hash, name, scope, profile, upserts, created_ms)
+                         values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
                         arguments,
                     )
                     .await
@@ -60,8 +71,7 @@ impl Store {
             .read()
             .await?
             .all(
-                "select name, scope, created_ms, last_used_ms, revoked_ms from token
-                 where tenant = $1 order by created_ms, name",
+                format!("select {COLUMNS} from token where tenant = $1 order by created_ms, name"),
                 args![tenant],
             )
             .await?;
@@ -100,8 +110,7 @@ impl Store {
             .read()
             .await?
             .optional(
-                "select name, scope, created_ms, last_used_ms, revoked_ms from token
-                 where tenant = $1 and hash = $2 and revoked_ms is null",
+                format!("select {COLUMNS} from token where tenant = $1 and hash = $2 and revoked_ms is null"),
                 args![tenant, hash],
             )
             .await?;
@@ -142,6 +151,8 @@ fn token(row: &Row) -> Result<Token, Error> {
     Ok(Token {
         name: row.text("name")?,
         scope: row.text("scope")?,
+        profile: row.text("profile")?,
+        upserts: row.text("upserts")?,
         created_ms: row.int("created_ms")?,
         last_used_ms: row.opt_int("last_used_ms")?,
         revoked_ms: row.opt_int("revoked_ms")?,
@@ -153,22 +164,27 @@ mod tests {
     use super::*;
     use crate::store::testing::each_store;
 
+    fn new(scope: &str) -> NewToken<'_> {
+        NewToken { name: "openmrs", scope, profile: "openmrs", upserts: "Patient" }
+    }
+
     #[tokio::test]
     async fn a_token_is_made_used_and_revoked() {
         each_store(|store| async move {
-            store.create_token("t", ("openmrs", "system/*.cruds"), "h1").await.unwrap();
-            let twice = store.create_token("t", ("openmrs", "system/*.r"), "h2").await;
+            store.create_token("t", new("system/*.cruds"), "h1").await.unwrap();
+            let twice = store.create_token("t", new("system/*.r"), "h2").await;
             assert_eq!(twice, Err(Error::Taken));
             assert_eq!(store.token("t", "h2").await.unwrap(), None);
             assert_eq!(store.token("other", "h1").await.unwrap(), None);
             let fresh = store.token("t", "h1").await.unwrap().unwrap();
             assert!(fresh.is_unnoted() && fresh.scope == "system/*.cruds");
+            assert_eq!((&*fresh.profile, &*fresh.upserts), ("openmrs", "Patient"));
             store.token_used("t", "h1").await.unwrap();
             assert!(!store.token("t", "h1").await.unwrap().unwrap().is_unnoted());
             assert!(store.revoke_token("t", "openmrs").await.unwrap());
             assert!(!store.revoke_token("t", "openmrs").await.unwrap());
             assert_eq!(store.token("t", "h1").await.unwrap(), None);
-            store.create_token("t", ("openmrs", "system/*.r"), "h3").await.unwrap();
+            store.create_token("t", new("system/*.r"), "h3").await.unwrap();
             let all = store.tokens("t").await.unwrap();
             assert_eq!(all.len(), 2);
             assert!(all.iter().filter(|token| token.revoked_ms.is_none()).count() == 1);

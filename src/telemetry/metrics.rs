@@ -54,6 +54,10 @@ fn describe() {
         "mjumbe_rapidpro_webhooks_total",
         "Webhooks that RapidPro sent and that were accepted, by workspace"
     );
+    metrics::describe_counter!(
+        "mjumbe_lenient_repairs_total",
+        "What clients with a profile sent and was not R4, by profile and code"
+    );
     metrics::describe_counter!("mjumbe_parts_sent_total", "Parts that a destination answered for, by result");
     metrics::describe_gauge!(
         "mjumbe_deliveries",

@@ -4,7 +4,10 @@
 //! a checklist with the tests of each row.
 
 mod bundles;
+mod cht;
+mod commcare;
 mod general;
+mod ihris;
 mod instance;
 mod operations;
 mod search;

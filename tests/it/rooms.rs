@@ -10,7 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("telemetry", &["config"]),
     ("mapping", &["fhir"]),
     ("store", &["fhir"]),
-    ("auth", &["store"]),
+    ("auth", &["config", "fhir", "outbound", "store"]),
     ("delivery", &["fhir", "mapping", "store", "telemetry"]),
     ("endpoint", &["config", "delivery", "outbound"]),
     ("fhir_out", &["delivery", "endpoint", "fhir", "mapping", "outbound", "store"]),

@@ -1,8 +1,9 @@
 //! A Mjumbe server for tests, on a free port of loopback, with a token; on SQLite and PostgreSQL.
 
 use mjumbe::auth::scope::Scopes;
-use mjumbe::auth::token;
+use mjumbe::auth::token::{self, Grant};
 use mjumbe::config::Config;
+use mjumbe::fhir::lenient::Profile;
 use mjumbe::server;
 use mjumbe::store::Store;
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -52,6 +53,12 @@ impl TestServer {
     pub async fn token(&self, name: &str, scope: &str) -> String {
         let scopes = Scopes::parse(scope, |_| true).unwrap();
         token::create(&self.store, "default", name, &scopes).await.unwrap()
+    }
+
+    /// From here on the requests are those of a client with this profile.
+    pub async fn become_client(&mut self, profile: Profile) {
+        let grant = Grant::to(profile, Scopes::everything());
+        self.token = token::create(&self.store, "default", profile.name(), grant).await.unwrap();
     }
 
     /// A request below `/fhir` with the token.

@@ -81,7 +81,7 @@ async fn entry(call: &Call, plan: Result<Plan, Outcome>) -> String {
 
 async fn answer_to(call: &Call, done: &Done) -> String {
     match (&done.action.effect, &done.written) {
-        (Effect::Put { .. }, Some(written)) => put(call, written, done.stored.as_deref().unwrap_or_default()),
+        (Effect::Put { .. }, Some(written)) => put(call, written, done),
         (Effect::Exists { kind, id, version }, _) => {
             let location = format!("{}/{kind}/{id}/_history/{version}", call.base);
             let response =
@@ -106,7 +106,8 @@ async fn answer_to(call: &Call, done: &Done) -> String {
     }
 }
 
-fn put(call: &Call, written: &Written, stored: &str) -> String {
+fn put(call: &Call, written: &Written, done: &Done) -> String {
+    let stored = done.stored.as_deref().unwrap_or_default();
     let Written { kind, id, version, updated_ms, effect, .. } = written;
     let mut response = json!({
         "status": if *effect == write::Effect::Created { "201 Created" } else { "200 OK" },
@@ -114,6 +115,9 @@ fn put(call: &Call, written: &Written, stored: &str) -> String {
         "etag": render::etag(*version),
         "lastModified": instant(*updated_ms),
     });
+    if let Some(outcome) = call.repairs.of_entry(done.action.index) {
+        response["outcome"] = outcome;
+    }
     // The answers to hundreds of writes are long enough: bodies only where they are asked for.
     let resource = match call.wishes.prefers {
         Some(Return::Representation) => {
@@ -121,7 +125,10 @@ fn put(call: &Call, written: &Written, stored: &str) -> String {
             format!(r#""resource":{},"#, version.text())
         }
         Some(Return::OperationOutcome) => {
-            response["outcome"] = Outcome::information("written", render::effect_text(*effect)).to_value();
+            if response.get("outcome").is_none() {
+                let text = render::effect_text(*effect);
+                response["outcome"] = Outcome::information("written", text).to_value();
+            }
             String::new()
         }
         _ => String::new(),

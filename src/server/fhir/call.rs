@@ -14,6 +14,7 @@ use super::super::interaction::{Interaction, NoInteraction};
 use super::super::shield::Label;
 use super::super::wishes::{self, Handling, Wishes};
 use super::super::{authorise, body};
+use super::lenient::{self, Repairs};
 use super::{Segments, dispatch};
 use crate::auth::{Denied, Principal};
 use crate::fhir::elements;
@@ -39,6 +40,8 @@ pub struct Call {
     pub query: Vec<(String, String)>,
     /// The body, whatever its type; empty where the interaction takes none.
     pub body: Bytes,
+    /// What was repaired in it.
+    pub repairs: Repairs,
 }
 
 /// Why a call is not answered as asked.
@@ -129,9 +132,16 @@ async fn call(
     let wishes = Wishes::parse(&parts.headers, &query)?;
     let takes_body = parts.method == Method::POST || parts.method == Method::PUT;
     let body = if takes_body { body::read(body, app.body_limit).await? } else { Bytes::new() };
+    let mut request = lenient::Request { interaction, query, body };
+    let repairs = lenient::repair((app, &tenant), (&principal, &parts.headers), &mut request).await?;
+    let lenient::Request { interaction, query, body } = request;
+    let (client, profile, named, told) =
+        (principal.name.clone(), principal.profile, tenant.clone(), repairs.clone());
     let base = app.base(&tenant);
-    let (app, method, headers) = (Arc::clone(app), parts.method, parts.headers);
-    dispatch(Call { app, tenant, base, principal, wishes, method, headers, query, body }, interaction).await
+    let (method, headers) = (parts.method, parts.headers);
+    let shared = Arc::clone(app);
+    let call = Call { app: shared, tenant, base, principal, wishes, method, headers, query, body, repairs };
+    told.told((app, &named), (&client, profile), dispatch(call, interaction).await).await
 }
 
 /// The parameters of a query or of a form, in order, decoded.

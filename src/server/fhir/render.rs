@@ -60,7 +60,8 @@ pub fn written(call: &Call, written: &Written, stored: &str) -> Answer {
             answer::json(status, laid_out(version.text(), call.wishes.layout))
         }
         Return::OperationOutcome => {
-            let outcome = Outcome::information("written", effect_text(written.effect));
+            let mut outcome = Outcome::information("written", effect_text(written.effect));
+            call.repairs.warn(&mut outcome);
             answer::resource(status, &outcome.to_value(), call.wishes.layout)
         }
     };

@@ -320,7 +320,9 @@ async fn no_write_or_read_reads_a_whole_table() {
         write(&store, puts.collect()).await.unwrap();
         for number in 0..50 {
             let name = format!("n{number}");
-            store.create_token(T, (&name, "system/*.r"), &name).await.unwrap();
+            let new =
+                crate::store::token::NewToken { name: &name, scope: "system/*.r", profile: "", upserts: "" };
+            store.create_token(T, new, &name).await.unwrap();
         }
         crate::store::db::plans::analyze(store.db()).await;
         let faults = crate::store::db::plans::full_scans(store.db(), async {

@@ -1,0 +1,189 @@
+//! What known clients send that is not R4, made R4 before it is checked.
+//!
+//! A client has a [`Profile`] because its token (or the configuration, for a JSON Web Token) says so; without one
+//! nothing is changed. Every change is a [`Repair`], which the server tells the client and the audit.
+//! **Never** does I/O, and never invents what a person would have to say: a value is moved, wrapped, or set to what
+//! the client's own documentation means by leaving it out. What is still not R4 afterwards is refused as ever.
+
+mod cht;
+mod commcare;
+mod ihris;
+mod shape;
+
+use serde_json::Value;
+
+use crate::fhir::outcome::{Issue, IssueType, Severity};
+
+/// The systems whose ways are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    OpenSrp,
+    Ihris,
+    Cht,
+    CommCare,
+    OpenMrs,
+}
+
+impl Profile {
+    /// In the order in which they are told.
+    pub const ALL: [Self; 5] = [Self::OpenSrp, Self::Ihris, Self::Cht, Self::CommCare, Self::OpenMrs];
+
+    /// As it is written in a command or configuration, and kept.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OpenSrp => "opensrp",
+            Self::Ihris => "ihris",
+            Self::Cht => "cht",
+            Self::CommCare => "commcare",
+            Self::OpenMrs => "openmrs",
+        }
+    }
+
+    /// Reads [`Profile::name`].
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|profile| profile.name() == name)
+    }
+
+    /// The types whose repeated POST is an update of the one with the same identifier, where nobody says otherwise.
+    ///
+    /// CHT sends a whole Patient or Practitioner again at each edit. Not its Encounters: they carry the patient's
+    /// identifier.
+    pub fn upserts(self) -> &'static [&'static str] {
+        match self {
+            Self::Cht => &["Patient", "Practitioner"],
+            Self::OpenSrp | Self::Ihris | Self::CommCare | Self::OpenMrs => &[],
+        }
+    }
+}
+
+/// One thing that was made R4.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repair {
+    /// Stable, kebab-case: `class-as-text`.
+    pub code: &'static str,
+    /// What was done, for a person; nothing of the resource's content.
+    pub text: &'static str,
+    /// FHIRPath: `Encounter.class`, in a bundle `Bundle.entry[3].resource.class`.
+    pub place: String,
+    /// The entry of a bundle that it is about.
+    pub entry: Option<usize>,
+}
+
+impl Repair {
+    fn new(code: &'static str, text: &'static str, place: impl Into<String>) -> Self {
+        Self { code, text, place: place.into(), entry: None }
+    }
+
+    /// As the client is told.
+    pub fn issue(&self) -> Issue {
+        let issue = Issue::error(IssueType::Structure, self.code, self.text).severity(Severity::Warning);
+        issue.at(self.place.clone()).hint("accepted because of the client's profile; mend it at its source")
+    }
+
+    fn in_entry(mut self, index: usize) -> Self {
+        let rest = self.place.find(['.', '[']).map_or("", |at| &self.place[at..]);
+        self.place = format!("Bundle.entry[{index}].resource{rest}");
+        self.entry = Some(index);
+        self
+    }
+}
+
+/// Repairs one resource that is posted or put.
+pub fn resource(profile: Profile, resource: &mut Value) -> Vec<Repair> {
+    let mut repairs = Vec::new();
+    match profile {
+        Profile::Ihris => ihris::repair(resource, &mut repairs),
+        Profile::Cht => cht::repair(resource, &mut repairs),
+        // They send R4, as far as one resource goes.
+        Profile::CommCare | Profile::OpenSrp | Profile::OpenMrs => {}
+    }
+    repairs
+}
+
+/// Repairs the resources and requests of a transaction or batch. `upserts` as in [`is_upserted`].
+pub fn bundle(profile: Profile, upserts: &[String], bundle: &mut Value) -> Vec<Repair> {
+    let mut repairs = Vec::new();
+    let entries = bundle.get_mut("entry").and_then(Value::as_array_mut);
+    for (index, entry) in entries.into_iter().flatten().enumerate() {
+        let mut own = Vec::new();
+        if let Some(resource) = entry.get_mut("resource") {
+            own = self::resource(profile, resource);
+        }
+        if profile == Profile::CommCare {
+            own.extend(commcare::repair(entry));
+        }
+        own.extend(upsert_entry(upserts, entry));
+        repairs.extend(own.into_iter().map(|repair| repair.in_entry(index)));
+    }
+    repairs
+}
+
+/// Whether a POST of `kind` is an update of the one with the same identifier.
+pub fn is_upserted(upserts: &[String], kind: &str) -> bool {
+    upserts.iter().any(|own| own == kind)
+}
+
+/// The search for the resource that has the same identifier: the official one, else the first with a value.
+/// Without a system it is one without a system.
+pub fn by_identifier(resource: &Value) -> Option<String> {
+    let identifiers = resource.get("identifier")?.as_array()?;
+    let text = |identifier: &Value, key: &str| Some(identifier.get(key)?.as_str()?.to_owned());
+    let official = |identifier: &&Value| identifier.get("use").and_then(Value::as_str) == Some("official");
+    let valued = |identifier: &&Value| text(identifier, "value").is_some_and(|value| !value.is_empty());
+    let usable = || identifiers.iter().filter(valued);
+    let identifier = usable().find(official).or_else(|| usable().next())?;
+    let system = text(identifier, "system").unwrap_or_default();
+    let token = format!("{}|{}", escaped(&system), escaped(&text(identifier, "value")?));
+    Some(url::form_urlencoded::Serializer::new(String::new()).append_pair("identifier", &token).finish())
+}
+
+/// A value in a search parameter. <https://hl7.org/fhir/R4/search.html#escaping>
+fn escaped(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    for c in value.chars() {
+        if matches!(c, '\\' | ',' | '$' | '|') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// A POST of such a type becomes a conditional PUT.
+fn upsert_entry(upserts: &[String], entry: &mut Value) -> Option<Repair> {
+    let kind = entry.get("resource")?.get("resourceType")?.as_str()?.to_owned();
+    let request = entry.get("request")?;
+    let posted = request.get("method")?.as_str()? == "POST" && request.get("ifNoneExist").is_none();
+    if !posted || !is_upserted(upserts, &kind) {
+        return None;
+    }
+    let query = by_identifier(entry.get("resource")?)?;
+    // The id of what is posted is not looked at; one of what is put would have to be the match's.
+    entry.get_mut("resource")?.as_object_mut()?.shift_remove("id");
+    let request = entry.get_mut("request")?.as_object_mut()?;
+    request.insert("method".to_owned(), "PUT".into());
+    request.insert("url".to_owned(), format!("{kind}?{query}").into());
+    Some(upserted(&kind))
+}
+
+/// A POST was taken as an update of the one with the same identifier.
+pub fn upserted(kind: &str) -> Repair {
+    let text = "the post was an update by identifier";
+    Repair::new("post-as-update", text, format!("{kind}.identifier"))
+}
+
+/// The types that [`Profile::Cht`] refers to by their identifier where R4 has the id.
+pub const REFERRED_BY_IDENTIFIER: [&str; 3] = ["Organization", "Patient", "Practitioner"];
+
+/// The references of a resource from CHT whose id may be an identifier: (type, id).
+pub fn doubtful(profile: Profile, resource: &Value) -> Vec<(String, String)> {
+    if profile == Profile::Cht { cht::doubtful(resource) } else { Vec::new() }
+}
+
+/// Makes each of these references, whose id nobody has, one by identifier: `Patient/x` is `Patient?identifier=x`.
+pub fn refer_by_identifier(resource: &mut Value, absent: &[(String, String)]) -> Vec<Repair> {
+    cht::refer_by_identifier(resource, absent)
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,8 @@
 pub mod bundle;
 // The CapabilityStatement.
 pub mod capability;
+// What belongs to a patient, an encounter …
+pub mod compartment;
 // FHIR's dates as ranges of time.
 pub mod dates;
 // The element table of R4.

@@ -17,6 +17,9 @@ elements.txt     what each type may hold
 parameters.txt   search parameters, with their FHIRPath compiled to steps
     = KIND
     CODE TYPE TARGETS PROGRAM   TARGETS separated by commas or `-`
+compartments.txt which reference parameters put a resource into a compartment
+    = COMPARTMENT
+    KIND CODE CODE ...
 unsupported.txt  search parameters whose expression cannot be compiled, one KIND.CODE a line
 
 A PROGRAM is `ALT|ALT|...`, an ALT is `STEP.STEP....:TYPE` where TYPE is the R4 type found there.
@@ -361,6 +364,24 @@ def parameters(folder, elements, output):
     print(sum(map(len, table.values())), "compiled,", len(unsupported), "not:", *sorted(unsupported))
 
 
+def compartments(folder, output):
+    lines = ["# Written by tools/r4-tables.py from FHIR R4 4.0.1; not by hand."]
+    for definition in sorted(load(folder, "CompartmentDefinition"), key=lambda d: d["code"]):
+        # There is an example of a definition too.
+        if not definition["url"].startswith("http://hl7.org/fhir/CompartmentDefinition/"):
+            continue
+        if definition["id"] == "example":
+            continue
+        lines.append(f"= {definition['code']}")
+        for resource in definition["resource"]:
+            # `{def}` is the resource that the compartment is named after: it is in it in any case.
+            codes = [code for code in resource.get("param", []) if code != "{def}"]
+            if codes:
+                lines.append(" ".join([resource["code"], *sorted(codes)]))
+    with open(os.path.join(output, "compartments.txt"), "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+
+
 def target_list(elements, definition, base, program):
     """The declared targets that the elements allow: shared definitions declare too many."""
     declared = definition.get("target", [])
@@ -407,6 +428,7 @@ def main():
     elements = Elements(folder)
     elements.write(output)
     parameters(folder, elements, output)
+    compartments(folder, output)
     print(len(elements.kinds), "resource types,", len(elements.nodes), "nodes,",
           len(elements.sets.used), "code sets; primitives:", *sorted(elements.primitives))
 

@@ -50,7 +50,7 @@ pub async fn last(
 ) -> Result<Vec<Subject>, Failure> {
     let latest = Sort { parameter: Parameter::LastUpdated, by: SortBy::LastUpdated, descending: true };
     let query = fhir::query::Query { kind: kind.to_owned(), sort: vec![latest], ..Default::default() };
-    let mut page = Page { count: COUNT_MAX, token: None, total: TotalWanted::None };
+    let mut page = Page { count: COUNT_MAX, total: TotalWanted::None, ..Page::default() };
     let mut subjects = Vec::new();
     while subjects.len() < count {
         let found = store.search(tenant, &query, &page).await?;

@@ -48,6 +48,10 @@ fn uri(parameter: ParameterKey, uri: &str) -> String {
 
 /// What a search waits for: the values of its most telling filter, or any change of the kind.
 pub fn search(query: &Query) -> Vec<String> {
+    // Others decide too: any change of what a chain looks at.
+    if query.is_nested() {
+        return query.kinds().into_iter().map(any).collect();
+    }
     let telling = query.filters.iter().filter(|filter| !filter.not).find_map(|filter| {
         let keys: Option<Vec<String>> =
             filter.any.iter().map(|one| match_key(&query.kind, &filter.parameter, one)).collect();

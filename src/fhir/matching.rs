@@ -1,7 +1,8 @@
 //! Does a resource match a query? What the store does in SQL, for one resource in memory.
 //!
 //! For conditional references to what the same transaction writes, and as a second opinion in tests of the
-//! store. **Never** looks at the resource itself, only at its rows, so that both agree on what is indexed.
+//! store. **Never** looks at the resource itself, only at its rows, so that both agree on what is indexed; nor
+//! at other resources: chains and `_has` hold for nothing here ([`Query::is_nested`] tells them).
 
 use crate::fhir::index::text::bounded;
 use crate::fhir::index::{IndexRow, IndexValue, Part};
@@ -33,8 +34,10 @@ fn one(parameter: &Parameter, wanted: &Match, candidate: &Candidate<'_>) -> bool
             let at = candidate.updated_ms;
             date(*prefix, (*low, *high), (at, at.saturating_add(1)))
         }
-        (Parameter::Indexed(key), _) => {
-            let mut values = candidate.rows.iter().filter(|row| row.parameter == *key).map(|row| &row.value);
+        (Parameter::Indexed(_) | Parameter::Any(_), _) => {
+            let keys = parameter.keys();
+            let rows = candidate.rows.iter().filter(|row| keys.contains(&row.parameter));
+            let mut values = rows.map(|row| &row.value);
             match wanted {
                 Match::Missing { missing, by } => values.any(|value| in_index(value, *by)) != *missing,
                 _ => values.any(|value| fits(wanted, value)),

@@ -2,6 +2,8 @@
 //!
 //! Shared by `fhir` (which builds it) and `store` (which runs it); **never** holds text of SQL.
 
+use std::collections::BTreeSet;
+
 use crate::fhir::index::ParameterKey;
 
 /// A search on one resource type or document kind.
@@ -28,6 +30,19 @@ pub enum Parameter {
     /// `_lastUpdated`, in milliseconds.
     LastUpdated,
     Indexed(ParameterKey),
+    /// A value of any of them: a compartment.
+    Any(Vec<ParameterKey>),
+}
+
+impl Parameter {
+    /// Those of the index; none of what the resource itself holds.
+    pub fn keys(&self) -> &[ParameterKey] {
+        match self {
+            Self::Id | Self::LastUpdated => &[],
+            Self::Indexed(key) => std::slice::from_ref(key),
+            Self::Any(keys) => keys,
+        }
+    }
 }
 
 /// One value of a parameter. Which one fits is decided by the parameter's search type.
@@ -78,11 +93,104 @@ pub enum Match {
         first: PartMatch,
         second: PartMatch,
     },
+    /// A link of a chain: refers to a resource of `kind` for which `filter` holds.
+    /// <https://hl7.org/fhir/R4/search.html#chaining>
+    Chained {
+        kind: String,
+        via: Via,
+        filter: Box<Filter>,
+    },
+    /// `_has`, on [`Parameter::Id`]: a resource of `kind` refers to this one, which is a `target`, by the
+    /// parameter `by`, and `filter` holds for it. <https://hl7.org/fhir/R4/search.html#has>
+    Referring {
+        kind: String,
+        by: ParameterKey,
+        target: String,
+        filter: Box<Filter>,
+    },
     /// `:missing`: whether the parameter has no row at all in the index of `by`.
     Missing {
         missing: bool,
         by: SortBy,
     },
+}
+
+/// How a reference names what it refers to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// By type and id.
+    Id,
+    /// By a canonical url, which the other has in this parameter.
+    Url(ParameterKey),
+}
+
+impl Query {
+    /// The types that are looked at: the one that is searched, and those of chains and `_has`.
+    pub fn kinds(&self) -> BTreeSet<&str> {
+        let mut kinds = BTreeSet::from([self.kind.as_str()]);
+        self.filters.iter().for_each(|filter| filter.add_kinds(&mut kinds));
+        kinds
+    }
+
+    /// Takes out of chains with several possible types those that `may` does not allow, and gives how many.
+    ///
+    /// # Errors
+    /// The name of a type that is not allowed, where nothing of a chain is left.
+    pub fn narrow(&mut self, may: &dyn Fn(&str) -> bool) -> Result<usize, String> {
+        self.filters.iter_mut().try_fold(0, |left_out, filter| Ok(left_out + filter.narrow(may)?))
+    }
+
+    /// Whether other resources decide about a match.
+    pub fn is_nested(&self) -> bool {
+        self.filters.iter().flat_map(|filter| &filter.any).any(|one| one.inner().is_some())
+    }
+}
+
+impl Filter {
+    fn add_kinds<'a>(&'a self, kinds: &mut BTreeSet<&'a str>) {
+        for (kind, inner) in self.any.iter().filter_map(Match::inner) {
+            kinds.insert(kind);
+            inner.add_kinds(kinds);
+        }
+    }
+
+    fn narrow(&mut self, may: &dyn Fn(&str) -> bool) -> Result<usize, String> {
+        let (mut kept, mut left_out, mut denied) = (Vec::with_capacity(self.any.len()), 0, None);
+        for mut one in std::mem::take(&mut self.any) {
+            let allowed =
+                match &mut one {
+                    Match::Chained { kind, filter, .. } | Match::Referring { kind, filter, .. } => {
+                        if may(kind) { filter.narrow(may) } else { Err(kind.clone()) }
+                    }
+                    _ => Ok(0),
+                };
+            match allowed {
+                Ok(within) => {
+                    left_out += within;
+                    kept.push(one);
+                }
+                Err(kind) => {
+                    left_out += 1;
+                    denied = Some(kind);
+                }
+            }
+        }
+        self.any = kept;
+        match denied {
+            Some(kind) if self.any.is_empty() => Err(kind),
+            _ => Ok(left_out),
+        }
+    }
+}
+
+impl Match {
+    /// What must hold for another resource, and its type.
+    fn inner(&self) -> Option<(&str, &Filter)> {
+        match self {
+            Self::Chained { kind, filter, .. } | Self::Referring { kind, filter, .. } => Some((kind, filter)),
+            _ => None,
+        }
+    }
 }
 
 /// What is wanted of one half of a composite row (`fhir::index::Part`). `None` is not asked.

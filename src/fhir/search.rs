@@ -1,12 +1,16 @@
 //! From a query string to a [`Query`]: what the client asked for, or exactly what is wrong with it.
 //!
 //! The pairs come from the server (already percent-decoded), the [`Query`] goes to the store. What R4
-//! has but this server does not (chains, `_has`, `_filter` …) is refused rather than ignored, because
+//! has but this server does not (`_filter`, `_text` …) is refused rather than ignored, because
 //! ignoring it would answer with more than was asked for. Names that R4 does not have are ignored unless the client
 //! wants `handling=strict`. **Never** reads a clock: `now` is passed in. <https://hl7.org/fhir/R4/search.html>
 
+mod across;
 mod includes;
+mod nested;
 mod value;
+
+use std::cell::Cell;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -15,6 +19,9 @@ use crate::fhir::index::ParameterKey;
 use crate::fhir::outcome::{IssueType, Outcome, did_you_mean};
 use crate::fhir::parameters::{self, SearchType};
 use crate::fhir::query::{Filter, Match, Parameter, Query, Sort, SortBy};
+use nested::{Reading, Selected};
+
+pub use across::{Across, across};
 
 /// A query string may have this many parameters.
 pub const MAX_PARAMETERS: usize = 100;
@@ -22,6 +29,10 @@ pub const MAX_PARAMETERS: usize = 100;
 pub const MAX_VALUES: usize = 2_000;
 /// The parameter that carries the page token.
 pub const PAGE: &str = "_getpages";
+/// Names of the parameters that say where a page begins without a token.
+pub const SKIPS: [&str; 3] = ["_getpagesoffset", "_offset", "_page"];
+/// Passing over more matches than this costs too much; pages go as far as there are any.
+pub const SKIP_MAX: u32 = 100_000;
 
 /// What a search is read against.
 #[derive(Debug, Clone, Copy)]
@@ -57,10 +68,21 @@ pub struct Search {
     pub summary: Summary,
     /// The page token, as the client sent it.
     pub page: Option<String>,
+    /// How many matches are passed over: HAPI's `_getpagesoffset` and `_offset`, and `_page`.
+    pub skip: Option<Skip>,
     /// What was used, as the client wrote it: for the self link.
     pub applied: Vec<(String, String)>,
     /// Names that were ignored.
     pub ignored: Vec<String>,
+}
+
+/// Where a page begins, for clients that do not follow links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skip {
+    /// So many matches before it.
+    Entries(u32),
+    /// So many pages before it.
+    Pages(u32),
 }
 
 /// `_include` and `_revinclude`.
@@ -101,6 +123,16 @@ pub enum Summary {
 /// # Errors
 /// An [`Outcome`] of status 400 that names the parameter, what is wrong, and a correction where one is near.
 pub fn parse(kind: &str, pairs: &[(String, String)], context: &Context<'_>) -> Result<Search, Outcome> {
+    parse_as(kind, &[kind], pairs, context)
+}
+
+/// As [`parse`], as one of several types that are searched at once.
+fn parse_as(
+    kind: &str,
+    kinds: &[&str],
+    pairs: &[(String, String)],
+    context: &Context<'_>,
+) -> Result<Search, Outcome> {
     if pairs.len() > MAX_PARAMETERS {
         return Err(Outcome::error(
             IssueType::TooCostly,
@@ -108,6 +140,7 @@ pub fn parse(kind: &str, pairs: &[(String, String)], context: &Context<'_>) -> R
             "a search has at most 100 parameters",
         ));
     }
+    let alternatives = Cell::new(0);
     let mut search =
         Search { query: Query { kind: kind.to_owned(), ..Query::default() }, ..Search::default() };
     for (name, value) in pairs {
@@ -120,7 +153,10 @@ pub fn parse(kind: &str, pairs: &[(String, String)], context: &Context<'_>) -> R
             continue;
         }
         let used = !value.is_empty()
-            && (result_parameter(&mut search, name, value)? || filter(&mut search, name, value, context)?);
+            && (result_parameter(&mut search, kinds, name, value)? || {
+                let reading = Reading { name, value, context, alternatives: &alternatives };
+                filter(&mut search, &reading)?
+            });
         if used {
             search.applied.push((name.clone(), value.clone()));
         } else {
@@ -145,8 +181,11 @@ fn not_supported(name: &str, what: &str) -> Outcome {
 }
 
 /// Parameters that shape the answer. True where it was one.
-fn result_parameter(search: &mut Search, name: &str, value: &str) -> Result<bool, Outcome> {
+fn result_parameter(search: &mut Search, kinds: &[&str], name: &str, value: &str) -> Result<bool, Outcome> {
     match name {
+        "_getpagesoffset" | "_offset" => search.skip = Some(Skip::Entries(skipped(name, value, 0)?)),
+        "_page" => search.skip = Some(Skip::Pages(skipped(name, value, 1)? - 1)),
+        "_type" => across::typed(search, kinds, value)?,
         "_count" => {
             let bad = || refused(name, "bad-number", "a whole number of entries");
             search.count = Some(value.parse().map_err(|_| bad())?);
@@ -166,12 +205,21 @@ fn result_parameter(search: &mut Search, name: &str, value: &str) -> Result<bool
             return Err(refused(name, "bad-value", "true, text, data, count or false"));
         }
         _ => match name.split_once(':').map_or((name, None), |(name, modifier)| (name, Some(modifier))) {
-            ("_include", modifier) => includes::forward(search, name, modifier, value)?,
+            ("_include", modifier) => includes::forward(search, kinds, (name, modifier), value)?,
             ("_revinclude", modifier) => includes::reverse(search, name, modifier, value)?,
             _ => return Ok(false),
         },
     }
     Ok(!(name == "_summary" && value != "count"))
+}
+
+fn skipped(name: &str, value: &str, least: u32) -> Result<u32, Outcome> {
+    let number = value.parse::<u32>().ok().filter(|number| *number >= least);
+    let number = number.ok_or_else(|| refused(name, "bad-number", "a whole number"))?;
+    if number > SKIP_MAX {
+        return Err(refused(name, "bad-value", "at most 100000").hint("follow the link `next`"));
+    }
+    Ok(number)
 }
 
 fn sorts(kind: &str, value: &str) -> Result<Vec<Sort>, Outcome> {
@@ -225,32 +273,14 @@ fn unknown(kind: &str, place: &str, name: &str) -> Outcome {
 }
 
 /// A parameter that selects. True where it was one; false where it is to be ignored.
-fn filter(search: &mut Search, name: &str, value: &str, context: &Context<'_>) -> Result<bool, Outcome> {
-    let kind = search.query.kind.clone();
-    let (code, modifier) =
-        name.split_once(':').map_or((name, None), |(code, modifier)| (code, Some(modifier)));
-    match code {
-        "_has" => return Err(not_supported(name, "reverse chaining is not supported")),
-        "_list" | "_text" | "_content" | "_query" | "_filter" | "_type" => {
-            return Err(not_supported(name, "this parameter is not supported"));
+fn filter(search: &mut Search, reading: &Reading<'_>) -> Result<bool, Outcome> {
+    match nested::selected(reading, &search.query.kind, reading.name, 0)? {
+        Selected::Filter(filter) => search.query.filters.push(filter),
+        Selected::Unknown { kind, code } if reading.context.handling == Handling::Strict => {
+            return Err(unknown(&kind, reading.name, &code));
         }
-        "_contained" | "_containedType" | "_elements" | "_summary" => return Ok(false),
-        _ => {}
+        Selected::Unknown { .. } | Selected::Ignored => return Ok(false),
     }
-    if code.contains('.') || modifier.is_some_and(|modifier| modifier.contains('.')) {
-        return Err(not_supported(name, "chained parameters are not supported"));
-    }
-    let Some(parameter) = parameters::find(&kind, code) else {
-        if parameters::is_unsupported(&kind, code) {
-            return Err(not_supported(name, "this standard parameter is not supported"));
-        }
-        return match context.handling {
-            Handling::Strict => Err(unknown(&kind, name, code)),
-            Handling::Lenient => Ok(false),
-        };
-    };
-    let filter = value::filter(&value::Asked { parameter, name, modifier, context }, value)?;
-    search.query.filters.push(filter);
     Ok(true)
 }
 

@@ -84,7 +84,7 @@ pub async fn field_keys(client: &Client) -> Result<Vec<String>, Error> {
 /// [`Error::Store`]
 pub async fn stored(store: &Store, tenant: &str, workspace: &str) -> Result<Vec<Listed>, Error> {
     let query = Query { kind: mirror::FLOW.to_owned(), ..Query::default() };
-    let mut page = Page { count: COUNT_MAX, token: None, total: TotalWanted::None };
+    let mut page = Page { count: COUNT_MAX, total: TotalWanted::None, ..Page::default() };
     let (mut listed, prefix) = (Vec::new(), format!("{workspace}/"));
     loop {
         let found = store.search(tenant, &query, &page).await?;

@@ -23,7 +23,7 @@ mod put;
 mod read;
 // Versions as answers.
 mod render;
-// Search on one type.
+// Searches: on one type, across types, in a compartment.
 mod search;
 // Create, update, delete.
 mod write;
@@ -37,6 +37,7 @@ use super::answer::Answer;
 use super::app::App;
 use super::interaction::Interaction;
 use call::{Call, Stop};
+use search::Place;
 
 type Segments = BTreeMap<String, String>;
 
@@ -55,7 +56,11 @@ async fn dispatch(call: Call, interaction: Interaction) -> Result<Answer, Stop> 
     match interaction {
         Interaction::Capabilities => Ok(capabilities::answer(&call)),
         Interaction::Bundle => bundle::process(&call).await,
-        Interaction::Search { kind } => search::search(&call, &kind).await,
+        Interaction::Search { kind } => search::search(&call, Place::Type(kind)).await,
+        Interaction::SearchSystem => search::search(&call, Place::System).await,
+        Interaction::SearchCompartment { compartment, id, kind } => {
+            search::search(&call, Place::Compartment { compartment, id, kind }).await
+        }
         Interaction::Create { kind } => write::create(&call, &kind).await,
         Interaction::Read { kind, id } => read::read(&call, &kind, &id).await,
         Interaction::Vread { kind, id, version } => read::vread(&call, &kind, &id, &version).await,

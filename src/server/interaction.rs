@@ -6,6 +6,7 @@ use axum::http::Method;
 use super::fhir::operation::{self, Definition, Missing, Place};
 use crate::auth::scope::Permission;
 use crate::fhir::capability::{Interaction as OnType, SystemInteraction};
+use crate::fhir::compartment;
 
 /// An interaction that is built.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,14 @@ pub enum Interaction {
     Bundle,
     Search {
         kind: String,
+    },
+    /// `GET [base]?_type=…`: what is looked at is asked of each type.
+    SearchSystem,
+    /// `GET Patient/1/Observation`, `GET Patient/1/*` (no `kind`).
+    SearchCompartment {
+        compartment: String,
+        id: String,
+        kind: Option<String>,
     },
     Create {
         kind: String,
@@ -84,7 +93,8 @@ pub const ON_TYPES: [OnType; 7] = [
     OnType::SearchType,
 ];
 /// What is built on the whole server.
-pub const ON_SYSTEM: [SystemInteraction; 2] = [SystemInteraction::Transaction, SystemInteraction::Batch];
+pub const ON_SYSTEM: [SystemInteraction; 3] =
+    [SystemInteraction::Transaction, SystemInteraction::Batch, SystemInteraction::SearchSystem];
 
 /// What may be done at one place, in the order of `Allow`.
 const AT_BASE: &str = "GET, HEAD, POST";
@@ -109,13 +119,27 @@ impl Interaction {
         }
         match segments.as_slice() {
             [] if post => Ok(Self::Bundle),
-            [] if get => Err(NoInteraction::NotSupported { what: "searches across types" }),
+            [] if get => Ok(Self::SearchSystem),
             [] => Err(NoInteraction::Method { allow: AT_BASE }),
             ["metadata"] if get => Ok(Self::Capabilities),
             ["metadata"] => Err(NoInteraction::Method { allow: AT_METADATA }),
             ["_history"] => Err(NoInteraction::NotSupported { what: "the history of everything" }),
-            ["_search"] => Err(NoInteraction::NotSupported { what: "searches across types" }),
+            ["_search"] if get || post => Ok(Self::SearchSystem),
+            ["_search"] => Err(NoInteraction::Method { allow: AT_SEARCH }),
             [kind, ..] if !is_type(kind) => Err(NoInteraction::UnknownType((*kind).to_owned())),
+            [kind, id, within] | [kind, id, within, "_search"]
+                if compartment::exists(kind) && (matches!(*within, "*" | "_search") || is_type(within)) =>
+            {
+                let search = segments.last() == Some(&"_search");
+                if !get && !(post && search) {
+                    return Err(NoInteraction::Method {
+                        allow: if search { AT_SEARCH } else { AT_METADATA },
+                    });
+                }
+                let (compartment, id) = ((*kind).to_owned(), (*id).to_owned());
+                let kind = is_type(within).then(|| (*within).to_owned());
+                Ok(Self::SearchCompartment { compartment, id, kind })
+            }
             [kind, rest @ ..] => Self::of_type(method, kind, rest),
         }
     }
@@ -177,10 +201,11 @@ impl Interaction {
     }
 
     /// What a caller must be allowed. `None`: anyone ([`Interaction::Capabilities`]), or asked elsewhere
-    /// (each entry of a bundle).
+    /// (each entry of a bundle, each type of a search across types).
     pub fn permission(&self) -> Option<(Permission, &str)> {
         match self {
-            Self::Capabilities | Self::Bundle => None,
+            Self::Capabilities | Self::Bundle | Self::SearchSystem => None,
+            Self::SearchCompartment { kind, .. } => kind.as_deref().map(|kind| (Permission::Search, kind)),
             Self::Search { kind } => Some((Permission::Search, kind)),
             Self::Create { kind } => Some((Permission::Create, kind)),
             Self::Read { kind, .. } | Self::Vread { kind, .. } | Self::History { kind, .. } => {
@@ -203,6 +228,8 @@ impl Interaction {
             Self::Capabilities => "capabilities",
             Self::Bundle => "bundle",
             Self::Search { .. } => "search-type",
+            Self::SearchSystem => "search-system",
+            Self::SearchCompartment { .. } => "search-compartment",
             Self::Create { .. } => "create",
             Self::Read { .. } => "read",
             Self::Vread { .. } => "vread",
@@ -250,6 +277,15 @@ mod tests {
             Ok(Interaction::Vread { kind: kind.clone(), id: id.clone(), version: "2".to_owned() })
         );
         assert_eq!(parse(Method::GET, "Patient/1/_history"), Ok(Interaction::History { kind, id }));
+        assert_eq!(parse(Method::GET, "/"), Ok(Interaction::SearchSystem));
+        assert_eq!(parse(Method::POST, "_search"), Ok(Interaction::SearchSystem));
+        let compartment = |kind: Option<&str>| {
+            let (compartment, id) = patient("1");
+            Ok(Interaction::SearchCompartment { compartment, id, kind: kind.map(str::to_owned) })
+        };
+        assert_eq!(parse(Method::GET, "Patient/1/*"), compartment(None));
+        assert_eq!(parse(Method::GET, "Patient/1/Patient"), compartment(Some("Patient")));
+        assert_eq!(parse(Method::POST, "Patient/1/Patient/_search"), compartment(Some("Patient")));
     }
 
     #[test]
@@ -284,7 +320,12 @@ mod tests {
                             continue;
                         };
                         interactions += 1;
-                        let elsewhere = matches!(found, Interaction::Bundle);
+                        let elsewhere = matches!(
+                            found,
+                            Interaction::Bundle
+                                | Interaction::SearchSystem
+                                | Interaction::SearchCompartment { kind: None, .. }
+                        );
                         assert!(found.permission().is_some() ^ (elsewhere || found.is_public()), "{path}");
                     }
                 }

@@ -121,7 +121,7 @@ impl<'a> Desk<'a> {
         let acts = if choice.replay.acts { Acts::Made } else { Acts::Withheld };
         let surrounded = Surrounded { around: &self.around, evaluator: self.evaluator.as_ref(), memory };
         let mut previewed = Previewed::default();
-        let mut page = Page { count: PAGE.min(most.max(1)), token: None, total: TotalWanted::Accurate };
+        let mut page = Page { count: PAGE.min(most.max(1)), total: TotalWanted::Accurate, ..Page::default() };
         loop {
             let found = self.store.search(&self.around.tenant, &query, &page).await?;
             if let Total::Exact(total) = found.total {
@@ -154,7 +154,7 @@ impl<'a> Desk<'a> {
     pub async fn request(&self, choice: &Choice, progress: impl Fn(Progress)) -> Result<u64, Error> {
         let query = self.query(choice)?;
         let mut requested = 0;
-        let mut page = Page { count: PAGE, token: None, total: TotalWanted::None };
+        let mut page = Page { count: PAGE, total: TotalWanted::None, ..Page::default() };
         loop {
             let found = self.store.search(&self.around.tenant, &query, &page).await?;
             let rids: Vec<i64> = found.entries.iter().map(|stored| stored.rid).collect();

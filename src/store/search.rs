@@ -1,4 +1,4 @@
-//! Searches: a [`Query`] becomes one SQL statement over the index tables.
+//! Searches: a [`Query`], or several of different types, become one SQL statement over the index tables.
 //!
 //! Only the current versions of what is not deleted are searched. The default order is that of creation,
 //! which does not move while others write.
@@ -37,6 +37,10 @@ pub struct Page {
     /// Where the page before ended: its [`Found::next`].
     pub token: Option<String>,
     pub total: TotalWanted,
+    /// How many entries are passed over: from the beginning, or from where the token says.
+    pub offset: u32,
+    /// What the next page's token keeps for the caller: [`Store::page_note`].
+    pub note: String,
 }
 
 impl Page {
@@ -73,6 +77,8 @@ pub struct Found {
     pub total: Total,
     /// The token of the next page; `None` on the last one.
     pub next: Option<String>,
+    /// How many matches there were before the first entry, when they were counted.
+    pub before: u64,
 }
 
 /// A reference that was found in the index, for `_include`.
@@ -90,28 +96,52 @@ impl Store {
     /// # Errors
     /// [`Error::PageToken`] for a token that is not of this search; else as the database says.
     pub async fn search(&self, tenant: &str, query: &Query, page: &Page) -> Result<Found, Error> {
+        self.search_across(tenant, std::slice::from_ref(query), page).await
+    }
+
+    /// One page of what matches one of several queries, which have the same order and share no match.
+    ///
+    /// # Errors
+    /// As [`Store::search`].
+    pub async fn search_across(&self, tenant: &str, queries: &[Query], page: &Page) -> Result<Found, Error> {
         let key = setting::page_key(self, tenant).await?;
-        let from = page.token.as_deref().map(|token| token::open(&key, query, token)).transpose()?;
+        let from = page.token.as_deref().map(|token| token::open(&key, queries, token)).transpose()?;
+        let before = from.as_ref().map_or(0, |position| position.before).saturating_add(page.offset.into());
+        if queries.is_empty() {
+            return Ok(Found { entries: Vec::new(), total: Total::Exact(0), next: None, before });
+        }
         let mut connection = self.db().read().await?;
         let total = match &from {
             Some(position) => position.total,
-            None => total(&mut connection, tenant, query, page.total).await?,
+            None => total(&mut connection, tenant, queries, page.total).await?,
         };
         let count = page.count.min(COUNT_MAX);
         if count == 0 {
-            return Ok(Found { entries: Vec::new(), total, next: None });
+            return Ok(Found { entries: Vec::new(), total, next: None, before });
         }
-        let (rows, order) = entries(&mut connection, tenant, query, (from.as_ref(), count)).await?;
+        let wanted = Wanted { from: from.as_ref(), offset: page.offset, count };
+        let (rows, order) = entries(&mut connection, tenant, queries, wanted).await?;
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         let next = match rows.get(count.saturating_sub(1)) {
             Some(last) if rows.len() > count => {
-                let position = Position { values: order.values(last)?, rid: last.int("rid")?, total };
-                Some(token::seal(&key, query, &position)?)
+                let before = before.saturating_add(u64::from(page.count.min(COUNT_MAX)));
+                let (values, rid) = (order.values(last)?, last.int("rid")?);
+                let position = Position { values, rid, total, before, note: page.note.clone() };
+                Some(token::seal(&key, queries, &position)?)
             }
             _ => None,
         };
         let entries = rows.iter().take(count).map(stored).collect::<Result<_, _>>()?;
-        Ok(Found { entries, total, next })
+        Ok(Found { entries, total, next, before })
+    }
+
+    /// The [`Page::note`] of the search that gave this token.
+    ///
+    /// # Errors
+    /// [`Error::PageToken`] for what is none of this tenant's tokens.
+    pub async fn page_note(&self, tenant: &str, token: &str) -> Result<String, Error> {
+        let key = setting::page_key(self, tenant).await?;
+        Ok(token::read(&key, token)?.1.note)
     }
 
     /// What holds one of `values` in `parameter`, at most `limit` in the order of creation: mirrors and
@@ -188,7 +218,8 @@ pub async fn find(
 ) -> Result<Vec<Stored>, Error> {
     let filter = Filter { parameter: Parameter::Indexed(parameter), any: values, not: false };
     let query = Query { kind: kind.to_owned(), filters: vec![filter], sort: Vec::new() };
-    let (rows, _) = entries(connection, tenant, &query, (None, limit.saturating_sub(1))).await?;
+    let wanted = Wanted { from: None, offset: 0, count: limit.saturating_sub(1) };
+    let (rows, _) = entries(connection, tenant, std::slice::from_ref(&query), wanted).await?;
     rows.iter().map(stored).collect()
 }
 
@@ -254,50 +285,93 @@ fn matching(sql: &mut Sql, query: &Query) {
     }
 }
 
-/// The statement of one page, and its order.
+/// Which part of all matches a statement gives.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    from: Option<&'a Position>,
+    offset: u32,
+    count: u32,
+}
+
+/// The statement of one page, and its order. Of several queries, each gives its own first ones by its own
+/// index, so that no order is made of more than pages.
 fn page_statement(
     engine: Engine,
     tenant: &str,
-    query: &Query,
-    (from, limit): (Option<&Position>, i64),
+    queries: &[Query],
+    wanted: Wanted<'_>,
 ) -> Result<(Sql, Order), Error> {
     let mut sql = Sql::new(engine, tenant);
-    sql.push("select ").push(PAGE_COLUMNS).push(", page.* from (select f.* from (");
-    sql.push("select r.rid, r.kind, r.id, r.version as current_version, r.updated_ms");
-    let order = Order::select(&mut sql, &query.sort);
-    matching(&mut sql, query);
-    sql.push(") f");
-    if let Some(position) = from {
-        if !order.fits(&position.values) {
-            return Err(Error::PageToken);
+    sql.push("select ").push(PAGE_COLUMNS).push(", page.* from (");
+    // One more tells whether another page follows.
+    let limit = i64::from(wanted.count) + 1;
+    let order = match queries {
+        [query] => branch(&mut sql, query, wanted.from, (limit, wanted.offset.into()))?,
+        _ => {
+            let mut order = None;
+            sql.push("select b.* from (");
+            for (index, query) in queries.iter().enumerate() {
+                sql.push(if index == 0 { "" } else { " union all " }).push("select * from (");
+                order = Some(branch(&mut sql, query, wanted.from, (limit + i64::from(wanted.offset), 0))?);
+                sql.push(&format!(") b{index}"));
+            }
+            sql.push(") b");
+            let order = order.ok_or(Error::PageToken)?;
+            order.order_by(&mut sql, "b");
+            sql.push(" limit ").bind(limit).push(" offset ").bind(wanted.offset);
+            order
         }
-        sql.push(" where ");
-        order.after(&mut sql, &position.values, position.rid);
-    }
-    order.order_by(&mut sql, "f");
-    sql.push(" limit ").bind(limit);
+    };
     sql.push(") page join version v on v.tenant = $1");
     sql.push(" and v.rid = page.rid and v.version = page.current_version");
     order.order_by(&mut sql, "page");
     Ok((sql, order))
 }
 
+/// The matches of one query after a position.
+fn branch(
+    sql: &mut Sql,
+    query: &Query,
+    from: Option<&Position>,
+    (limit, offset): (i64, i64),
+) -> Result<Order, Error> {
+    sql.push("select f.* from (select r.rid, r.kind, r.id, r.version as current_version, r.updated_ms");
+    let order = Order::select(sql, &query.sort);
+    matching(sql, query);
+    sql.push(") f");
+    if let Some(position) = from {
+        if !order.fits(&position.values) {
+            return Err(Error::PageToken);
+        }
+        sql.push(" where ");
+        order.after(sql, &position.values, position.rid);
+    }
+    order.order_by(sql, "f");
+    sql.push(" limit ").bind(limit);
+    if offset > 0 {
+        sql.push(" offset ").bind(offset);
+    }
+    Ok(order)
+}
+
 /// The rows of a page and one more, which tells whether another page follows.
 async fn entries(
     connection: &mut Connection,
     tenant: &str,
-    query: &Query,
-    (from, count): (Option<&Position>, u32),
+    queries: &[Query],
+    wanted: Wanted<'_>,
 ) -> Result<(Vec<Row>, Order), Error> {
-    let limit = i64::from(count) + 1;
-    let (sql, order) = page_statement(connection.engine(), tenant, query, (from, limit))?;
+    let (sql, order) = page_statement(connection.engine(), tenant, queries, wanted)?;
     Ok((connection.all(sql.text, sql.arguments).await?, order))
 }
 
-fn total_statement(engine: Engine, tenant: &str, query: &Query, limit: i64) -> Sql {
+fn total_statement(engine: Engine, tenant: &str, queries: &[Query], limit: i64) -> Sql {
     let mut sql = Sql::new(engine, tenant);
-    sql.push("select count(*) as n from (select 1 as one");
-    matching(&mut sql, query);
+    sql.push("select count(*) as n from (");
+    for (index, query) in queries.iter().enumerate() {
+        sql.push(if index == 0 { "" } else { " union all " }).push("select 1 as one");
+        matching(&mut sql, query);
+    }
     sql.push(" limit ").bind(limit).push(") as counted");
     sql
 }
@@ -305,11 +379,11 @@ fn total_statement(engine: Engine, tenant: &str, query: &Query, limit: i64) -> S
 async fn total(
     connection: &mut Connection,
     tenant: &str,
-    query: &Query,
+    queries: &[Query],
     wanted: TotalWanted,
 ) -> Result<Total, Error> {
     let Some(limit) = wanted.limit() else { return Ok(Total::Unknown) };
-    let sql = total_statement(connection.engine(), tenant, query, limit);
+    let sql = total_statement(connection.engine(), tenant, queries, limit);
     let count = connection.one(sql.text, sql.arguments).await?.int("n")?;
     Ok(if count == limit { Total::AtLeast(count - 1) } else { Total::Exact(count) })
 }

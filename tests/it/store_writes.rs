@@ -95,7 +95,7 @@ async fn page_through(store: &Store, after_ms: i64) -> Vec<(String, i64, i64)> {
         filters: vec![Filter { parameter: Parameter::LastUpdated, any: vec![since], not: false }],
         sort,
     };
-    let mut page = Page { count: 7, token: None, total: TotalWanted::None };
+    let mut page = Page { count: 7, total: TotalWanted::None, ..Page::default() };
     let mut all = Vec::new();
     loop {
         let found = store.search(T, &query, &page).await.unwrap();

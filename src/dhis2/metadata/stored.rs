@@ -35,7 +35,7 @@ impl StoredDocuments {
 
     async fn load_kind(&self, kind: &str, all: &mut Vec<(String, String, Value)>) -> Result<(), String> {
         let query = Query { kind: kind.to_owned(), ..Query::default() };
-        let mut page = Page { count: COUNT_MAX, token: None, total: TotalWanted::None };
+        let mut page = Page { count: COUNT_MAX, total: TotalWanted::None, ..Page::default() };
         loop {
             let found = self.store.search(&self.tenant, &query, &page).await.map_err(|it| it.to_string())?;
             for entry in found.entries {

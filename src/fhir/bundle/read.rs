@@ -270,10 +270,8 @@ impl Plan {
         }
         for (text, path) in texts {
             let (kind, query) = text.split_once('?').unwrap_or_default();
-            questions.push(Question {
-                query: parse(kind, query, context).map_err(|o| o.at(path.clone()))?,
-                limit: 2,
-            });
+            let query = parse(kind, query, context).and_then(flat).map_err(|o| o.at(path.clone()))?;
+            questions.push(Question { query, limit: 2 });
             asked.push(Asked::Reference { text, path });
         }
         let base = context.base.trim_end_matches('/').to_owned();
@@ -309,6 +307,15 @@ fn parse(kind: &str, query: &str, context: &Context<'_>) -> Result<Query, Outcom
         return Err(Outcome::error(IssueType::Invalid, "empty-condition", text));
     }
     Ok(search.query)
+}
+
+/// A conditional reference may mean what the same transaction writes, which is compared one by one.
+fn flat(query: Query) -> Result<Query, Outcome> {
+    if !query.is_nested() {
+        return Ok(query);
+    }
+    let text = "a conditional reference has neither chains nor _has";
+    Err(Outcome::error(IssueType::NotSupported, "not-supported", text))
 }
 
 impl Operation {

@@ -9,11 +9,16 @@ use crate::fhir::parameters::{self, SearchType};
 const MAX_INCLUDES: usize = 20;
 
 /// `_include=Observation:subject:Patient`, `_include=*`
-pub fn forward(search: &mut Search, name: &str, modifier: Option<&str>, value: &str) -> Result<(), Outcome> {
+pub fn forward(
+    search: &mut Search,
+    kinds: &[&str],
+    (name, modifier): (&str, Option<&str>),
+    value: &str,
+) -> Result<(), Outcome> {
     let iterate = iterates(name, modifier)?;
     let value = if value == "*" { format!("{}:*", search.query.kind) } else { value.to_owned() };
     let include = read(name, &value, iterate)?;
-    if !iterate && include.source != search.query.kind {
+    if !iterate && !kinds.contains(&include.source) {
         let text = format!("its source is the type searched, {}", search.query.kind);
         return Err(
             refused(name, "bad-include", &text).hint("use _include:iterate to follow what was included")

@@ -1,5 +1,5 @@
 use super::*;
-use crate::fhir::query::{PartMatch, Prefix};
+use crate::fhir::query::{PartMatch, Prefix, Via};
 
 fn parse_text(kind: &str, text: &str, handling: Handling) -> Result<Search, Outcome> {
     let pairs: Vec<(String, String)> =
@@ -142,9 +142,79 @@ fn references() {
     assert_eq!(check("Observation", "subject:identifier=s|v"), [Match::ReferenceIdentifier("s|v".into())]);
     assert!(refusal("Observation", "subject:Medication=1").starts_with("bad-target"));
     assert!(refusal("Observation", "subject:Patient=Group/1").starts_with("bad-target"));
-    assert!(refusal("Observation", "subject:Patient.name=x").starts_with("not-supported"));
-    assert!(refusal("Observation", "subject.name=x").starts_with("not-supported"));
-    assert!(refusal("Patient", "_has:Observation:patient:code=1").starts_with("not-supported"));
+}
+
+/// Type, way and inner match of each alternative of the only filter.
+fn links(kind: &str, text: &str) -> Vec<(String, Via, Match)> {
+    let links = check(kind, text).into_iter().map(|one| match one {
+        Match::Chained { kind, via, filter } => (kind, via, filter.any[0].clone()),
+        other => panic!("{other:?}"),
+    });
+    links.collect()
+}
+
+#[test]
+fn chains() {
+    let id = |kind: &str, inner: Match| (kind.to_owned(), Via::Id, inner);
+    let name = Match::TextStarts("x".into());
+    assert_eq!(links("Observation", "subject:Patient.name=x"), [id("Patient", name.clone())]);
+    // Group has no name in R4's parameters, Device and Location have.
+    let any: Vec<String> = links("Observation", "subject.name=x").into_iter().map(|link| link.0).collect();
+    assert_eq!(any, ["Patient", "Location"]);
+    let through = links("Group", "managing-entity.patient.organization=Organization/o");
+    assert_eq!(through.len(), 1);
+    let Match::Chained { kind, filter, .. } = &through[0].2 else { panic!() };
+    assert_eq!((through[0].0.as_str(), kind.as_str()), ("RelatedPerson", "Patient"));
+    assert_eq!(filter.any, [reference("Organization", "o")]);
+    assert_eq!(links("Observation", "patient._id=1"), [id("Patient", Match::Id("1".into()))]);
+    assert_eq!(
+        links("Observation", "patient:Patient.name:exact=X"),
+        [id("Patient", Match::TextExact("X".into()))]
+    );
+    let canonical = links("QuestionnaireResponse", "questionnaire.title=x");
+    assert_eq!(canonical.len(), 2);
+    assert!(canonical[0].1 == Via::Id && canonical[1].1 != Via::Id);
+    assert!(refusal("Observation", "code.name=x").starts_with("bad-chain"));
+    assert!(refusal("Observation", "subject:Medication.name=x").starts_with("bad-target"));
+    assert!(refusal("Observation", "subject:Foo.name=x").starts_with("unknown-type"));
+    assert!(refusal("Observation", "patient.birthdate=x").starts_with("bad-date"));
+    assert!(refusal("Observation", "patient.nam=x").ends_with("did you mean name?"));
+    assert!(
+        refusal("Patient", "general-practitioner.organization.partof.partof.partof.name=x")
+            .starts_with("chain-too-deep")
+    );
+    assert!(refusal("Provenance", "target.target.target._tag=x").starts_with("chain-too-wide"));
+    let lenient = parse_text("Observation", "patient.nam=x&patient.name=y", Handling::Lenient).unwrap();
+    assert_eq!((lenient.ignored.len(), lenient.query.filters.len()), (1, 1));
+    assert_eq!(lenient.query.kinds().into_iter().collect::<Vec<_>>(), ["Observation", "Patient"]);
+}
+
+#[test]
+fn reverse_chains() {
+    let [Match::Referring { kind, target, filter, .. }] =
+        &check("Patient", "_has:Observation:patient:code=1")[..]
+    else {
+        panic!()
+    };
+    assert_eq!((kind.as_str(), target.as_str()), ("Observation", "Patient"));
+    assert_eq!(filter.any, [token(None, Some("1"))]);
+    let nested = check("Patient", "_has:Observation:patient:_has:Provenance:target:agent=Practitioner/1");
+    let [Match::Referring { filter, .. }] = &nested[..] else { panic!() };
+    assert!(matches!(&filter.any[..], [Match::Referring { kind, .. }] if kind == "Provenance"));
+    assert_eq!(check("Location", "_list=7"), check("Location", "_has:List:item:_id=7"));
+    assert!(refusal("Patient", "_has=1").starts_with("bad-has"));
+    assert!(refusal("Patient", "_has:Observation:patient=1").starts_with("bad-has"));
+    assert!(refusal("Patient", "_has:Observation:code:status=1").starts_with("bad-has"));
+    assert!(refusal("Location", "_has:Observation:patient:code=1").starts_with("bad-target"));
+    assert!(refusal("Patient", "_has:Observation:patiant:code=1").ends_with("did you mean patient?"));
+}
+
+#[test]
+fn what_may_not_be_looked_at_leaves_a_chain() {
+    let mut query = parse_text("Observation", "subject.name=x", Handling::Strict).unwrap().query;
+    assert_eq!(query.narrow(&|kind| kind != "Location"), Ok(1));
+    assert_eq!(query.filters[0].any.len(), 1);
+    assert_eq!(query.narrow(&|kind| kind == "Observation"), Err("Patient".to_owned()));
 }
 
 #[test]

@@ -93,6 +93,9 @@ fn matches<'a>(given: &'a Given, query: &str, zone: &TimeZone) -> Result<Vec<&'a
         handling: Handling::Strict,
     };
     let search = search::parse(kind, &pairs, &context).map_err(|_| format!("`{query}` is not a search"))?;
+    if search.query.is_nested() {
+        return Err("tests of mappings follow neither chains nor _has".to_owned());
+    }
     let mut found = Vec::new();
     for resource in
         given.resources.iter().filter(|one| one.get("resourceType").is_some_and(|held| held == kind))
@@ -110,9 +113,9 @@ fn matches<'a>(given: &'a Given, query: &str, zone: &TimeZone) -> Result<Vec<&'a
 
 fn holds(kind: &str, resource: &Value, filter: &Filter, zone: &TimeZone) -> Result<bool, String> {
     let values: Vec<IndexValue> = match &filter.parameter {
-        Parameter::Indexed(key) => {
+        Parameter::Indexed(_) | Parameter::Any(_) => {
             let rows = index::rows(kind, resource, zone).into_iter();
-            rows.filter(|row| row.parameter == *key).map(|row| row.value).collect()
+            rows.filter(|row| filter.parameter.keys().contains(&row.parameter)).map(|row| row.value).collect()
         }
         Parameter::Id | Parameter::LastUpdated => Vec::new(),
     };

@@ -181,8 +181,11 @@ fn readable<'a>(call: &Call, url: &'a str) -> Result<(Interaction, &'a str), Sto
 async fn get(call: &Call, url: &str, if_none_match: Option<&str>) -> Result<Got, Stop> {
     let (interaction, query) = readable(call, url)?;
     match interaction {
-        Interaction::Search { kind } => {
-            let body = search::bundle(call, &kind, &parameters(query.as_bytes())?).await?;
+        interaction @ (Interaction::Search { .. }
+        | Interaction::SearchSystem
+        | Interaction::SearchCompartment { .. }) => {
+            let place = search::Place::of(interaction).unwrap_or(search::Place::System);
+            let body = search::bundle(call, place, parameters(query.as_bytes())?).await?;
             Ok(Got { body, etag: None, not_modified: false })
         }
         Interaction::Read { kind, id } => {

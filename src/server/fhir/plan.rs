@@ -72,7 +72,8 @@ fn allowed(call: &Call, plan: &bundle::Plan) -> Result<(), Denied> {
     }
     plan.questions()
         .iter()
-        .try_for_each(|question| call.principal.require(Permission::Search, &question.query.kind))
+        .flat_map(|question| question.query.kinds())
+        .try_for_each(|kind| call.principal.require(Permission::Search, kind))
 }
 
 type Settled = Vec<(Action, Option<String>)>;

@@ -3,6 +3,8 @@
 //! A filter on an indexed parameter becomes `r.rid in (select … from its index table)`, or, where it is
 //! turned round, `not exists (…)`, so that a resource without a value is found by `:not`.
 
+mod nested;
+
 use super::sql::Sql;
 use crate::fhir::index::ParameterKey;
 use crate::fhir::query::{Filter, Match, Parameter, PartMatch, Prefix, SortBy};
@@ -20,7 +22,7 @@ pub(super) fn filter(sql: &mut Sql, filter: &Filter) {
     match filter.parameter {
         Parameter::Id => on_resource(sql, filter, &id),
         Parameter::LastUpdated => on_resource(sql, filter, &last_updated),
-        Parameter::Indexed(parameter) => indexed(sql, filter, parameter),
+        Parameter::Indexed(_) | Parameter::Any(_) => indexed(sql, filter),
     }
 }
 
@@ -35,6 +37,13 @@ fn id(sql: &mut Sql, value: &Match) {
     match value {
         Match::Id(id) => sql.compare("r.id =", id.as_str()),
         Match::Missing { missing, .. } => sql.push(truth(!missing)),
+        Match::Referring { kind, by, target, filter } => {
+            sql.push("r.id in (select x.id from index_reference x where x.tenant = $1");
+            sql.compare(" and x.parameter =", by.0).compare(" and x.kind =", target.as_str());
+            sql.push(" and x.rid in (");
+            nested::rids(sql, kind, filter);
+            sql.push("))")
+        }
         _ => sql.push("false"),
     };
 }
@@ -64,58 +73,91 @@ fn truth(truth: bool) -> &'static str {
     if truth { "true" } else { "false" }
 }
 
-/// Alternatives on one parameter, by the table that they are looked for in. Mostly there is one table.
-fn indexed(sql: &mut Sql, filter: &Filter, parameter: ParameterKey) {
-    let (missing, values): (Vec<&Match>, Vec<&Match>) =
-        filter.any.iter().partition(|value| matches!(value, Match::Missing { .. }));
-    let mut groups: Vec<(&'static str, Vec<&Match>)> = Vec::new();
+/// Alternatives that one look-up in one table answers.
+type Group<'a> = (&'static str, Vec<&'a Match>);
+
+/// Alternatives by the table that they are looked for in. Mostly there is one table. A link of a chain is
+/// alone, so that it can begin at what it refers to.
+fn groups<'a>(values: impl Iterator<Item = &'a Match>) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
     for value in values {
         let table = table_of(value);
-        match groups.iter_mut().find(|(name, _)| *name == table) {
+        let alone = matches!(value, Match::Chained { .. });
+        match groups
+            .iter_mut()
+            .find(|(name, of)| *name == table && !alone && !matches!(of.first(), Some(Match::Chained { .. })))
+        {
             Some((_, values)) => values.push(value),
             None => groups.push((table, vec![value])),
         }
     }
+    groups
+}
+
+fn indexed(sql: &mut Sql, filter: &Filter) {
+    let (missing, values): (Vec<&Match>, Vec<&Match>) =
+        filter.any.iter().partition(|value| matches!(value, Match::Missing { .. }));
+    let groups = groups(values.into_iter());
+    let keys = filter.parameter.keys();
     if filter.not {
         sql.push("not (");
-        sql.any_of(&missing, &|sql, value| self::missing(sql, parameter, value));
+        sql.any_of(&missing, &|sql, value| self::missing(sql, keys, value));
         for group in &groups {
             sql.push(" or exists (select 1 from ");
-            lookup(sql, parameter, group);
+            lookup(sql, keys, group);
             sql.push(" and x.rid = r.rid)");
         }
         sql.push(")");
     } else {
-        alternatives(sql, parameter, &missing, &groups);
+        alternatives(sql, keys, &missing, &groups);
     }
 }
 
 /// `:missing` has no values beside it in any request; if it had, either would do.
-fn alternatives(sql: &mut Sql, parameter: ParameterKey, missing: &[&Match], groups: &[(&str, Vec<&Match>)]) {
+fn alternatives(sql: &mut Sql, keys: &[ParameterKey], missing: &[&Match], groups: &[Group<'_>]) {
     if groups.is_empty() {
-        sql.any_of(missing, &|sql, value| self::missing(sql, parameter, value));
+        sql.any_of(missing, &|sql, value| self::missing(sql, keys, value));
         return;
     }
     sql.push("(r.rid in (");
-    for (index, group) in groups.iter().enumerate() {
-        sql.push(if index == 0 { "" } else { " union all " }).push("select x.rid from ");
-        lookup(sql, parameter, group);
-    }
+    lookups(sql, keys, groups);
     sql.push(")");
     if !missing.is_empty() {
-        sql.push(" or ").any_of(missing, &|sql, value| self::missing(sql, parameter, value));
+        sql.push(" or ").any_of(missing, &|sql, value| self::missing(sql, keys, value));
     }
     sql.push(")");
+}
+
+/// `select x.rid from …`: who has one of the values.
+fn lookups(sql: &mut Sql, keys: &[ParameterKey], groups: &[Group<'_>]) {
+    for (index, group) in groups.iter().enumerate() {
+        sql.push(if index == 0 { "" } else { " union all " }).push("select x.rid from ");
+        lookup(sql, keys, group);
+    }
 }
 
 /// `TABLE x where …` with every alternative of a table.
-fn lookup(sql: &mut Sql, parameter: ParameterKey, (table, values): &(&str, Vec<&Match>)) {
-    sql.push(table).push(" x where x.tenant = $1").compare(" and x.parameter =", parameter.0).push(" and ");
-    sql.any_of(values, &|sql, value| one_value(sql, value));
+fn lookup(sql: &mut Sql, keys: &[ParameterKey], (table, values): &Group<'_>) {
+    sql.push(table).push(" x where x.tenant = $1 and ");
+    parameter(sql, keys);
+    sql.push(" and ").any_of(values, &|sql, value| one_value(sql, value));
+}
+
+/// `x.parameter = …`
+fn parameter(sql: &mut Sql, keys: &[ParameterKey]) {
+    if let [key] = keys {
+        sql.compare("x.parameter =", key.0);
+        return;
+    }
+    sql.push("x.parameter in (");
+    for (index, key) in keys.iter().enumerate() {
+        sql.push(if index == 0 { "" } else { ", " }).bind(key.0);
+    }
+    sql.push(")");
 }
 
 /// `:missing`: whether there is no row at all.
-fn missing(sql: &mut Sql, parameter: ParameterKey, value: &Match) {
+fn missing(sql: &mut Sql, keys: &[ParameterKey], value: &Match) {
     let Match::Missing { missing, by } = value else {
         sql.push("false");
         return;
@@ -130,7 +172,9 @@ fn missing(sql: &mut Sql, parameter: ParameterKey, value: &Match) {
     } else {
         sql.push("r.rid in (select x.rid from ").push(table).push(" x where x.tenant = $1");
     }
-    sql.compare(" and x.parameter =", parameter.0).push(")");
+    sql.push(" and ");
+    parameter(sql, keys);
+    sql.push(")");
 }
 
 /// The index table of a search type; `None` for what `resource` itself holds.
@@ -155,11 +199,14 @@ fn table_of(value: &Match) -> &'static str {
         Match::Date { .. } => "index_date",
         Match::Number { .. } => "index_number",
         Match::Quantity { .. } => "index_quantity",
-        Match::Reference { .. } | Match::ReferenceUrl(_) | Match::ReferenceIdentifier(_) => "index_reference",
+        Match::Reference { .. }
+        | Match::ReferenceUrl(_)
+        | Match::ReferenceIdentifier(_)
+        | Match::Chained { .. } => "index_reference",
         Match::Uri(_) => "index_uri",
         Match::Composite { .. } => "index_composite",
         // An id is no indexed value: it is compared with nothing, in whatever table.
-        Match::Id(_) | Match::Missing { .. } => "index_token",
+        Match::Id(_) | Match::Referring { .. } | Match::Missing { .. } => "index_token",
     }
 }
 
@@ -198,7 +245,8 @@ fn one_value(sql: &mut Sql, value: &Match) {
             sql.push(" and ");
             part(sql, "second", second);
         }
-        Match::Id(_) | Match::Missing { .. } => drop(sql.push("false")),
+        Match::Chained { kind, via, filter } => nested::refers(sql, kind, *via, filter),
+        Match::Id(_) | Match::Referring { .. } | Match::Missing { .. } => drop(sql.push("false")),
     }
 }
 

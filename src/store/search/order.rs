@@ -113,10 +113,7 @@ fn select_key(sql: &mut Sql, index: usize, sort: &Sort) -> Key {
         (_, SortBy::Reference) => ("index_reference", "id", Kind::Text),
         (_, SortBy::Uri) => ("index_uri", "uri", Kind::Text),
     };
-    let parameter = match sort.parameter {
-        Parameter::Indexed(parameter) => parameter.0,
-        Parameter::Id | Parameter::LastUpdated => 0,
-    };
+    let parameter = sort.parameter.keys().first().map_or(0, |key| key.0);
     let column = format!("s{index}");
     let edge = if sort.descending { "max" } else { "min" };
     sql.push(&format!(

@@ -310,6 +310,52 @@ async fn all_pages(store: &Store, query: &Query, count: u32) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn several_types_are_one_list() {
+    each_store(|store| async move {
+        let put = |n: i64| Put {
+            kind: ["Patient", "Practitioner", "Person"][usize::try_from(n % 3).unwrap()].into(),
+            ..put(&format!("p{n:02}"), vec![])
+        };
+        for n in 0..20 {
+            store_all(&store, vec![put(n)]).await;
+        }
+        let queries = |sort: Vec<Sort>| -> Vec<Query> {
+            ["Patient", "Practitioner"]
+                .map(|kind| Query { kind: kind.into(), filters: vec![], sort: sort.clone() })
+                .to_vec()
+        };
+        let latest =
+            vec![Sort { parameter: Parameter::LastUpdated, by: SortBy::LastUpdated, descending: true }];
+        let expected: Vec<String> = (0..20).filter(|n| n % 3 != 2).map(|n| format!("p{n:02}")).collect();
+        for sort in [vec![], latest] {
+            let queries = queries(sort.clone());
+            let mut expected = expected.clone();
+            if !sort.is_empty() {
+                expected.reverse();
+            }
+            let (mut page, mut found, mut before) = (Page::new(5), Vec::new(), 0);
+            loop {
+                let one = store.search_across(T, &queries, &page).await.unwrap();
+                assert_eq!((one.total, one.before), (Total::Exact(14), before));
+                before += 5;
+                found.extend(one.entries.into_iter().map(|entry| entry.id));
+                page.token = one.next;
+                if page.token.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(found, expected);
+            let page = Page { offset: 3, ..Page::new(2) };
+            let skipped = store.search_across(T, &queries, &page).await.unwrap();
+            let skipped: Vec<String> = skipped.entries.into_iter().map(|entry| entry.id).collect();
+            assert_eq!(skipped, expected[3..5]);
+        }
+        assert_eq!(store.search_across(T, &[], &Page::new(5)).await.unwrap().total, Total::Exact(0));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_token_of_another_search_or_tenant_is_refused() {
     each_store(|store| async move {
         store_all(&store, vec![put("a", vec![]), put("b", vec![])]).await;

@@ -1,1 +1,367 @@
-//! Rows S: search. <https://hl7.org/fhir/R4/search.html>
+//! The rows of searching. <https://hl7.org/fhir/R4/search.html>
+
+use mjumbe::store::testing::each_store;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::server::{Answered, TestServer, answered};
+
+/// The ids of the entries of a mode, in their order.
+fn ids(found: &Answered, mode: &str) -> String {
+    assert_eq!(found.status, 200, "{}", found.body);
+    let ids =
+        found.entries(mode).iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    ids.join(",")
+}
+
+/// Each search with the ids of its matches.
+async fn found(server: &TestServer, searches: &[(&str, &str)]) {
+    for (path, expected) in searches {
+        assert_eq!(ids(&server.get(path).await, "match"), *expected, "{path}");
+    }
+}
+
+/// Each search with the code of its refusal, which names the parameter.
+async fn refused(server: &TestServer, searches: &[(&str, &str)]) {
+    for (path, code) in searches {
+        let answer = server.get(path).await;
+        answer.refused(400, code);
+        let name = path.split(['?', '=', '&']).nth(1).unwrap();
+        assert!(answer.body.to_string().contains(name), "{path}: {}", answer.body);
+    }
+}
+
+/// Stores resources, in their order.
+async fn stored(server: &TestServer, resources: &[Value]) {
+    for resource in resources {
+        let path =
+            format!("{}/{}", resource["resourceType"].as_str().unwrap(), resource["id"].as_str().unwrap());
+        let answer = server.put(&path, resource).await;
+        assert!(answer.status.is_success(), "{path}: {}", answer.body);
+    }
+}
+
+fn reference(to: &str) -> Value {
+    json!({ "reference": to })
+}
+
+/// Two organisations with a patient each; who looks after them, and what was seen.
+async fn two_clinics(server: &TestServer) {
+    let mut all = Vec::new();
+    for (name, family) in [("north", "Uwase"), ("south", "Mugisha")] {
+        all.extend([
+            json!({ "resourceType": "Organization", "id": name, "name": format!("Clinic {name}") }),
+            json!({
+                "resourceType": "Patient", "id": format!("p-{name}"), "name": [{ "family": family }],
+                "identifier": [{ "system": "urn:card", "value": name }], "gender": "female",
+                "meta": { "tag": [{ "system": "urn:t", "code": name }] },
+                "managingOrganization": reference(&format!("Organization/{name}")),
+            }),
+            json!({
+                "resourceType": "RelatedPerson", "id": format!("r-{name}"),
+                "patient": reference(&format!("Patient/p-{name}")),
+            }),
+            json!({
+                "resourceType": "Group", "id": format!("g-{name}"), "type": "person", "actual": true,
+                "managingEntity": reference(&format!("RelatedPerson/r-{name}")),
+            }),
+            json!({
+                "resourceType": "Observation", "id": format!("o-{name}"), "status": "final",
+                "code": { "coding": [{ "system": "http://loinc.org", "code": format!("code-{name}") }] },
+                "subject": reference(&format!("Patient/p-{name}")),
+            }),
+            json!({
+                "resourceType": "Provenance", "id": format!("v-{name}"), "recorded": "2024-01-01T00:00:00Z",
+                "target": [reference(&format!("Observation/o-{name}"))],
+                "agent": [{ "who": reference(&format!("Organization/{name}")) }],
+            }),
+        ]);
+    }
+    all.push(json!({
+        "resourceType": "Location", "id": "l", "name": "Uwase market", "status": "active",
+    }));
+    all.push(json!({
+        "resourceType": "Observation", "id": "o-market", "status": "final", "code": { "text": "noise" },
+        "subject": reference("Location/l"),
+    }));
+    all.push(json!({
+        "resourceType": "List", "id": "round", "status": "current", "mode": "working",
+        "entry": [{ "item": reference("Patient/p-south") }, { "item": reference("Location/l") }],
+    }));
+    stored(server, &all).await;
+}
+
+#[tokio::test]
+async fn s16_chains_look_at_what_is_referred_to() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        two_clinics(&server).await;
+        found(
+            &server,
+            &[
+                // What OpenSRP asks for.
+                ("Patient?organization=Organization/north", "p-north"),
+                ("Group?managing-entity.patient.organization=Organization/north", "g-north"),
+                ("Observation?subject.organization=south", "o-south"),
+                ("Observation?subject.organization=south,north&_count=50", "o-north,o-south"),
+                // One type, all types, several links.
+                ("Observation?subject:Patient.name=uwase", "o-north"),
+                ("Observation?subject.name=uwase", "o-north,o-market"),
+                ("Observation?subject:Location.name=uwase", "o-market"),
+                ("Observation?patient.organization.name=clinic%20s", "o-south"),
+                ("Observation?patient.name:exact=uwase", ""),
+                ("Observation?patient.name:contains=ishA", "o-south"),
+                // Ends of every kind.
+                ("Observation?patient._id=p-north", "o-north"),
+                ("Observation?patient._tag=urn:t|south", "o-south"),
+                ("Observation?patient.identifier=urn:card|north", "o-north"),
+                ("Observation?patient.identifier:not=north", "o-south"),
+                ("Observation?patient._lastUpdated=gt2020", "o-north,o-south"),
+                ("Observation?patient.birthdate:missing=false", ""),
+                ("Observation?patient.name=uwase&subject.organization=south", ""),
+            ],
+        )
+        .await;
+        refused(
+            &server,
+            &[
+                ("Observation?code.name=x", "bad-chain"),
+                ("Observation?patient.birthdate=x", "bad-date"),
+                ("Observation?subject:Medication.code=x", "bad-target"),
+            ],
+        )
+        .await;
+        // What is deleted is not looked at.
+        server.delete("Patient/p-north").await;
+        found(&server, &[("Observation?patient.name=uwase", "")]).await;
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn s16_chains_look_only_where_the_token_may() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        two_clinics(&server).await;
+        let narrow = server.token("narrow", "system/Observation.rs system/Patient.rs").await;
+        let get = async |path: &str| {
+            let url = format!("{}/fhir/{path}", server.url);
+            answered(server.client.get(url).bearer_auth(&narrow)).await
+        };
+        let some = get("Observation?subject.name=uwase").await;
+        assert_eq!(ids(&some, "match"), "o-north", "the Location is not looked at");
+        assert!(some.body.to_string().contains("search-narrowed"));
+        get("Observation?subject:Location.name=uwase").await.refused(403, "scope-missing");
+        get("Observation?patient.organization.name=clinic").await.refused(403, "scope-missing");
+        get("Patient?_has:Provenance:target:agent=x").await.refused(403, "scope-missing");
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn s17_has_looks_at_what_refers() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        two_clinics(&server).await;
+        found(
+            &server,
+            &[
+                ("Patient?_has:Observation:patient:code=http://loinc.org|code-south", "p-south"),
+                ("Patient?_has:Observation:patient:code=code-south,code-north", "p-north,p-south"),
+                ("Patient?_has:Observation:patient:status:not=final", ""),
+                // Nested, in a chain, and with a chain.
+                (
+                    "Patient?_has:Observation:patient:_has:Provenance:target:agent=Organization/north",
+                    "p-north",
+                ),
+                ("RelatedPerson?patient._has:Observation:patient:code=code-north", "r-north"),
+                ("Patient?_has:RelatedPerson:patient:patient.name=mugisha", "p-south"),
+                // What OpenSRP's web asks for, and the same by another name.
+                ("Location?_has:List:item:_id=round", "l"),
+                ("Patient?_has:List:item:_id=round", "p-south"),
+                ("Patient?_list=round", "p-south"),
+                ("Patient?_list=round&gender=male", ""),
+            ],
+        )
+        .await;
+        refused(
+            &server,
+            &[
+                ("Patient?_has:Observation:code:status=final", "bad-has"),
+                ("Location?_has:Observation:patient:code=x", "bad-target"),
+                ("Patient?_has:Observation:nothing:code=x", "unknown-parameter"),
+            ],
+        )
+        .await;
+        server.delete("List/round").await;
+        found(&server, &[("Patient?_list=round", "")]).await;
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn s25_types_are_searched_together() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        two_clinics(&server).await;
+        found(
+            &server,
+            &[
+                ("?_type=Patient,Organization", "north,p-north,south,p-south"),
+                ("?_type=Patient,Organization&name=uwase", "p-north"),
+                ("?_type=Patient,Location&name=uwase", "p-north,l"),
+                ("?_type=Patient,Organization&_sort=-_lastUpdated&_count=2", "p-south,south"),
+                ("?_id=p-south,l", "p-south,l"),
+                ("?_tag=urn:t|north", "p-north"),
+                ("_search?_type=Group&_id=g-north", "g-north"),
+                ("?_type=Observation&_type=Observation,Patient&patient.name=uwase", "o-north"),
+            ],
+        )
+        .await;
+        let posted = server
+            .request(Method::POST, "_search")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body("_type=Patient,Organization&name=uwase");
+        assert_eq!(ids(&answered(posted).await, "match"), "p-north");
+        // Each type has the parameter, or it is ignored, and told.
+        let mixed = server.get("?_type=Patient,Organization&gender=female").await;
+        assert_eq!(ids(&mixed, "match"), "north,p-north,south,p-south");
+        assert!(mixed.body.to_string().contains("ignored: gender"));
+        let strict = server.request(Method::GET, "?_type=Patient,Organization&gender=female");
+        answered(strict.header("prefer", "handling=strict")).await.refused(400, "unknown-parameter");
+        let included = server.get("?_type=Observation,Group&_include=Observation:subject&_id=o-north").await;
+        assert_eq!(
+            (ids(&included, "match"), ids(&included, "include")),
+            ("o-north".into(), "p-north".into())
+        );
+        refused(
+            &server,
+            &[
+                ("?_type=Pateint", "unknown-type"),
+                ("Patient?_type=Group", "bad-value"),
+                ("?_sort=name", "unknown-parameter"),
+            ],
+        )
+        .await;
+        // Pages go on where the last one ended.
+        let all = server.ids("?_count=100").await;
+        assert_eq!(all.len(), 15);
+        assert_eq!(server.ids("?_count=4").await, all);
+        let narrow = server.token("narrow", "system/Patient.rs").await;
+        let get = async |path: &str| {
+            answered(server.client.get(format!("{}/fhir/{path}", server.url)).bearer_auth(&narrow)).await
+        };
+        assert_eq!(ids(&get("?_id=p-north,l").await, "match"), "p-north");
+        get("?_type=Patient,Location").await.refused(403, "scope-missing");
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn s25_compartments_hold_what_belongs_to_someone() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        two_clinics(&server).await;
+        found(
+            &server,
+            &[
+                ("Patient/p-north/Observation", "o-north"),
+                ("Patient/p-north/Observation?code=code-south", ""),
+                ("Patient/p-north/Observation/_search?status=final", "o-north"),
+                ("Patient/p-north/Patient", "p-north"),
+                ("Patient/p-south/List", ""),
+                ("Patient/nobody/Observation", ""),
+                ("Patient/p-north/*", "p-north,r-north,o-north"),
+                ("Patient/p-north/*?_type=RelatedPerson,Group", "r-north"),
+                ("RelatedPerson/r-north/*", "r-north"),
+            ],
+        )
+        .await;
+        let posted = server
+            .request(Method::POST, "Patient/p-north/Observation/_search")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body("status=final");
+        assert_eq!(ids(&answered(posted).await, "match"), "o-north");
+        server.get("Location/l/Observation").await.refused(404, "no-such-place");
+        assert_eq!(server.post("Patient/p-north/Observation", &json!({})).await.status, 405);
+        let batch = json!({ "resourceType": "Bundle", "type": "batch", "entry": [
+            { "request": { "method": "GET", "url": "Patient/p-north/Observation" } },
+            { "request": { "method": "GET", "url": "?_type=Location" } },
+        ] });
+        let batch = server.post("", &batch).await;
+        for (at, id) in [(0, "o-north"), (1, "l")] {
+            let entry = &batch.body["entry"][at];
+            assert_eq!(entry["resource"]["entry"][0]["resource"]["id"], id, "{entry}");
+        }
+        let narrow = server.token("narrow", "system/Observation.rs").await;
+        let url = format!("{}/fhir/Patient/p-north/Observation", server.url);
+        answered(server.client.get(url).bearer_auth(narrow)).await.refused(403, "scope-missing");
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn s22_pages_are_asked_for_at_the_base() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        two_clinics(&server).await;
+        let first = server.get("Patient?gender=female&_sort=-family&_count=1&_format=json").await;
+        assert_eq!(ids(&first, "match"), "p-north");
+        let next = first.link("next").unwrap();
+        assert!(next.starts_with(&format!("{}/fhir?_getpages=", server.url)), "{next}");
+        assert!(next.ends_with("&_format=json"), "{next}");
+        // iHRIS copies the query onto the base with a slash; HAPI's clients add how much they want.
+        let query = next.split_once('?').unwrap().1;
+        for path in [format!("?{query}"), format!("?_count=1&{query}"), format!("Patient?{query}")] {
+            let page = server.get(&path).await;
+            assert_eq!(ids(&page, "match"), "p-south", "{path}");
+            assert_eq!(page.body["total"], 2);
+            assert!(page.link("next").is_none());
+            let back = page.link("previous").unwrap();
+            assert_eq!(
+                ids(&answered(server.client.get(back).bearer_auth(&server.token)).await, "match"),
+                "p-north"
+            );
+        }
+        for (relation, expected) in [("self", "p-north"), ("first", "p-north"), ("last", "p-south")] {
+            let url = first.link(relation).unwrap();
+            let page = answered(server.client.get(&url).bearer_auth(&server.token)).await;
+            assert_eq!(ids(&page, "match"), expected, "{relation} {url}");
+        }
+        let token = query.split(['=', '&']).nth(1).unwrap();
+        found(
+            &server,
+            &[
+                (&format!("?_getpages={token}&_getpagesoffset=0&_count=1&_bundletype=searchset"), "p-north"),
+                (&format!("?_getpages={token}&_getpagesoffset=1&_count=1"), "p-south"),
+                // OpenSRP's web, and its app.
+                ("Patient/_search?_getpagesoffset=1&_count=1&_total=accurate", "p-south"),
+                ("Patient?_page=2&_count=1", "p-south"),
+                ("Patient?_page=1&_count=1", "p-north"),
+            ],
+        )
+        .await;
+        server.get(&format!("Organization?_getpages={token}")).await.refused(410, "page-token");
+        server.get("?_getpages=nonsense").await.refused(410, "page-token");
+        refused(
+            &server,
+            &[
+                ("Patient?_page=0", "bad-number"),
+                ("Patient?_getpagesoffset=-1", "bad-number"),
+                ("Patient?_offset=100001", "bad-value"),
+            ],
+        )
+        .await;
+        // Whoever may not search the type gets no page of it.
+        let narrow = server.token("narrow", "system/Location.rs").await;
+        let page = server.client.get(&next).bearer_auth(narrow);
+        answered(page).await.refused(403, "scope-missing");
+        server.stop().await;
+    })
+    .await;
+}

@@ -1,4 +1,5 @@
 use super::*;
+use crate::fhir::query::Via;
 use crate::store::db::plans;
 
 /// Every kind of filter, each with a value.
@@ -49,13 +50,12 @@ fn every_query() -> Vec<Query> {
     };
     let by_time =
         |descending| Sort { parameter: Parameter::LastUpdated, by: SortBy::LastUpdated, descending };
-    let ids = Filter {
+    let ids = || Filter {
         parameter: Parameter::Id,
         any: vec![Match::Id("a".into()), Match::Id("b".into())],
         not: false,
     };
-    let mut all =
-        vec![query(vec![], vec![]), query(vec![ids.clone()], vec![]), query(vec![not(ids)], vec![])];
+    let mut all = vec![query(vec![], vec![]), query(vec![ids()], vec![]), query(vec![not(ids())], vec![])];
     for (parameter, value) in every_match() {
         let alternatives = match value {
             Match::Missing { .. } => vec![value],
@@ -66,6 +66,42 @@ fn every_query() -> Vec<Query> {
         all.push(query(vec![filter.clone()], vec![by_time(true)]));
         all.push(query(vec![not(filter)], vec![]));
     }
+    for inner in [
+        indexed("id", vec![code(Some("s"), Some("1"))]),
+        not(indexed("id", vec![code(Some("s"), Some("1"))])),
+        last_updated(Prefix::Ge),
+        ids(),
+    ] {
+        let chained = |filter: Filter| Match::Chained {
+            kind: "Organization".into(),
+            via: Via::Id,
+            filter: Box::new(filter),
+        };
+        let canonical = Match::Chained {
+            kind: "Organization".into(),
+            via: Via::Url(key("url")),
+            filter: Box::new(inner.clone()),
+        };
+        let twice = chained(indexed("org", vec![chained(inner.clone())]));
+        all.push(query(vec![indexed("org", vec![chained(inner.clone()), twice, canonical])], vec![]));
+        let referring = |filter: Filter| Match::Referring {
+            kind: "Observation".into(),
+            by: key("org"),
+            target: "Patient".into(),
+            filter: Box::new(filter),
+        };
+        let one = Filter { parameter: Parameter::Id, any: vec![referring(inner.clone())], not: false };
+        let nested = Filter { parameter: Parameter::Id, any: vec![referring(one.clone())], not: false };
+        all.push(query(vec![one.clone()], vec![]));
+        all.push(query(vec![nested, one], vec![by_time(true)]));
+    }
+    let anywhere = Filter {
+        parameter: Parameter::Any(vec![key("org"), key("other")]),
+        any: vec![Match::Reference { kind: "Organization".into(), id: "1".into() }],
+        not: false,
+    };
+    all.push(query(vec![anywhere.clone()], vec![]));
+    all.push(query(vec![not(anywhere)], vec![]));
     for prefix in PREFIXES {
         all.push(query(vec![last_updated(prefix)], vec![by_time(false)]));
     }
@@ -103,6 +139,11 @@ async fn no_search_reads_a_whole_table() {
                 let first = store.search(T, &query, &Page::new(1)).await.unwrap();
                 let page = Page { token: first.next, ..Page::new(1) };
                 store.search(T, &query, &page).await.unwrap();
+                let others = Query { kind: "Practitioner".into(), ..query.clone() };
+                let both = [query.clone(), others];
+                let first = store.search_across(T, &both, &Page::new(1)).await.unwrap();
+                let page = Page { token: first.next, ..Page::new(1) };
+                store.search_across(T, &both, &page).await.unwrap();
                 matches(&mut store.db().read().await.unwrap(), T, &query, 2).await.unwrap();
             }
             let pairs = [("Patient".to_owned(), "p1".to_owned())];

@@ -1,0 +1,212 @@
+//! Parameters that select: plain ones, chains (`subject:Patient.name`) and `_has`.
+//! <https://hl7.org/fhir/R4/search.html#chaining>, <https://hl7.org/fhir/R4/search.html#has>
+//!
+//! A chain to several possible types becomes one alternative for each type that has the next parameter.
+//! Depth and number of alternatives are bounded. **Never** decides what a caller may look at: the server
+//! asks [`crate::fhir::query::Query::narrow`].
+
+use std::cell::Cell;
+
+use super::{Context, not_supported, refused, unknown, value};
+use crate::fhir::elements::table;
+use crate::fhir::outcome::{IssueType, Outcome};
+use crate::fhir::parameters::{self, Parameter, Program, SearchType};
+use crate::fhir::query::{self, Filter, Match, Via};
+
+/// A parameter may go through this many references.
+pub const MAX_DEPTH: usize = 4;
+/// All chains of a search together have at most this many alternatives.
+pub const MAX_ALTERNATIVES: usize = 400;
+
+/// One parameter of a search, as the client wrote it.
+pub struct Reading<'a> {
+    /// The whole name: `subject:Patient.name:exact`.
+    pub name: &'a str,
+    pub value: &'a str,
+    pub context: &'a Context<'a>,
+    /// How many alternatives the search has so far.
+    pub alternatives: &'a Cell<usize>,
+}
+
+/// What a name came to.
+pub enum Selected {
+    Filter(Filter),
+    /// R4 has no such parameter.
+    Unknown {
+        kind: String,
+        code: String,
+    },
+    /// It is known not to select anything here.
+    Ignored,
+}
+
+/// A filter on `kind`, from `rest` of the name.
+pub fn selected(reading: &Reading<'_>, kind: &str, rest: &str, depth: usize) -> Result<Selected, Outcome> {
+    if let Some(rest) = rest.strip_prefix("_has:") {
+        return has(reading, kind, rest, depth);
+    }
+    match rest.split_once('.') {
+        Some((head, rest)) => chain(reading, kind, (head, rest), depth),
+        None => plain(reading, kind, rest, depth),
+    }
+}
+
+fn plain(reading: &Reading<'_>, kind: &str, rest: &str, depth: usize) -> Result<Selected, Outcome> {
+    let (code, modifier) =
+        rest.split_once(':').map_or((rest, None), |(code, modifier)| (code, Some(modifier)));
+    match code {
+        // The same question: what the list refers to.
+        "_list" if modifier.is_none() => return has(reading, kind, "List:item:_id", depth),
+        "_has" => return Err(bad_has(reading)),
+        "_list" | "_text" | "_content" | "_query" | "_filter" => {
+            return Err(not_supported(reading.name, "this parameter is not supported"));
+        }
+        "_contained" | "_containedType" | "_elements" | "_summary" => return Ok(Selected::Ignored),
+        _ => {}
+    }
+    let Some(parameter) = parameters::find(kind, code) else {
+        if parameters::is_unsupported(kind, code) {
+            return Err(not_supported(reading.name, "this standard parameter is not supported"));
+        }
+        return Ok(Selected::Unknown { kind: kind.to_owned(), code: code.to_owned() });
+    };
+    let asked = value::Asked { parameter, name: reading.name, modifier, context: reading.context };
+    Ok(Selected::Filter(value::filter(&asked, reading.value)?))
+}
+
+/// One link of a chain: `subject.name`, `subject:Patient.name`.
+fn chain(
+    reading: &Reading<'_>,
+    kind: &str,
+    (head, rest): (&str, &str),
+    depth: usize,
+) -> Result<Selected, Outcome> {
+    deeper(reading, depth)?;
+    let (code, named) = head.split_once(':').map_or((head, None), |(code, kind)| (code, Some(kind)));
+    let Some(parameter) = parameters::find(kind, code) else {
+        return Ok(Selected::Unknown { kind: kind.to_owned(), code: code.to_owned() });
+    };
+    if parameter.search_type != SearchType::Reference {
+        let text = format!("{code} is no reference, so nothing can follow it");
+        return Err(refused(reading.name, "bad-chain", &text));
+    }
+    let (mut any, mut missing, mut wrong) = (Vec::new(), None, None);
+    for target in targets(reading, parameter, named)? {
+        match selected(reading, target, rest, depth + 1) {
+            Ok(Selected::Filter(filter)) => {
+                any.extend(links(parameter, target, &filter));
+                count(reading, 1)?;
+            }
+            Ok(Selected::Unknown { kind, code }) => drop(missing.get_or_insert((kind, code))),
+            Ok(Selected::Ignored) => {}
+            Err(outcome) => drop(wrong.get_or_insert(outcome)),
+        }
+    }
+    match (any.is_empty(), wrong, missing) {
+        (true, Some(outcome), _) => Err(outcome),
+        (true, None, Some((kind, code))) => Ok(Selected::Unknown { kind, code }),
+        (true, None, None) => Ok(Selected::Ignored),
+        (false, ..) => {
+            let parameter = query::Parameter::Indexed(parameter.key);
+            Ok(Selected::Filter(Filter { parameter, any, not: false }))
+        }
+    }
+}
+
+/// The types that a link may lead to: the one that is named, else all that the parameter refers to.
+fn targets(
+    reading: &Reading<'_>,
+    parameter: &Parameter,
+    named: Option<&str>,
+) -> Result<Vec<&'static str>, Outcome> {
+    let all = || match parameter.targets.as_slice() {
+        [] => table().kinds().to_vec(),
+        some => some.to_vec(),
+    };
+    let Some(named) = named else { return Ok(all()) };
+    let Some(known) = table().kind(named) else {
+        return Err(refused(reading.name, "unknown-type", "R4 has no resource type of this name"));
+    };
+    if all().contains(&known) {
+        return Ok(vec![known]);
+    }
+    let hint = format!("it refers to {}", parameter.targets.join(", "));
+    Err(refused(reading.name, "bad-target", "this parameter never refers to that type").hint(hint))
+}
+
+/// By id; by url too where the parameter finds canonicals and the other type has one.
+fn links(parameter: &Parameter, target: &'static str, filter: &Filter) -> Vec<Match> {
+    let link = |via| Match::Chained { kind: target.to_owned(), via, filter: Box::new(filter.clone()) };
+    let canonical = match &parameter.program {
+        Program::Paths(paths) => paths.iter().any(|path| matches!(path.kind, "canonical" | "uri" | "url")),
+        Program::Exists(_) | Program::Composite(_) => false,
+    };
+    let url = parameters::find(target, "url").filter(|url| canonical && url.search_type == SearchType::Uri);
+    std::iter::once(link(Via::Id)).chain(url.map(|url| link(Via::Url(url.key)))).collect()
+}
+
+/// `Observation:patient:code`, after `_has:`.
+fn has(reading: &Reading<'_>, kind: &str, rest: &str, depth: usize) -> Result<Selected, Outcome> {
+    deeper(reading, depth)?;
+    let mut parts = rest.splitn(3, ':');
+    let (Some(source), Some(code), Some(rest)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(bad_has(reading));
+    };
+    let Some(source) = table().kind(source) else {
+        return Err(refused(reading.name, "unknown-type", "R4 has no resource type of this name"));
+    };
+    let Some(by) = parameters::find(source, code) else {
+        return Err(unknown(source, reading.name, code));
+    };
+    if by.search_type != SearchType::Reference {
+        return Err(refused(reading.name, "bad-has", &format!("{code} of {source} is no reference")));
+    }
+    if !by.targets.is_empty() && !by.targets.contains(&kind) {
+        let text = format!("{code} of {source} never refers to a {kind}");
+        let hint = format!("it refers to {}", by.targets.join(", "));
+        return Err(refused(reading.name, "bad-target", &text).hint(hint));
+    }
+    count(reading, 1)?;
+    match selected(reading, source, rest, depth + 1)? {
+        Selected::Filter(filter) => {
+            let one = Match::Referring {
+                kind: source.to_owned(),
+                by: by.key,
+                target: kind.to_owned(),
+                filter: Box::new(filter),
+            };
+            Ok(Selected::Filter(Filter { parameter: query::Parameter::Id, any: vec![one], not: false }))
+        }
+        other => Ok(other),
+    }
+}
+
+fn bad_has(reading: &Reading<'_>) -> Outcome {
+    refused(reading.name, "bad-has", "written _has:Type:reference:parameter")
+        .hint("e.g. _has:Observation:patient:code=1234-5")
+}
+
+fn deeper(reading: &Reading<'_>, depth: usize) -> Result<(), Outcome> {
+    if depth < MAX_DEPTH {
+        return Ok(());
+    }
+    let text = format!("goes through more than {MAX_DEPTH} references");
+    Err(costly(refused(reading.name, "chain-too-deep", &text)))
+}
+
+fn count(reading: &Reading<'_>, more: usize) -> Result<(), Outcome> {
+    let all = reading.alternatives.get() + more;
+    reading.alternatives.set(all);
+    if all <= MAX_ALTERNATIVES {
+        return Ok(());
+    }
+    let text = "may lead to too many types";
+    Err(costly(refused(reading.name, "chain-too-wide", text)).hint("name the type: subject:Patient.name"))
+}
+
+fn costly(mut outcome: Outcome) -> Outcome {
+    if let Some(issue) = outcome.issues.first_mut() {
+        issue.kind = IssueType::TooCostly;
+    }
+    outcome
+}

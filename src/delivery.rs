@@ -31,6 +31,8 @@ pub mod evaluator;
 pub mod gauges;
 // Resources that mappings store in Mjumbe itself.
 pub mod here;
+// Who may send, and until when.
+pub mod hold;
 // Names that stay.
 pub mod identity;
 // Resources by the remote objects that they are.

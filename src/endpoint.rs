@@ -18,8 +18,8 @@ use crate::outbound::answer::{self, Answer, Broken};
 use crate::outbound::{self, Patience, Route};
 
 /// Shorter than half a lease of two minutes, so that a request begun in its first half ends within it.
-const PATIENCE: Patience =
-    Patience { silence: Some(Duration::from_secs(30)), total: Some(Duration::from_secs(55)) };
+const PATIENCE: Patience = Patience { silence: Some(Duration::from_secs(30)), total: Some(TOTAL) };
+const TOTAL: Duration = Duration::from_secs(55);
 
 /// Why settings cannot be used; told at start.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +69,7 @@ pub fn limits(budget_per_hour: Option<u32>) -> Limits {
         concurrency: 4,
         budget_per_hour,
         lease: Duration::from_secs(120),
+        longest_request: TOTAL,
         horizon: Duration::from_secs(7 * 24 * 3600),
     }
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::board::{Board, Moment};
 use super::destination::{Destination, Family, Limits, Outgoing, OutgoingPart, Reason};
+use super::hold::Terms;
 use super::identity::{destination_key, digest};
 use super::{acts, cells, links, slots, waits};
 use crate::store::db::Tx;
@@ -25,15 +26,18 @@ pub struct Claimer<'a> {
     pub limits: Limits,
     /// This process.
     pub owner: &'a str,
+    pub terms: Terms,
     pub now_ms: i64,
 }
 
 /// A claimed batch. Whoever holds it sends it before half its lease is over, and settles it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Batch {
     /// Names its exchanges.
     pub id: String,
     pub until_ms: i64,
+    /// Of the hold of the destination under which it was claimed.
+    pub hold_fence: i64,
     pub deliveries: Vec<Claimed>,
     /// Deliveries that were due and wait for something named now: there may be others behind them.
     pub put_off: usize,
@@ -69,11 +73,7 @@ impl Claimer<'_> {
 
     /// When a claim that is made now ends.
     fn until_ms(&self) -> i64 {
-        self.now_ms.saturating_add(self.lease_ms())
-    }
-
-    fn lease_ms(&self) -> i64 {
-        i64::try_from(self.limits.lease.as_millis()).unwrap_or(i64::MAX)
+        self.now_ms.saturating_add(i64::try_from(self.limits.lease.as_millis()).unwrap_or(i64::MAX))
     }
 }
 
@@ -98,7 +98,8 @@ pub async fn reclaim(tx: &mut Tx, claimer: &Claimer<'_>, predecessor: &str) -> R
             continue;
         }
         released += 1;
-        let sent_until_ms = claimer.now_ms.min(row.lease_until_ms.saturating_sub(claimer.lease_ms() / 2));
+        let silent_ms = claimer.terms.silent_ms(&claimer.limits);
+        let sent_until_ms = claimer.now_ms.min(row.lease_until_ms.saturating_sub(silent_ms));
         release(row);
         row.unclear = true;
         row.attempts += 1;
@@ -132,7 +133,7 @@ pub async fn claim(tx: &mut Tx, claimer: &Claimer<'_>) -> Result<Batch, Error> {
     let blocked = sifted.blocked;
     let mut ids: Vec<String> = picked.iter().map(|row| row.id.clone()).collect();
     ids.extend(blocked.iter().map(|(row, _)| row.id.clone()));
-    let nothing = Batch { id: String::new(), until_ms: 0, deliveries: Vec::new(), put_off: blocked.len() };
+    let nothing = Batch { put_off: blocked.len(), ..Batch::default() };
     if ids.is_empty() {
         return Ok(nothing);
     }

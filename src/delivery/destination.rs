@@ -4,10 +4,12 @@
 //! table, and where an answer proves nothing it says so ([`Failure::unclear`]) or reads back itself.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
+
+use super::hold::Leave;
 
 /// What the engine must respect when it sends to this destination.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +24,9 @@ pub struct Limits {
     pub budget_per_hour: Option<u32>,
     /// How long one `send` may take before its lease is lost; nothing is sent after half of it.
     pub lease: Duration,
+    /// The longest time from a look at [`Leave`] to the end of the request that follows, whatever its end: what
+    /// was begun before a hold ended is over so much later.
+    pub longest_request: Duration,
     /// How long transient failures are retried before a person is asked.
     pub horizon: Duration,
 }
@@ -168,6 +173,21 @@ pub enum FailureKind {
     Collision,
 }
 
+/// The time to send was over before a request could begin: nothing was sent, which says nothing about the far
+/// side.
+pub fn not_begun() -> Failure {
+    Failure {
+        kind: FailureKind::Collision,
+        reason: Reason::new(
+            "lease-half-over",
+            "half the lease was over, or another process had the destination, before it could be sent",
+            "nothing was sent; it is tried again",
+        ),
+        unclear: false,
+        retry_after: None,
+    }
+}
+
 /// One HTTP exchange, kept for `deliveries show`. Without credentials.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Exchange {
@@ -211,8 +231,8 @@ pub trait Destination: Send + Sync {
     /// Which of these cannot be sent because they are wrong, judged against mirrored metadata without
     /// the network: (index of the part, why). An empty answer lets the delivery go out.
     fn check(&self, delivery: &Outgoing) -> Vec<(usize, Reason)>;
-    /// Sends one batch. Begins no request after `deadline`.
-    async fn send(&self, batch: &[Outgoing], deadline: Instant) -> Sent;
+    /// Sends one batch. Asks before each request whether one may begin still ([`Leave::is_over`]).
+    async fn send(&self, batch: &[Outgoing], leave: &Leave) -> Sent;
     /// A cheap request that tells whether the far side answers; used by the circuit breaker.
     async fn probe(&self) -> Result<(), Failure>;
 }

@@ -4,7 +4,8 @@
 //! limit and one circuit breaker hold. Each step may be the last: what was claimed and not settled is
 //! found when its lease is over, and goes out again with the warning that its outcome is unclear.
 //!
-//! **Never** sends after half a lease, and never settles after the lease was lost.
+//! **Never** begins a request after half a lease or after its hold of the destination ([`super::hold`]), and
+//! never settles after the lease was lost.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -18,7 +19,8 @@ use tracing::{Instrument, debug, error, info, warn};
 use super::breaker::{Breaker, Permit};
 use super::budget::Budget;
 use super::claim::{self, Batch, Claimer};
-use super::destination::{Destination, Failure, FailureKind, Reason, Sent};
+use super::destination::{Destination, Failure, FailureKind, Reason, Sent, not_begun};
+use super::hold::{self, Hold, Leave, Taking, Terms};
 use super::identity::destination_key;
 use super::settle::{self, Outcome, Settler};
 use super::signal::{POLL, Signals, now_ms};
@@ -29,8 +31,6 @@ use crate::store::deliveries::Cause;
 use crate::store::deliveries::sending::{self, DestinationRow};
 use crate::store::error::Error;
 
-/// How long a process keeps a destination without renewing.
-const HOLD_MS: i64 = 10_000;
 /// How long a throttled destination is left alone where it does not say.
 const THROTTLED_MS: i64 = 10_000;
 /// How often a claim looks behind what was put off before it pauses.
@@ -62,6 +62,8 @@ struct Inner {
     destination: Arc<dyn Destination>,
     signals: Signals,
     state: Mutex<State>,
+    hold: Hold,
+    terms: OnceLock<Terms>,
     /// Nothing was claimed yet: what is claimed under this name was by a process that is gone.
     fresh: AtomicBool,
     /// The tenant's; UTC where it was not told.
@@ -110,6 +112,8 @@ impl Sender {
                 destination,
                 signals,
                 state,
+                hold: Hold::default(),
+                terms: OnceLock::new(),
                 fresh,
                 zone: OnceLock::new(),
             }),
@@ -121,6 +125,18 @@ impl Sender {
         // Told once, before it runs.
         drop(self.inner.zone.set(zone));
         self
+    }
+
+    /// Other terms than the usual ones, for tests in which time passes quickly.
+    #[must_use]
+    pub fn with_terms(self, terms: Terms) -> Self {
+        // Told once, before it runs.
+        let _ = self.inner.terms.set(terms);
+        self
+    }
+
+    fn terms(&self) -> Terms {
+        self.inner.terms.get().copied().unwrap_or_default()
     }
 
     /// `SYSTEM.NAME`
@@ -273,19 +289,34 @@ impl Sender {
 
     /// Takes the destination's lease, or renews it when half of it is over.
     async fn hold(&self) -> Result<bool, Error> {
-        let now = now_ms();
-        let held = self.state().held;
-        if held.as_ref().is_some_and(|row| row.until_ms - now > HOLD_MS / 2) {
+        let terms = self.terms();
+        if self.inner.hold.fence(terms.hold / 2).is_some() {
             return Ok(true);
         }
-        let (tenant, owner, key) = (&self.inner.tenant, &self.inner.owner, self.key());
-        let lease = (owner.as_str(), now, now + HOLD_MS);
-        let taken = transaction!(self.inner.db, |tx| sending::take_destination(tx, tenant, &key, lease))?;
-        let Some(row) = taken else {
+        let known = self.state().held.map(|held| held.fence);
+        // Both clocks are read before the store is asked, so that the hold is over here first.
+        let (asked, key) = (Instant::now(), self.key());
+        let taking = Taking {
+            tenant: &self.inner.tenant,
+            destination: &key,
+            owner: &self.inner.owner,
+            known,
+            now_ms: now_ms(),
+            terms,
+            limits: self.inner.destination.limits(),
+        };
+        let Some(taken) = transaction!(self.inner.db, |tx| hold::take(tx, &taking))? else {
+            self.inner.hold.lose();
             self.change(|state| *state = State::default());
             return Ok(false);
         };
-        let fresh = held.is_none_or(|held| held.fence != row.fence);
+        if taken.shortened > 0 {
+            let waits_ms = terms.under_way_ms(&taking.limits);
+            info!(deliveries = taken.shortened, waits_ms, "taken over from a sender that is gone");
+        }
+        let row = taken.row;
+        self.inner.hold.grant(&row, asked, terms);
+        let fresh = known != Some(row.fence);
         self.change(|state| {
             if fresh {
                 let failures = u32::try_from(row.failures).unwrap_or(u32::MAX);
@@ -303,6 +334,7 @@ impl Sender {
             destination: self.inner.destination.as_ref(),
             limits: self.inner.destination.limits(),
             owner: &self.inner.owner,
+            terms: self.terms(),
             now_ms,
         }
     }
@@ -313,9 +345,13 @@ impl Sender {
     /// The database's.
     pub async fn claim(&self) -> Result<Batch, Error> {
         let mut looks = 1;
+        // Whoever does not hold the destination claims nothing.
+        let held = if self.hold().await? { self.state().held } else { None };
+        let Some(held) = held else { return Ok(Batch::default()) };
         loop {
             let claimer = self.claimer(now_ms());
-            let batch = transaction!(self.inner.db, |tx| claim::claim(tx, &claimer))?;
+            let mut batch = transaction!(self.inner.db, |tx| claim::claim(tx, &claimer))?;
+            batch.hold_fence = held.fence;
             if looks == CLAIM_LOOKS || !batch.deliveries.is_empty() || batch.put_off == 0 {
                 return Ok(batch);
             }
@@ -324,37 +360,43 @@ impl Sender {
     }
 
     async fn send_and_settle(&self, batch: Batch, begun: Instant) {
-        let sent = self.send(&batch, begun).await;
-        self.settle_within_lease(&batch, &sent, begun).await;
-        self.account(&sent).await;
+        let work = async {
+            let sent = self.send(&batch, begun).await;
+            self.settle_within_lease(&batch, &sent, begun).await;
+            self.account(&sent).await;
+        };
+        tokio::select! {
+            () = work => {}
+            () = self.keep_holding() => {}
+        }
         self.inner.signals.deliveries.give();
+    }
+
+    /// Renews the hold for as long as a batch is under way; never ends.
+    async fn keep_holding(&self) {
+        let pause = self.terms().hold / 4;
+        loop {
+            tokio::time::sleep(pause).await;
+            self.keep_hold().await;
+        }
     }
 
     /// Sends a claimed batch; `begun` is when its claim began. An answer that does not come within the
     /// lease is a failure without proof.
     pub async fn send(&self, batch: &Batch, begun: Instant) -> Sent {
         let lease = self.inner.destination.limits().lease;
-        let deadline = begun + lease / 2;
+        let leave = Leave::under(begun + lease / 2, &self.inner.hold, batch.hold_fence);
         let parts: usize = batch.deliveries.iter().map(|claimed| claimed.parts.len()).sum();
         debug!(batch = %batch.id, deliveries = batch.deliveries.len(), parts, "sending a batch");
         for claimed in &batch.deliveries {
             debug!(delivery = %claimed.outgoing.id, batch = %batch.id, "a delivery is sent");
         }
         let outgoing = batch.outgoing();
-        if Instant::now() >= deadline {
-            let mut sent = late(Reason::new(
-                "lease-half-over",
-                "half the lease was over before the batch could be sent",
-                "nothing was sent; it is tried again",
-            ));
-            // Our own delay says nothing about the far side.
-            if let Err(failure) = &mut sent.result {
-                failure.kind = FailureKind::Collision;
-            }
-            return sent;
+        if leave.is_over() {
+            return Sent { result: Err(not_begun()), exchanges: Vec::new() };
         }
         let whole = lease.mul_f64(0.9).saturating_sub(begun.elapsed());
-        let attempt = self.inner.destination.send(&outgoing, deadline);
+        let attempt = self.inner.destination.send(&outgoing, &leave);
         match tokio::time::timeout(whole, attempt).await {
             Ok(sent) => sent,
             Err(_) => {

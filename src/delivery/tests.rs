@@ -1,13 +1,14 @@
 //! The statements of mapper and sender: their plans on SQLite, which plans by its indexes alone.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
 
 use super::destination::{Destination, Failure, Limits, Outgoing, Reason, Sent, Settled, Verdict};
 use super::evaluator::{Asked, Evaluated, Evaluator, Round, Subject};
+use super::hold::Leave;
 use super::lookup::Surroundings;
 use super::mapper::Mapper;
 use super::sender::Sender;
@@ -100,6 +101,7 @@ impl Destination for Far {
             concurrency: 1,
             budget_per_hour: None,
             lease: Duration::from_secs(60),
+            longest_request: Duration::from_secs(10),
             horizon: Duration::from_secs(86_400),
         }
     }
@@ -108,7 +110,7 @@ impl Destination for Far {
         Vec::new()
     }
 
-    async fn send(&self, batch: &[Outgoing], _: Instant) -> Sent {
+    async fn send(&self, batch: &[Outgoing], _: &Leave) -> Sent {
         let settled = |one: &Outgoing| Settled {
             parts: one.parts.iter().map(|_| Verdict::Accepted).collect(),
             remote: one.link.clone(),

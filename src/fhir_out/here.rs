@@ -1,15 +1,16 @@
 //! Mjumbe's own store as a destination: for what the mapper did not store itself (a retried delivery, one that
 //! needs others, one that gets a place that another gave up).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
 
 use crate::delivery::destination::{
-    Destination, Failure, FailureKind, Limits, Outgoing, Reason, Sent, Settled, Verdict,
+    Destination, Failure, FailureKind, Limits, Outgoing, Reason, Sent, Settled, Verdict, not_begun,
 };
 use crate::delivery::here::{self, Wished};
+use crate::delivery::hold::Leave;
 use crate::store::Store;
 use crate::store::db::Tx;
 use crate::store::deliveries;
@@ -22,6 +23,9 @@ pub struct Here {
     tenant: String,
     zone: TimeZone,
 }
+
+/// How long a claim of what is stored here lasts.
+const LEASE: Duration = Duration::from_secs(120);
 
 impl Here {
     pub fn new(store: Store, tenant: &str, zone: TimeZone) -> Self {
@@ -89,7 +93,9 @@ impl Destination for Here {
             batch_parts: 50,
             concurrency: 1,
             budget_per_hour: None,
-            lease: Duration::from_secs(120),
+            lease: LEASE,
+            // The store says nothing of how long a commit may take.
+            longest_request: LEASE,
             horizon: Duration::from_secs(7 * 24 * 3600),
         }
     }
@@ -98,7 +104,10 @@ impl Destination for Here {
         Vec::new()
     }
 
-    async fn send(&self, batch: &[Outgoing], _: Instant) -> Sent {
+    async fn send(&self, batch: &[Outgoing], leave: &Leave) -> Sent {
+        if leave.is_over() {
+            return Sent { result: Err(not_begun()), exchanges: Vec::new() };
+        }
         let settled = |verdict| Settled { parts: vec![verdict], remote: None, notes: Vec::new() };
         let result = match self.write(batch).await {
             Ok(verdicts) => Ok(verdicts.into_iter().map(settled).collect()),

@@ -2,15 +2,15 @@
 //! withdrawal. Both may be repeated, so an unclear outcome is just sent again.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use async_trait::async_trait;
 
 use super::answer::{self, Meaning};
 use crate::delivery::destination::{
     Destination, Exchange, Failure, FailureKind, Limits, Outgoing, OutgoingPart, Reason, Sent, Settled,
-    Verdict,
+    Verdict, not_begun,
 };
+use crate::delivery::hold::Leave;
 use crate::endpoint::{self, Client, Request, resolved};
 
 const MEDIA_TYPE: &str = "application/fhir+json";
@@ -71,16 +71,19 @@ impl Destination for FhirServer {
         Vec::new()
     }
 
-    async fn send(&self, batch: &[Outgoing], deadline: Instant) -> Sent {
+    async fn send(&self, batch: &[Outgoing], leave: &Leave) -> Sent {
         let mut exchanges = Vec::new();
         let mut settled = Vec::with_capacity(batch.len());
         for outgoing in batch {
             let mut parts = Vec::with_capacity(outgoing.parts.len());
             let mut remote = None;
             for part in &outgoing.parts {
+                if leave.is_over() {
+                    return Sent { result: Err(not_begun()), exchanges };
+                }
                 let mut meaning = self.ask(outgoing, part, &mut exchanges).await;
                 // Servers say 401 to right credentials while they start: a second one is believed.
-                if matches!(meaning, Ok(Meaning::Unauthorised(_))) && Instant::now() < deadline {
+                if matches!(meaning, Ok(Meaning::Unauthorised(_))) && !leave.is_over() {
                     meaning = self.ask(outgoing, part, &mut exchanges).await;
                 }
                 let verdict = match meaning {

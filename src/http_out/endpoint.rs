@@ -2,14 +2,15 @@
 //! <https://datatracker.ietf.org/doc/html/draft-ietf-httpapi-idempotency-key-header>
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use async_trait::async_trait;
 use serde_json::Value;
 
 use crate::delivery::destination::{
-    Destination, Exchange, Failure, FailureKind, Limits, Outgoing, Reason, Sent, Settled, UNPROVABLE, Verdict,
+    Destination, Exchange, Failure, FailureKind, Limits, Outgoing, Reason, Sent, Settled, UNPROVABLE,
+    Verdict, not_begun,
 };
+use crate::delivery::hold::Leave;
 use crate::endpoint::{self, Client, Request, resolved};
 use crate::outbound::answer::Answer;
 
@@ -114,10 +115,13 @@ impl Destination for Endpoint {
         Vec::new()
     }
 
-    async fn send(&self, batch: &[Outgoing], _: Instant) -> Sent {
+    async fn send(&self, batch: &[Outgoing], leave: &Leave) -> Sent {
         let mut exchanges = Vec::new();
         let mut settled = Vec::with_capacity(batch.len());
         for outgoing in batch {
+            if leave.is_over() {
+                return Sent { result: Err(not_begun()), exchanges };
+            }
             match self.post(outgoing, &mut exchanges).await {
                 Ok(verdict) => {
                     settled.push(Settled { parts: vec![verdict], remote: None, notes: Vec::new() });

@@ -29,7 +29,7 @@ pub mod others;
 mod reason;
 // The person as RapidPro knows them now.
 mod recipient;
-// Requests until the deadline.
+// Requests while they may begin.
 mod session;
 // `rapidpro.start` in mapping files.
 pub mod start;
@@ -39,7 +39,6 @@ pub(super) mod starting;
 pub use start::DELIVERY_PARAM;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use self::flows::Flows;
 use self::messaging::Messages;
@@ -47,6 +46,7 @@ use self::others::Others;
 use self::session::Session;
 use super::client::Client;
 use crate::delivery::destination::{Outgoing, Reason, Sent, Settled, Verdict};
+use crate::delivery::hold::Leave;
 
 /// Sends the acts of a workspace.
 pub(super) struct Acts {
@@ -62,10 +62,10 @@ impl Acts {
     }
 
     /// Sends one act; the engine gives one at a time, and what it gives beside is left for later.
-    pub async fn send(&self, batch: &[Outgoing], deadline: Instant) -> Sent {
+    pub async fn send(&self, batch: &[Outgoing], leave: &Leave) -> Sent {
         let mut sent = Sent { result: Ok(Vec::new()), exchanges: Vec::new() };
         let Some((outgoing, rest)) = batch.split_first() else { return sent };
-        let mut session = Session { client: &self.client, deadline, exchanges: &mut sent.exchanges };
+        let mut session = Session { client: &self.client, leave, exchanges: &mut sent.exchanges };
         let settled = match outgoing.target.as_str() {
             "rapidpro.start" => starting::send(&mut session, &self.flows, outgoing).await,
             _ => self.messages.send(&mut session, self.others.as_ref(), outgoing).await,

@@ -30,7 +30,7 @@ use fault::{Effect, Fault};
 /// Without a byte for that long the answer is given up. RapidPro's own workers are killed after 30 s.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Shorter than half a lease, so that a request begun in its first half ends within it.
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(55);
+pub(super) const TOTAL_TIMEOUT: Duration = Duration::from_secs(55);
 const DEFAULT_BUDGET_PER_HOUR: u32 = 2_000;
 
 /// Why a workspace's settings cannot be used; told at start.

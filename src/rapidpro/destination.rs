@@ -1,16 +1,17 @@
 //! A workspace as the delivery engine sees it: contacts, starts and messages, each sent by its own file.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::act::Acts;
 use super::act::others::Others;
-use super::client::Client;
+use super::client::{Client, TOTAL_TIMEOUT};
 use super::contact::owners::Links;
 use super::contact::sending::Contacts;
 use crate::delivery::destination::{Destination, Failure, Family, Limits, Outgoing, Reason, Sent};
+use crate::delivery::hold::Leave;
 
 /// What a workspace asks of the store.
 pub struct Surroundings {
@@ -77,6 +78,7 @@ impl Destination for Workspace {
             // The client counts requests, by RapidPro's own scopes; a delivery has no fixed number.
             budget_per_hour: None,
             lease: Duration::from_secs(120),
+            longest_request: TOTAL_TIMEOUT,
             horizon: Duration::from_secs(7 * 24 * 3600),
         }
     }
@@ -97,10 +99,10 @@ impl Destination for Workspace {
         (0..delivery.parts.len()).map(|index| (index, reason.clone())).collect()
     }
 
-    async fn send(&self, batch: &[Outgoing], deadline: Instant) -> Sent {
+    async fn send(&self, batch: &[Outgoing], leave: &Leave) -> Sent {
         match batch.first().and_then(|first| family_of(&first.target)) {
-            Some(STARTS | MESSAGES) => self.acts.send(batch, deadline).await,
-            _ => self.contacts.send(batch, deadline).await,
+            Some(STARTS | MESSAGES) => self.acts.send(batch, leave).await,
+            _ => self.contacts.send(batch, leave).await,
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mjumbe::delivery::destination::{Destination, Outgoing, Settled};
+use mjumbe::delivery::hold::Leave;
 use mjumbe::rapidpro::act::message::Message;
 use mjumbe::rapidpro::act::start::Start;
 use mjumbe::rapidpro::client::{Call, Client, Method};
@@ -64,8 +65,8 @@ impl Partner {
     }
 
     async fn settle(&self, outgoing: &Outgoing) -> Settled {
-        let deadline = Instant::now() + PATIENCE;
-        self.workspace.send(std::slice::from_ref(outgoing), deadline).await.result.unwrap().remove(0)
+        let leave = Leave::until(Instant::now() + PATIENCE);
+        self.workspace.send(std::slice::from_ref(outgoing), &leave).await.result.unwrap().remove(0)
     }
 
     /// Makes or changes the contact with this URN; gives its uuid.

@@ -11,6 +11,7 @@ mod mappings;
 mod once;
 mod previous;
 mod race;
+mod takeover;
 
 use std::sync::Arc;
 

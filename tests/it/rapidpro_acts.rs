@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use mjumbe::delivery::destination::{
     Destination, FailureKind, Outgoing, OutgoingPart, Sent, Settled, Verdict,
 };
+use mjumbe::delivery::hold::Leave;
 use mjumbe::mapping::output::{Issue, Output, Withdraw};
 use mjumbe::mapping::target::{Context, Evaluated, Target};
 use mjumbe::rapidpro::act::message::Message;
@@ -117,8 +118,8 @@ impl Scene {
     }
 
     pub async fn send(&self, outgoing: &Outgoing) -> Sent {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        self.workspace.send(std::slice::from_ref(outgoing), deadline).await
+        let leave = Leave::until(Instant::now() + Duration::from_secs(20));
+        self.workspace.send(std::slice::from_ref(outgoing), &leave).await
     }
 
     pub async fn settle(&self, outgoing: &Outgoing) -> Settled {

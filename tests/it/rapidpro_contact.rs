@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use mjumbe::config;
 use mjumbe::delivery::destination::{Destination, FailureKind, Outgoing, OutgoingPart, Sent, Verdict};
+use mjumbe::delivery::hold::Leave;
 use mjumbe::mapping::output::{Output, Withdraw};
 use mjumbe::mapping::target::{Context, Evaluated, Target};
 use mjumbe::rapidpro::act::others::{Open, Others};
@@ -122,8 +123,8 @@ impl Scene {
     }
 
     async fn send(&self, outgoing: &Outgoing) -> Sent {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        self.workspace.send(std::slice::from_ref(outgoing), deadline).await
+        let leave = Leave::until(Instant::now() + Duration::from_secs(20));
+        self.workspace.send(std::slice::from_ref(outgoing), &leave).await
     }
 
     fn contact(&self) -> Value {
@@ -545,8 +546,8 @@ async fn a_wrong_token_is_suspected_only_when_a_probe_agrees() {
     let client = Client::new("north", &settings(&scene.server.url(), "0000")).unwrap();
     let workspace = Workspace::new(Arc::new(client), around(scene.links.clone()));
     let delivery = outgoing(&output("Practitioner/1", &worker()), None, None);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let failure = workspace.send(&[delivery], deadline).await.result.unwrap_err();
+    let leave = Leave::until(Instant::now() + Duration::from_secs(20));
+    let failure = workspace.send(&[delivery], &leave).await.result.unwrap_err();
     assert_eq!(
         (failure.kind, failure.reason.code.as_str()),
         (FailureKind::Unauthorised, "rapidpro-token-invalid")
@@ -559,7 +560,7 @@ async fn a_wrong_token_is_suspected_only_when_a_probe_agrees() {
 async fn nothing_is_begun_after_the_deadline() {
     let scene = Scene::new().await;
     let delivery = outgoing(&output("Practitioner/1", &worker()), None, None);
-    let sent = scene.workspace.send(&[delivery], Instant::now()).await;
+    let sent = scene.workspace.send(&[delivery], &Leave::until(Instant::now())).await;
     assert_eq!(sent.result.unwrap_err().kind, FailureKind::Collision);
     assert_eq!(scene.server.request_count(), 0);
 }

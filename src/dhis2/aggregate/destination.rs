@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -14,8 +14,9 @@ use super::sending::{Item, Sending, VALUES_MAX, probe};
 use crate::delivery::destination::{
     Destination, Failure, Family, Limits, Outgoing, Reason, Sent, Settled, Verdict,
 };
+use crate::delivery::hold::Leave;
 use crate::dhis2::answer::RowNames;
-use crate::dhis2::client::Client;
+use crate::dhis2::client::{Client, IMPORT_TIMEOUT};
 use crate::dhis2::metadata::Metadata;
 use crate::dhis2::metadata::mirror::{Mirror, Snapshot};
 use crate::dhis2::metadata::scope::Scope;
@@ -73,7 +74,7 @@ impl Instance {
     }
 
     /// Events and tracked entities, with the metadata of the programs that they name.
-    async fn track(&self, batch: &[Outgoing], deadline: Instant) -> Sent {
+    async fn track(&self, batch: &[Outgoing], leave: &Leave) -> Sent {
         let snapshot = match self.tracked(batch).await {
             Ok(snapshot) => snapshot,
             Err(failure) => return Sent { result: Err(failure), exchanges: Vec::new() },
@@ -84,7 +85,7 @@ impl Instance {
             space: &self.tracking.space,
             notes: self.tracking.notes.as_ref(),
             today: snapshot.metadata.system.today((self.now)()),
-            deadline,
+            leave,
             pause: self.pause,
         };
         tracker::sending::send(with, batch).await
@@ -160,6 +161,7 @@ impl Destination for Instance {
             concurrency: 1,
             budget_per_hour: self.budget_per_hour,
             lease: LEASE,
+            longest_request: IMPORT_TIMEOUT,
             horizon: HORIZON,
         }
     }
@@ -193,10 +195,10 @@ impl Destination for Instance {
         items.into_iter().filter_map(refused).collect()
     }
 
-    async fn send(&self, batch: &[Outgoing], deadline: Instant) -> Sent {
+    async fn send(&self, batch: &[Outgoing], leave: &Leave) -> Sent {
         let _one_at_a_time = self.importing.lock().await;
         if batch.first().is_some_and(|outgoing| is_tracker(&outgoing.target)) {
-            return self.track(batch, deadline).await;
+            return self.track(batch, leave).await;
         }
         let snapshot = match self.metadata(batch).await {
             Ok(snapshot) => snapshot,
@@ -210,7 +212,7 @@ impl Destination for Instance {
             version: metadata.system.version.unwrap_or(Version::OLDEST),
             items,
             exchanges: Vec::new(),
-            deadline,
+            leave,
             pause: self.pause,
             stopped: None,
             unproven: false,

@@ -5,12 +5,13 @@
 //! is read back before anything is said about it.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::check::{Content, Resolved};
 use super::readback::read_back;
 use super::request;
 use crate::delivery::destination::{Exchange, Failure, FailureKind, Reason, Verdict};
+use crate::delivery::hold::Leave;
 use crate::dhis2::answer::{Meaning, Parsed, Response, RowNames, RowVerdict, classify, table, trace};
 use crate::dhis2::client::{Client, Request};
 use crate::dhis2::version::{Generation, Version};
@@ -40,7 +41,7 @@ pub(super) struct Sending<'a> {
     pub version: Version,
     pub items: Vec<Item>,
     pub exchanges: Vec<Exchange>,
-    pub deadline: Instant,
+    pub leave: &'a Leave,
     /// Between an import that collided, or refused credentials, and its repetition.
     pub pause: Duration,
     /// Why nothing more is sent.
@@ -75,7 +76,7 @@ impl Sending<'_> {
 
     /// Whether another request may begin.
     pub fn may_send(&self) -> bool {
-        self.stopped.is_none() && self.requests < REQUESTS_MAX && Instant::now() < self.deadline
+        self.stopped.is_none() && self.requests < REQUESTS_MAX && !self.leave.is_over()
     }
 
     async fn import_chunk(&mut self, data_set: &str, chunk: Chunk) -> Vec<Chunk> {
@@ -201,7 +202,7 @@ impl Sending<'_> {
 
     /// Which of these DHIS2 does not hold as they were sent; the others are accepted.
     async fn missing(&mut self, items: &[usize]) -> Option<Vec<usize>> {
-        if Instant::now() >= self.deadline {
+        if self.leave.is_over() {
             return None;
         }
         let rows: Vec<Resolved> = self.rows(items).into_iter().cloned().collect();
@@ -225,7 +226,7 @@ impl Sending<'_> {
     /// Refused credentials, or a failure, are believed only if a cheap request fares alike.
     async fn probe_again(&mut self) -> bool {
         tokio::time::sleep(self.pause).await;
-        if Instant::now() >= self.deadline {
+        if self.leave.is_over() {
             return false;
         }
         match probe(self.client, &mut self.exchanges).await {

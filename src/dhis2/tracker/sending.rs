@@ -5,7 +5,7 @@
 //! a whole is halved until the culprit is alone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::civil::Date;
 
@@ -20,6 +20,7 @@ use super::resolve::Person;
 use super::slot::{Kind, Slot};
 use super::uid::{Namespace, Note};
 use crate::delivery::destination::{Exchange, Failure, Outgoing, Reason, Sent, Settled, Verdict};
+use crate::delivery::hold::Leave;
 use crate::dhis2::client::{Client, Request};
 use crate::dhis2::metadata::Metadata;
 use crate::dhis2::version::Version;
@@ -49,7 +50,7 @@ pub(in crate::dhis2) struct Sender<'a> {
     pub space: &'a Namespace,
     pub notes: &'a dyn Notes,
     pub today: Date,
-    pub deadline: Instant,
+    pub leave: &'a Leave,
     pub pause: Duration,
 }
 
@@ -162,7 +163,7 @@ fn items(batch: &[Outgoing], metadata: &Metadata, today: Date) -> Vec<Item> {
 impl<'a> Sending<'a> {
     /// Whether another request may begin.
     pub fn may_send(&self) -> bool {
-        self.stopped.is_none() && self.imports < IMPORTS_MAX && Instant::now() < self.with.deadline
+        self.stopped.is_none() && self.imports < IMPORTS_MAX && !self.with.leave.is_over()
     }
 
     pub fn asking(&mut self) -> Asking<'_> {
@@ -185,6 +186,9 @@ impl<'a> Sending<'a> {
             let open = self.open(&chunk.deliveries, removal);
             if open.is_empty() {
                 continue;
+            }
+            if !self.may_send() {
+                return Vec::new();
             }
             match self.import(&open, removal).await {
                 Ok(report) => self.read(&open, &report, removal).await,

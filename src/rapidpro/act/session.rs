@@ -1,16 +1,15 @@
-//! Requests of one delivery, until its deadline.
-
-use std::time::Instant;
+//! Requests of one delivery, for as long as it may begin any.
 
 use serde_json::Value;
 
 use crate::delivery::destination::Exchange;
+use crate::delivery::hold::Leave;
 use crate::rapidpro::client::fault::{self, Fault};
 use crate::rapidpro::client::{Call, Client, Method, Page};
 
 pub(super) struct Session<'a> {
     pub client: &'a Client,
-    pub deadline: Instant,
+    pub leave: &'a Leave,
     pub exchanges: &'a mut Vec<Exchange>,
 }
 
@@ -39,6 +38,6 @@ impl Session<'_> {
     }
 
     fn in_time(&self) -> Result<(), Fault> {
-        if Instant::now() >= self.deadline { Err(fault::out_of_time()) } else { Ok(()) }
+        if self.leave.is_over() { Err(fault::out_of_time()) } else { Ok(()) }
     }
 }

@@ -4,11 +4,11 @@
 //! fault stays done, the rest comes again.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::owners::{Links, Owners};
 use super::upsert::Upsert;
 use crate::delivery::destination::{Outgoing, Reason, Sent, Settled, Verdict};
+use crate::delivery::hold::Leave;
 use crate::rapidpro::client::Client;
 use crate::rapidpro::client::fault::Fault;
 
@@ -23,7 +23,7 @@ impl Contacts {
         Self { client, owners: Owners::new(links) }
     }
 
-    pub async fn send(&self, batch: &[Outgoing], deadline: Instant) -> Sent {
+    pub async fn send(&self, batch: &[Outgoing], leave: &Leave) -> Sent {
         let mut sent = Sent { result: Ok(Vec::new()), exchanges: Vec::new() };
         let mut settled: Vec<Settled> = Vec::new();
         let mut stopped: Option<Reason> = None;
@@ -32,7 +32,7 @@ impl Contacts {
                 settled.push(all(outgoing, &Verdict::Later(reason.clone())));
                 continue;
             }
-            match self.one(outgoing, deadline, &mut sent).await {
+            match self.one(outgoing, leave, &mut sent).await {
                 Ok(one) => settled.push(one),
                 Err(fault) if fault.is_permanent() => {
                     settled.push(all(outgoing, &Verdict::Refused(fault.reason())));
@@ -51,9 +51,9 @@ impl Contacts {
         sent
     }
 
-    async fn one(&self, outgoing: &Outgoing, deadline: Instant, sent: &mut Sent) -> Result<Settled, Fault> {
+    async fn one(&self, outgoing: &Outgoing, leave: &Leave, sent: &mut Sent) -> Result<Settled, Fault> {
         let mut upsert =
-            Upsert { client: &self.client, owners: &self.owners, deadline, exchanges: &mut sent.exchanges };
+            Upsert { client: &self.client, owners: &self.owners, leave, exchanges: &mut sent.exchanges };
         upsert.run(outgoing).await
     }
 }

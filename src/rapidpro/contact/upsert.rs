@@ -6,8 +6,6 @@
 //! go through `contact_actions`, which touches no other group, whereas `groups` in a contact's body
 //! replaces them all, and refuses smart groups that the contact is in.
 
-use std::time::Instant;
-
 use serde_json::{Map, Value, json};
 
 use super::asked::{Asked, Place, urn_owned};
@@ -15,6 +13,7 @@ use super::owners::Owners;
 use super::shown::Shown;
 use super::verdict::{compare, decide, is_taken, nobody, refuse_body, shared};
 use crate::delivery::destination::{Exchange, Outgoing, Reason, Settled, Verdict};
+use crate::delivery::hold::Leave;
 use crate::rapidpro::client::fault::{self, Fault, Kind};
 use crate::rapidpro::client::{Call, Client, Method};
 
@@ -25,7 +24,7 @@ const POSTS_MAX: usize = 8;
 pub(super) struct Upsert<'a> {
     pub client: &'a Client,
     pub owners: &'a Owners,
-    pub deadline: Instant,
+    pub leave: &'a Leave,
     pub exchanges: &'a mut Vec<Exchange>,
 }
 
@@ -313,7 +312,7 @@ impl Upsert<'_> {
     }
 
     async fn exchange(&mut self, call: &Call<'_>) -> Result<Value, Fault> {
-        if Instant::now() >= self.deadline {
+        if self.leave.is_over() {
             return Err(fault::out_of_time());
         }
         let (result, exchange) = self.client.exchange(call).await;

@@ -51,6 +51,35 @@ pub async fn take_destination(
     rows.first().map(read_destination).transpose()
 }
 
+/// Ends the claims of other owners at `until_ms`, where their leases are longer.
+///
+/// # Errors
+/// The database's.
+pub async fn shorten_leases(
+    tx: &mut Tx,
+    tenant: &str,
+    destination: &str,
+    (owner, until_ms): (&str, i64),
+) -> Result<usize, Error> {
+    let rows = tx
+        .all(
+            "select id from delivery where tenant = $1 and destination = $2 and status = 'sending'
+             and lease_until_ms > $3 and lease_owner <> $4 order by id",
+            args![tenant, destination, until_ms, owner],
+        )
+        .await?;
+    // One statement a row keeps the order of the locks on PostgreSQL.
+    for row in &rows {
+        tx.execute(
+            "update delivery set lease_until_ms = $3
+             where tenant = $1 and id = $2 and status = 'sending' and lease_until_ms > $3 and lease_owner <> $4",
+            args![tenant, row.text("id")?, until_ms, owner],
+        )
+        .await?;
+    }
+    Ok(rows.len())
+}
+
 /// Writes circuit and budget, if this process still holds the lease.
 ///
 /// # Errors

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use mjumbe::delivery::destination::{
     Destination, Exchange, Failure, FailureKind, Limits, Outgoing, Reason, Sent, Settled, Verdict,
 };
+use mjumbe::delivery::hold::Leave;
 use serde_json::Value;
 
 /// What happens to the next batch.
@@ -78,6 +79,7 @@ impl Default for Truth {
                 concurrency: 1,
                 budget_per_hour: None,
                 lease: Duration::from_secs(20),
+                longest_request: Duration::from_secs(5),
                 horizon: Duration::from_secs(7 * 86_400),
             },
         }
@@ -236,8 +238,8 @@ impl Destination for FarSide {
             .collect()
     }
 
-    async fn send(&self, batch: &[Outgoing], deadline: Instant) -> Sent {
-        assert!(Instant::now() < deadline);
+    async fn send(&self, batch: &[Outgoing], leave: &Leave) -> Sent {
+        assert!(!leave.is_over());
         if self.with(|truth| truth.troubles.front() == Some(&Trouble::Freeze)) {
             self.with(|truth| truth.troubles.pop_front());
             tokio::time::sleep(Duration::from_secs(600)).await;

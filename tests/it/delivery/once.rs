@@ -5,13 +5,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use mjumbe::delivery::destination::{
     Destination, Failure, FailureKind, Family, Limits, Outgoing, Reason, Sent, Settled, UNPROVABLE, Verdict,
 };
 use mjumbe::delivery::evaluator::{Asked, Evaluated, Evaluator, Round, Subject};
+use mjumbe::delivery::hold::Leave;
 use mjumbe::delivery::mapper::Mapper;
 use mjumbe::delivery::sender::{self, Sender};
 use mjumbe::delivery::signal::{Signals, now_ms};
@@ -247,6 +248,7 @@ impl Destination for Once {
             concurrency: 1,
             budget_per_hour: None,
             lease: self.lease,
+            longest_request: Duration::from_secs(55),
             horizon: Duration::from_secs(7 * 86_400),
         }
     }
@@ -260,8 +262,8 @@ impl Destination for Once {
         Vec::new()
     }
 
-    async fn send(&self, batch: &[Outgoing], deadline: Instant) -> Sent {
-        assert!(Instant::now() < deadline);
+    async fn send(&self, batch: &[Outgoing], leave: &Leave) -> Sent {
+        assert!(!leave.is_over());
         let frozen = self.with(|facts| facts.fates.front() == Some(&Fate::Frozen));
         tokio::task::yield_now().await;
         let sent = self.receive(batch);

@@ -9,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use mjumbe::delivery::destination::{Outgoing, OutgoingPart, Reason, Sent, Verdict};
+use mjumbe::delivery::hold::Leave;
 use mjumbe::dhis2::aggregate::destination::{Instance, Tracking};
 use mjumbe::dhis2::client::Client;
 use mjumbe::dhis2::metadata::mirror::{Documents, Mirror};
@@ -161,7 +162,7 @@ pub async fn world(version: &str) -> World {
 impl World {
     pub async fn send(&self, batch: &[Outgoing]) -> Sent {
         use mjumbe::delivery::destination::Destination;
-        self.instance.send(batch, Instant::now() + Duration::from_secs(30)).await
+        self.instance.send(batch, &Leave::until(Instant::now() + Duration::from_secs(30))).await
     }
 
     /// `accepted`, or the code of the reason, for each part of each delivery.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mjumbe::delivery::destination::{Destination as _, Outgoing, OutgoingPart, Verdict};
+use mjumbe::delivery::hold::Leave;
 use mjumbe::dhis2::aggregate::destination::Instance;
 use mjumbe::dhis2::client::Client;
 use mjumbe::dhis2::metadata::mirror::Mirror;
@@ -117,7 +118,7 @@ fn held(state: &Value) -> BTreeMap<String, String> {
 /// Sends until everything is accepted, as the engine does: what is not accepted comes again.
 async fn deliver(world: &World, mut left: Vec<Outgoing>, rounds: usize) -> usize {
     for round in 1..=rounds {
-        let sent = world.instance.send(&left, Instant::now() + Duration::from_secs(20)).await;
+        let sent = world.instance.send(&left, &Leave::until(Instant::now() + Duration::from_secs(20))).await;
         if let Ok(settled) = sent.result {
             for (outgoing, settled) in left.iter_mut().zip(settled) {
                 let mut verdicts = settled.parts.into_iter();
@@ -218,7 +219,7 @@ async fn one_unit_that_dhis2_refuses_does_not_keep_the_others_back() {
             because: Because::Unassigned,
         };
         world.dhis2.fault(Fault::new(Effect::RefuseCells(cells)));
-        let sent = world.instance.send(&batch, Instant::now() + Duration::from_secs(20)).await;
+        let sent = world.instance.send(&batch, &Leave::until(Instant::now() + Duration::from_secs(20))).await;
         for (at, settled) in sent.result.unwrap().iter().enumerate() {
             let accepted = settled.parts.iter().all(|verdict| *verdict == Verdict::Accepted);
             assert_eq!(accepted, at != 2, "{} {at} {:?}", version.text(), settled.parts);

@@ -1,6 +1,7 @@
 //! Batches: what is sent, and what becomes of each part.
 
 use mjumbe::delivery::destination::{Destination as _, FailureKind};
+use mjumbe::delivery::hold::Leave;
 use serde_json::{Value, json};
 
 use super::fake::*;
@@ -281,7 +282,7 @@ async fn a_cell_under_two_names_is_sent_once() {
 #[tokio::test]
 async fn nothing_is_sent_after_the_deadline() {
     let world = world("2.43.1").await;
-    let sent = world.instance.send(&one("1"), std::time::Instant::now()).await;
+    let sent = world.instance.send(&one("1"), &Leave::until(std::time::Instant::now())).await;
     let settled = sent.result.unwrap();
     assert!(format!("{settled:?}").contains("dhis2-out-of-time"));
     assert_eq!(world.fake.count(IMPORT), 0);

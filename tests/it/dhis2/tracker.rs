@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use mjumbe::delivery::destination::{Destination as _, Outgoing, OutgoingPart, Reason, Sent, Verdict};
+use mjumbe::delivery::hold::Leave;
 use mjumbe::dhis2::aggregate::destination::{Instance, Tracking};
 use mjumbe::dhis2::client::Client;
 use mjumbe::dhis2::metadata::mirror::{Documents, Mirror};
@@ -139,7 +140,7 @@ impl World {
     }
 
     pub(super) async fn send(&self, batch: &[Outgoing]) -> Sent {
-        let sent = self.instance.send(batch, Instant::now() + Duration::from_secs(30)).await;
+        let sent = self.instance.send(batch, &Leave::until(Instant::now() + Duration::from_secs(30))).await;
         if let Ok(settled) = &sent.result {
             for (outgoing, settled) in batch.iter().zip(settled) {
                 self.settle(outgoing, settled);
@@ -437,7 +438,10 @@ async fn after_a_kill_what_is_there_is_seen_before_anything_is_sent() {
         let world = world(version).await;
         let fields = child("N-1", &[dose("1", "BCG")]);
         let outgoing = world.outgoing("Patient/1", &fields);
-        world.instance.send(std::slice::from_ref(&outgoing), Instant::now() + Duration::from_secs(30)).await;
+        world
+            .instance
+            .send(std::slice::from_ref(&outgoing), &Leave::until(Instant::now() + Duration::from_secs(30)))
+            .await;
         let again = Outgoing { attempt: 1, unclear: true, ..outgoing };
         let sent = world.send(&[again]).await;
         all_accepted(&sent.result.unwrap()[0].parts.iter().map(word).collect::<Vec<_>>(), 3);

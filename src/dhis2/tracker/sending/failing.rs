@@ -1,7 +1,6 @@
 //! When a request fails as a whole: what is there is read back, the rest is repeated, halved or left.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
 use super::{Chunk, REPEATS, SUSPECT_FROM, Sending};
 use crate::delivery::destination::{Failure, FailureKind, Verdict};
@@ -66,7 +65,7 @@ impl Sending<'_> {
     pub(super) async fn missing(&mut self, open: &[usize]) -> Option<Vec<usize>> {
         let deliveries: BTreeSet<usize> = open.iter().map(|at| self.delivery(*at)).collect();
         for delivery in &deliveries {
-            if Instant::now() >= self.with.deadline {
+            if self.with.leave.is_over() {
                 return None;
             }
             self.look_again(*delivery);
@@ -93,7 +92,7 @@ impl Sending<'_> {
     /// Refused credentials, or a failure, are believed only if a cheap request fares alike.
     async fn probe_again(&mut self) -> bool {
         tokio::time::sleep(self.with.pause).await;
-        if Instant::now() >= self.with.deadline {
+        if self.with.leave.is_over() {
             return false;
         }
         match probe(self.with.client, &mut self.exchanges).await {

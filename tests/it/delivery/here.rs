@@ -73,15 +73,20 @@ async fn kill_after<T>(steps: usize, work: impl Future<Output = T>) -> bool {
     .await
 }
 
-/// The resource's version (0: none), and the status of its delivery.
+/// The resource's version (0: none), and the status of its delivery. Both in one statement: a commit that was
+/// cut off may still land between two.
 async fn state(house: &House, id: &str) -> (i64, String) {
-    let made = house.store.read(TENANT, "Patient", &format!("made-{id}")).await.unwrap();
+    let (made, source) = (format!("made-{id}"), format!("Basic/{id}"));
     let mut db = house.store.db().read().await.unwrap();
     let row = db
-        .optional("select status from delivery where source = $1", mjumbe::args![format!("Basic/{id}")])
+        .one(
+            "select coalesce((select version from resource where kind = 'Patient' and id = $1), 0) as made,
+                 coalesce((select status from delivery where source = $2), '') as status",
+            mjumbe::args![made, source],
+        )
         .await
         .unwrap();
-    (made.map_or(0, |made| made.version), row.map_or_else(String::new, |row| row.text("status").unwrap()))
+    (row.int("made").unwrap(), row.text("status").unwrap())
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ mod mapping_schema;
 mod mapping_shipped;
 mod metadata_pull;
 mod newcomer;
+mod opensrp_poller;
 mod outside;
 mod proposals;
 mod r4_examples;

@@ -8,6 +8,7 @@ mod cht;
 mod commcare;
 mod general;
 mod ihris;
+mod ihe;
 mod instance;
 mod operations;
 mod search;

@@ -1,0 +1,336 @@
+//! What IHE's profiles demand of a server: mCSD (<https://profiles.ihe.net/ITI/mCSD/>), PDQm
+//! (<https://profiles.ihe.net/ITI/PDQm/ITI-78.html>) and PIXm (<https://profiles.ihe.net/ITI/PIXm/ITI-104.html>).
+
+use mjumbe::store::testing::each_store;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::server::{Answered, TestServer, answered};
+
+const RED: &str = "urn:oid:1.3.6.1.4.1.21367.13.20.1000";
+const BLUE: &str = "urn:oid:1.3.6.1.4.1.21367.13.20.3000";
+const FACILITY: &str = "urn:ietf:rfc:3986|urn:ihe:iti:mcsd:2019:facility";
+
+fn ids(found: &Answered, mode: &str) -> String {
+    let mut ids: Vec<String> =
+        found.entries(mode).iter().filter_map(|found| Some(found["id"].as_str()?.to_owned())).collect();
+    ids.sort();
+    ids.join(",")
+}
+
+async fn found(server: &TestServer, searches: &[(&str, &str)]) {
+    for (path, expected) in searches {
+        let found = server.get(path).await;
+        assert_eq!(found.status, 200, "{path}: {}", found.body);
+        assert_eq!(ids(&found, "match"), *expected, "{path}");
+        // The same by POST.
+        let (kind, query) = path.split_once('?').unwrap();
+        let form = server
+            .request(Method::POST, &format!("{kind}/_search"))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(query.replace('|', "%7C").replace(' ', "+"));
+        assert_eq!(ids(&answered(form).await, "match"), *expected, "POST {path}");
+    }
+}
+
+async fn store(server: &TestServer, resources: Vec<Value>) {
+    for resource in resources {
+        let path =
+            format!("{}/{}", resource["resourceType"].as_str().unwrap(), resource["id"].as_str().unwrap());
+        let stored = server.put(&path, &resource).await;
+        assert_eq!(stored.status, 201, "{path}: {}", stored.body);
+    }
+}
+
+fn concept(system: &str, code: &str) -> Value {
+    json!([{ "coding": [{ "system": system, "code": code }] }])
+}
+
+/// A small care services directory.
+fn directory() -> Vec<Value> {
+    let kind = concept("urn:ietf:rfc:3986", "urn:ihe:iti:mcsd:2019:facility");
+    let identifier = |value: &str| json!([{ "system": "urn:fac", "value": value }]);
+    vec![
+        json!({"resourceType": "Endpoint", "id": "e", "status": "active",
+            "identifier": identifier("e"), "managingOrganization": {"reference": "Organization/district"},
+            "connectionType": {"system": "urn:c", "code": "hl7-fhir-rest"}, "address": "https://example.org/fhir",
+            "payloadType": concept("urn:p", "any")}),
+        json!({"resourceType": "Organization", "id": "district", "active": true, "name": "Gasabo District",
+            "identifier": identifier("d"), "type": kind, "endpoint": [{"reference": "Endpoint/e"}]}),
+        json!({"resourceType": "Organization", "id": "post", "active": true, "name": "Nyabisindu Health Post",
+            "identifier": identifier("p"), "type": kind, "partOf": {"reference": "Organization/district"}}),
+        json!({"resourceType": "Organization", "id": "closed", "active": false, "name": "Old Post",
+            "identifier": identifier("o"), "partOf": {"reference": "Organization/district"}}),
+        json!({"resourceType": "Location", "id": "l", "status": "active", "name": "Nyabisindu Health Post",
+            "identifier": identifier("p"), "type": kind, "managingOrganization": {"reference": "Organization/post"},
+            "physicalType": {"coding": [{"system": "urn:t", "code": "si"}]}}),
+        json!({"resourceType": "Location", "id": "room", "status": "suspended", "name": "Maternity",
+            "identifier": identifier("m"), "partOf": {"reference": "Location/l"}}),
+        json!({"resourceType": "Practitioner", "id": "who", "active": true, "identifier": identifier("w"),
+            "name": [{"family": "Uwase", "given": ["Ange", "Marie"]}]}),
+        json!({"resourceType": "HealthcareService", "id": "hs", "active": true, "identifier": identifier("h"),
+            "name": "Antenatal care", "providedBy": {"reference": "Organization/post"},
+            "location": [{"reference": "Location/l"}], "type": concept("urn:s", "anc")}),
+        json!({"resourceType": "PractitionerRole", "id": "role", "active": true,
+            "practitioner": {"reference": "Practitioner/who"}, "organization": {"reference": "Organization/post"},
+            "location": [{"reference": "Location/l"}], "healthcareService": [{"reference": "HealthcareService/hs"}],
+            "code": concept("urn:r", "nurse"), "specialty": concept("urn:sp", "midwife")}),
+        json!({"resourceType": "OrganizationAffiliation", "id": "aff", "active": true, "identifier": identifier("a"),
+            "period": {"start": "2024-01-01"}, "organization": {"reference": "Organization/district"},
+            "participatingOrganization": {"reference": "Organization/post"}, "endpoint": [{"reference": "Endpoint/e"}],
+            "code": concept("urn:r", "member")}),
+    ]
+}
+
+#[tokio::test]
+async fn mcsd_iti_90_finds_by_its_parameters() {
+    each_store(|db| async move {
+        let server = TestServer::start(db).await;
+        store(&server, directory()).await;
+        let facility = format!("Organization?type={FACILITY}");
+        found(
+            &server,
+            &[
+                ("Organization?active=true", "district,post"),
+                ("Organization?identifier=urn:fac|p", "post"),
+                ("Organization?name=nyab", "post"),
+                ("Organization?name:contains=POST", "closed,post"),
+                ("Organization?name:exact=Old Post", "closed"),
+                ("Organization?name:exact=old post", ""),
+                ("Organization?partof=Organization/district", "closed,post"),
+                (facility.as_str(), "district,post"),
+                ("Organization?_id=post,closed&active=true", "post"),
+                ("Location?identifier=urn:fac|m", "room"),
+                ("Location?name:contains=health", "l"),
+                ("Location?organization=Organization/post", "l"),
+                ("Location?partof=Location/l", "room"),
+                ("Location?status=suspended", "room"),
+                ("Location?type=urn:ietf:rfc:3986|urn:ihe:iti:mcsd:2019:facility", "l"),
+                ("Practitioner?active=true&identifier=urn:fac|w", "who"),
+                ("Practitioner?name=mari", "who"),
+                ("Practitioner?given:exact=Ange&family:contains=was", "who"),
+                ("PractitionerRole?active=true", "role"),
+                ("PractitionerRole?location=Location/l&organization=Organization/post", "role"),
+                ("PractitionerRole?practitioner=Practitioner/who", "role"),
+                ("PractitionerRole?role=urn:r|nurse&specialty=urn:sp|midwife", "role"),
+                ("PractitionerRole?service=HealthcareService/hs", "role"),
+                ("HealthcareService?active=true&identifier=urn:fac|h", "hs"),
+                ("HealthcareService?location=Location/l&name:contains=natal", "hs"),
+                ("HealthcareService?organization=Organization/post&service-type=urn:s|anc", "hs"),
+                ("Endpoint?connection-type=urn:c|hl7-fhir-rest&identifier=urn:fac|e", "e"),
+                ("Endpoint?organization=Organization/district&payload-type=urn:p|any&status=active", "e"),
+                ("OrganizationAffiliation?active=true&identifier=urn:fac|a&date=ge2024-01-01", "aff"),
+                ("OrganizationAffiliation?participating-organization=Organization/post", "aff"),
+                (
+                    "OrganizationAffiliation?primary-organization=Organization/district&role=urn:r|member",
+                    "aff",
+                ),
+                ("OrganizationAffiliation?endpoint=Endpoint/e", "aff"),
+            ],
+        )
+        .await;
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn mcsd_iti_90_includes_pairs_and_compares_times() {
+    each_store(|db| async move {
+        let server = TestServer::start(db).await;
+        store(&server, directory()).await;
+        for (path, matches, included) in [
+            ("Organization?_id=district&_include=Organization:endpoint", "district", "e"),
+            ("Organization?_id=post&_revinclude=Location:organization", "post", "l"),
+            (
+                "Organization?_id=post&_revinclude=OrganizationAffiliation:participating-organization",
+                "post",
+                "aff",
+            ),
+            ("Location?_id=l&_include=Location:organization", "l", "post"),
+            ("PractitionerRole?_include=PractitionerRole:practitioner", "role", "who"),
+        ] {
+            let found = server.get(path).await;
+            assert_eq!(
+                (ids(&found, "match"), ids(&found, "include")),
+                (matches.into(), included.into()),
+                "{path}"
+            );
+        }
+        let updated = server.get("Organization/post").await.body["meta"]["lastUpdated"].clone();
+        let updated = updated.as_str().unwrap();
+        for (prefix, is_there) in
+            [("gt", false), ("lt", false), ("sa", false), ("eb", false), ("ge", true), ("le", true)]
+        {
+            let at = format!("Organization?_id=post&_lastUpdated={prefix}{updated}");
+            let past = format!("Organization?_id=post&_lastUpdated={prefix}2001-01-01");
+            assert_eq!(ids(&server.get(&at).await, "match") == "post", is_there, "{at}");
+            let later = matches!(prefix, "gt" | "ge" | "sa");
+            assert_eq!(ids(&server.get(&past).await, "match") == "post", later, "{past}");
+        }
+        server.get("Organization/nobody").await.refused(404, "not-found");
+        let nobody = server.get("Organization/nobody").await;
+        assert_eq!(nobody.body["issue"][0]["code"], "not-found");
+        server.stop().await;
+    })
+    .await;
+}
+
+/// <https://profiles.ihe.net/ITI/mCSD/ITI-130.html>
+#[tokio::test]
+async fn mcsd_iti_130_feeds_create_update_and_delete() {
+    each_store(|db| async move {
+        let server = TestServer::start(db).await;
+        let location = json!({"resourceType": "Location", "status": "active", "name": "New Post"});
+        let made = server.post("Location", &location).await;
+        assert_eq!(made.status, 201);
+        let id = made.body["id"].as_str().unwrap();
+        assert!(made.header("location").contains(&format!("/Location/{id}/_history/1")));
+        let path = format!("Location/{id}");
+        let renamed = json!({"resourceType": "Location", "id": id, "status": "active", "name": "Newer Post"});
+        assert_eq!(server.put(&path, &renamed).await.status, 200);
+        assert_eq!(server.get(&path).await.body["name"], "Newer Post");
+        assert!(server.delete(&path).await.status.is_success());
+        assert_eq!(server.get(&path).await.status, 410);
+        server.stop().await;
+    })
+    .await;
+}
+
+fn mohr(identifier: &str, given: &str) -> Value {
+    json!({"resourceType": "Patient", "active": true, "gender": "female", "birthDate": "1958-01-30",
+        "identifier": [{"system": RED, "value": identifier}],
+        "name": [{"family": "MOHR", "given": [given]}]})
+}
+
+fn people() -> Vec<Value> {
+    let mut alice = mohr("IHERED-994", "ALICE");
+    alice["id"] = json!("alice");
+    alice["identifier"].as_array_mut().unwrap().push(json!({"system": BLUE, "value": "IHEBLUE-994"}));
+    alice["telecom"] = json!([{"system": "phone", "value": "+250788123456"}]);
+    alice["address"] = json!([{"city": "Kigali", "state": "Gasabo", "country": "RW", "postalCode": "0001",
+        "line": ["KG 7 Avenue"]}]);
+    let mut maiden = mohr("IHERED-m94", "MAIDEN");
+    maiden["id"] = json!("maiden");
+    maiden["birthDate"] = json!("1958-02-01");
+    let other = json!({"resourceType": "Patient", "id": "paul", "active": false, "gender": "male", "birthDate": "1990-05-05",
+        "identifier": [{"system": "urn:card", "value": "994"}], "name": [{"family": "Mohrman", "given": ["Paul"]}]});
+    vec![alice, maiden, other]
+}
+
+#[tokio::test]
+async fn pdqm_iti_78_finds_by_its_parameters() {
+    each_store(|db| async move {
+        let server = TestServer::start(db).await;
+        store(&server, people()).await;
+        let both = format!("Patient?identifier={RED}|IHERED-994&identifier={BLUE}|IHEBLUE-994");
+        let neither = format!("Patient?identifier={RED}|IHERED-m94&identifier={BLUE}|IHEBLUE-994");
+        let either = format!("Patient?identifier={RED}|IHERED-994,{RED}|IHERED-m94");
+        found(
+            &server,
+            &[
+                ("Patient?_id=alice", "alice"),
+                ("Patient?active=true", "alice,maiden"),
+                ("Patient?family=mohr", "alice,maiden,paul"),
+                ("Patient?family:exact=MOHR", "alice,maiden"),
+                ("Patient?given=ali", "alice"),
+                ("Patient?family=MOHR&given=ALICE&active=true&gender=female", "alice"),
+                (both.as_str(), "alice"),
+                (neither.as_str(), ""),
+                (either.as_str(), "alice,maiden"),
+                ("Patient?identifier=994", "paul"),
+                ("Patient?telecom=%2B250788123456", "alice"),
+                ("Patient?birthdate=1958-01-30&family=Mohr", "alice"),
+                ("Patient?birthdate=ge1958-01-01&birthdate=le1958-12-31", "alice,maiden"),
+                ("Patient?address=kigali", "alice"),
+                ("Patient?address-city=Kigali&address-country=RW", "alice"),
+                ("Patient?address-postalcode=0001&address-state:exact=Gasabo", "alice"),
+                ("Patient?gender=female&family=Mohr", "alice,maiden"),
+                ("Patient?gender=male", "paul"),
+            ],
+        )
+        .await;
+        server.stop().await;
+    })
+    .await;
+}
+
+/// Cases 1 to 5. Case 2 asks to leave out identifiers of other domains: `identifier=SYSTEM|` is a search of R4
+/// here, whose matches are whole resources, since a client may write back what it read.
+#[tokio::test]
+async fn pdqm_iti_78_answers_its_cases() {
+    each_store(|db| async move {
+        let server = TestServer::start(db).await;
+        store(&server, people()).await;
+        let all = server.get("Patient?family=mohr&_count=2").await;
+        assert_eq!((all.body["total"].as_u64(), all.entries("match").len()), (Some(3), 2));
+        assert!(all.link("next").is_some() && all.link("self").is_some());
+        for (domains, expected) in [
+            (format!("{BLUE}|"), "alice"),
+            (format!("{RED}|,{BLUE}|"), "alice,maiden"),
+            ("urn:oid:9.9.9|".to_owned(), ""),
+        ] {
+            let found = server.get(&format!("Patient?family=mohr&identifier={domains}")).await;
+            assert_eq!((found.status.as_u16(), ids(&found, "match").as_str()), (200, expected), "{domains}");
+            let amount = expected.split(',').filter(|id| !id.is_empty()).count();
+            assert_eq!(found.body["total"].as_u64(), u64::try_from(amount).ok(), "{domains}");
+            assert_eq!(found.body.get("entry").is_none(), expected.is_empty(), "{domains}");
+        }
+        let whole = server.get(&format!("Patient?identifier={BLUE}|")).await;
+        assert_eq!(
+            whole.entries("match")[0]["identifier"].as_array().unwrap().len(),
+            2,
+            "nothing is left out"
+        );
+        let unknown = server.get("Patient?family=mohr&_format=text/csv").await;
+        assert_eq!(unknown.status, 406);
+        assert_eq!(unknown.body["issue"][0]["severity"], "error");
+        assert_eq!(unknown.body["issue"][0]["code"], "not-supported");
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn pixm_iti_104_adds_revises_merges_and_removes() {
+    each_store(|db| async move {
+        let server = TestServer::start(db).await;
+        let capability = server.get("metadata").await.body;
+        let resources = capability["rest"][0]["resource"].as_array().unwrap();
+        let patient = resources.iter().find(|resource| resource["type"] == "Patient").unwrap();
+        assert_eq!(patient["conditionalUpdate"], true);
+        assert!(matches!(patient["conditionalDelete"].as_str(), Some("single" | "multiple")));
+
+        let red = |value: &str| format!("Patient?identifier={RED}|{value}");
+        let added = server.put(&red("IHERED-994"), &mohr("IHERED-994", "ALISSA")).await;
+        assert_eq!(added.status, 201, "{}", added.body);
+        let revised = server.put(&red("IHERED-994"), &mohr("IHERED-994", "ALICE")).await;
+        assert_eq!((revised.status.as_u16(), &revised.body["id"]), (200, &added.body["id"]));
+        let duplicate = server.put(&red("IHERED-m94"), &mohr("IHERED-m94", "MAIDEN")).await;
+        assert_eq!(duplicate.status, 201);
+
+        // Subsumed: the surviving one is named by its identifier.
+        let mut merged = mohr("IHERED-m94", "MAIDEN");
+        merged["active"] = json!(false);
+        let surviving = json!({"system": RED, "value": "IHERED-994"});
+        merged["link"] = json!([{"other": {"identifier": surviving}, "type": "replaced-by"}]);
+        let told = server.put(&red("IHERED-m94"), &merged).await;
+        assert_eq!((told.status.as_u16(), &told.body["id"]), (200, &duplicate.body["id"]), "{}", told.body);
+        assert_eq!(told.body["link"][0]["other"]["identifier"], surviving);
+        found(
+            &server,
+            &[
+                ("Patient?active=true", added.body["id"].as_str().unwrap()),
+                ("Patient?active=false", duplicate.body["id"].as_str().unwrap()),
+            ],
+        )
+        .await;
+        let replaced = format!("Patient?link:identifier={RED}|IHERED-994");
+        assert_eq!(ids(&server.get(&replaced).await, "match"), duplicate.body["id"].as_str().unwrap());
+
+        assert!(server.delete(&red("IHERED-994")).await.status.is_success());
+        assert_eq!(server.get(&red("IHERED-994")).await.body["total"], 0);
+        server.stop().await;
+    })
+    .await;
+}

@@ -195,6 +195,8 @@ async fn a_process_that_is_killed_anywhere_leaves_each_act_to_happen_once() {
                     house.let_time_pass().await;
                     assert_eq!(sender.round().await.unwrap(), Round::Sent);
                 }
+                // The hold of the one that sent the contact is over.
+                house.let_time_pass().await;
                 let batch = sender.claim().await.unwrap();
                 assert_eq!(batch.deliveries.len(), 1);
                 if matches!(killed, Killed::AfterSend) {

@@ -24,6 +24,8 @@ mod outline;
 mod run;
 mod values;
 
+pub use run::Begun;
+
 /// More rounds than any mapping can need: eight look-ups, each climbing sixteen levels.
 pub const MAX_ROUNDS: usize = 8 * (MAX_CLIMB + 1) + 1;
 /// Levels that `up` climbs at most.
@@ -135,10 +137,21 @@ pub struct Held {
 
 /// One round. Deterministic: the same program and input give the same step.
 pub fn evaluate(program: &Program, input: &Input<'_>) -> Step {
-    run::run(program, input)
+    program.go_on(&program.begin(input), input)
 }
 
 impl Program {
+    /// What all rounds of one evaluation have in common: whether `from` takes the change, and the answers of
+    /// a response.
+    pub fn begin(&self, input: &Input<'_>) -> Begun {
+        run::begin(self, input)
+    }
+
+    /// One round of an evaluation that [`Program::begin`] began with the same input but for the answers.
+    pub fn go_on(&self, begun: &Begun, input: &Input<'_>) -> Step {
+        run::go_on(self, begun, input)
+    }
+
     /// See [`evaluate`].
     pub fn evaluate(&self, input: &Input<'_>) -> Step {
         evaluate(self, input)
@@ -147,8 +160,9 @@ impl Program {
     /// Evaluates to the end, answering each question with `answer`.
     pub fn complete(&self, input: &Input<'_>, mut answer: impl FnMut(&Question) -> Answer) -> Evaluation {
         let mut answers = input.answers.clone();
+        let begun = self.begin(input);
         for _ in 0..MAX_ROUNDS {
-            let step = evaluate(self, &Input { answers: &answers, ..*input });
+            let step = self.go_on(&begun, &Input { answers: &answers, ..*input });
             match step {
                 Step::Done(evaluation) => return *evaluation,
                 Step::Needs(questions) => {

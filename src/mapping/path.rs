@@ -1,16 +1,19 @@
 //! JSONPath (RFC 9535): compiled when the file is loaded, evaluated against a [`Scope`].
 //!
-//! A path that is singular by its syntax becomes direct steps; any other goes to jsonpath-rust, parsed
-//! once. What the RFC's compliance suite shows to be wrong in jsonpath-rust is refused here, at load, so
+//! Names, indices, `*` and filters that compare with texts become steps of our own ([`walk`]); any other path
+//! goes to jsonpath-rust, parsed once. What the RFC's compliance suite shows to be wrong in jsonpath-rust is refused here, at load, so
 //! that no mapping depends on it: filters in filters, ill-typed function calls, several selectors after
 //! `..`.
 
 mod check;
+mod walk;
 
 use jsonpath_rust::parser::model::{JpQuery, Segment, Selector};
 use jsonpath_rust::parser::parse_json_path;
 use jsonpath_rust::query::js_path_process;
 use serde_json::{Map, Value};
+
+use walk::Step as Known;
 
 /// Longest path, in bytes.
 const MAX_LENGTH: usize = 600;
@@ -30,18 +33,12 @@ pub struct Path {
 
 #[derive(Debug, Clone, PartialEq)]
 enum Steps {
-    /// Singular by syntax: at most one value.
-    Direct(Vec<Direct>),
+    /// Walked here.
+    Known(Vec<Known>),
     /// Relative to the root's value.
     Query(JpQuery),
     /// A filter looks back at `$`: the whole document is put together for it.
     Whole(JpQuery),
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum Direct {
-    Name(String),
-    Index(i64),
 }
 
 /// Why a text is no path that can be used.
@@ -77,6 +74,14 @@ impl<'a> Scope<'a> {
     /// Adds a name that owns its value.
     pub fn bind_owned(&mut self, name: &'a str, value: Value) {
         self.names.push((name, std::borrow::Cow::Owned(value)));
+    }
+
+    /// Adds another name for what `known` is bound to, if it is.
+    pub fn bind_again(&mut self, name: &'a str, known: &str) {
+        let found = self.names.iter().rev().find(|(one, _)| *one == known);
+        if let Some(value) = found.map(|(_, value)| value.clone()) {
+            self.names.push((name, value));
+        }
     }
 
     /// The latest binding of a name.
@@ -133,8 +138,8 @@ impl Path {
                 .hint("paths begin with what they look at: $.resource, $.answers, or a name from `with`"));
         };
         let rest: Vec<Segment> = segments.cloned().collect();
-        let steps = match direct(&rest) {
-            Some(direct) => Steps::Direct(direct),
+        let steps = match walk::steps(&rest) {
+            Some(known) => Steps::Known(known),
             None if check::looks_back(&query) => Steps::Whole(query.clone()),
             None => Steps::Query(JpQuery::new(rest)),
         };
@@ -144,37 +149,60 @@ impl Path {
     /// The names after the root, as far as the path goes by names alone: `fields`, `village` of
     /// `$.contact.fields.village`.
     pub fn names(&self) -> Vec<&str> {
-        let Steps::Direct(steps) = &self.steps else { return Vec::new() };
+        let Steps::Known(steps) = &self.steps else { return Vec::new() };
+        if !walk::is_singular(steps) {
+            return Vec::new();
+        }
         let names = steps.iter().map_while(|step| match step {
-            Direct::Name(name) => Some(name.as_str()),
-            Direct::Index(_) => None,
+            Known::Name(name) => Some(name.as_str()),
+            _ => None,
         });
         names.collect()
     }
 
     /// Whether its syntax allows at most one node.
     pub fn is_singular(&self) -> bool {
-        matches!(self.steps, Steps::Direct(_))
+        matches!(&self.steps, Steps::Known(steps) if walk::is_singular(steps))
     }
 
     /// The nodes it selects, without null; at most one more than [`MAX_FOUND`].
     pub fn nodes(&self, scope: &Scope<'_>) -> Vec<Value> {
         match &self.steps {
-            Steps::Direct(steps) => self.walk(steps, scope).cloned().into_iter().collect(),
+            Steps::Known(steps) => self.walk(steps, scope).into_iter().cloned().collect(),
             Steps::Query(query) => scope.get(&self.root).map(|root| select(query, root)).unwrap_or_default(),
             Steps::Whole(query) => select(query, &scope.whole()),
         }
     }
 
-    fn walk<'s>(&self, steps: &[Direct], scope: &'s Scope<'_>) -> Option<&'s Value> {
-        let mut value = scope.get(&self.root)?;
-        for step in steps {
-            value = match step {
-                Direct::Name(name) => value.as_object()?.get(name)?,
-                Direct::Index(index) => element(value.as_array()?, *index)?,
-            };
+    fn walk<'s>(&self, steps: &[Known], scope: &'s Scope<'_>) -> Vec<&'s Value> {
+        let mut found = Vec::new();
+        if let Some(root) = scope.get(&self.root) {
+            walk::nodes(steps, root, &mut |node| {
+                found.push(node);
+                found.len() <= MAX_FOUND
+            });
         }
-        Some(value).filter(|value| !value.is_null())
+        found
+    }
+
+    /// Whether it finds something other than null and false; a list is its elements.
+    pub fn holds(&self, scope: &Scope<'_>) -> bool {
+        fn is_something(value: &Value) -> bool {
+            match value {
+                Value::Null | Value::Bool(false) => false,
+                Value::Array(items) => {
+                    items.iter().any(|item| !matches!(item, Value::Null | Value::Bool(false)))
+                }
+                _ => true,
+            }
+        }
+        match &self.steps {
+            Steps::Known(steps) => scope.get(&self.root).is_some_and(|root| {
+                // Visiting ends where something is found.
+                !walk::nodes(steps, root, &mut |node| !is_something(node))
+            }),
+            _ => self.nodes(scope).iter().any(is_something),
+        }
     }
 
     /// What it finds: null is nothing, a list is its elements; at most one more than [`MAX_FOUND`].
@@ -212,17 +240,6 @@ fn element(items: &[Value], index: i64) -> Option<&Value> {
 fn select(query: &JpQuery, root: &Value) -> Vec<Value> {
     let found = js_path_process(query, root).unwrap_or_default();
     found.into_iter().map(|node| node.val().clone()).filter(|v| !v.is_null()).take(MAX_FOUND + 1).collect()
-}
-
-fn direct(segments: &[Segment]) -> Option<Vec<Direct>> {
-    segments
-        .iter()
-        .map(|segment| match segment {
-            Segment::Selector(Selector::Name(name)) => Some(Direct::Name(name.clone())),
-            Segment::Selector(Selector::Index(index)) => Some(Direct::Index(*index)),
-            _ => None,
-        })
-        .collect()
 }
 
 #[cfg(test)]

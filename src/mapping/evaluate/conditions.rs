@@ -44,6 +44,9 @@ impl Round<'_> {
 
     fn exists(&mut self, place: Place, path: &Path) -> bool {
         let mut note = self.note(place);
+        if note.is_none() {
+            return path.holds(&self.scope);
+        }
         let got = self.sight(path, &mut note);
         let holds = is_something(&got);
         self.keep(note, || Outcome::Value(Value::Bool(holds)));

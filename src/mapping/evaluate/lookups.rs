@@ -53,33 +53,38 @@ impl<'a> Round<'a> {
         let Some(query) = self.query(lookup) else { return Looked::NotAsked };
         let query = match query {
             Ask::Contained(value) => {
-                self.found(lookup, "contained", value.clone());
+                self.found(lookup, Some("contained"), &value);
                 self.scope.bind_owned(&lookup.name, value);
                 return self.climb_on(lookup, questions);
             }
             Ask::Query(query) => query,
         };
-        let described = describe(&query);
         match self.ask(lookup, lookup.name.clone(), query, questions) {
             Asked::Unanswered => Looked::Pending,
             Asked::Absent => {
+                let described = self.last_asked();
                 self.nothing(lookup.place, &format!("{described} was not found"));
                 Looked::Absent(described)
             }
             Asked::Found(value) => {
-                self.found(lookup, &described, value.clone());
+                self.found(lookup, None, value);
                 self.scope.bind(&lookup.name, value);
                 self.climb_on(lookup, questions)
             }
         }
     }
 
-    fn found(&mut self, lookup: &Lookup, described: &str, value: Value) {
-        let mut note = self.note(lookup.place);
-        if let Some(note) = &mut note {
-            note.found.push(Sighting { path: described.to_owned(), value: Some(value.clone()) });
-        }
-        self.keep(note, || Outcome::Value(value));
+    /// Notes what was found, by default by what was asked last.
+    fn found(&mut self, lookup: &Lookup, where_else: Option<&str>, value: &Value) {
+        let Some(mut note) = self.note(lookup.place) else { return };
+        let path = where_else.map_or_else(|| self.last_asked(), str::to_owned);
+        note.found.push(Sighting { path, value: Some(value.clone()) });
+        self.keep(Some(note), || Outcome::Value(value.clone()));
+    }
+
+    /// What was asked last and has an answer, in words.
+    fn last_asked(&self) -> String {
+        self.reads.last().map(|read| describe(&read.query)).unwrap_or_default()
     }
 
     /// The question of a look-up; `None` when what it asks with is absent.
@@ -159,14 +164,13 @@ impl<'a> Round<'a> {
             Answer::Found { sources, .. } => sources.clone(),
             _ => Vec::new(),
         };
-        let described = describe(&query);
         self.reads.push(Read { name, query, follow: lookup.follow, sources });
         match answer {
             Answer::Found { value, .. } if is_empty(value) => Asked::Absent,
             Answer::Found { value, .. } => Asked::Found(value),
             Answer::Absent => Asked::Absent,
             Answer::Several(count) => {
-                let message = format!("{count} match for {described} where one is wanted");
+                let message = format!("{count} match for {} where one is wanted", self.last_asked());
                 self.failed(
                     lookup.place,
                     &Failure::new("lookup-several", message).hint("narrow the search, or give `many`"),
@@ -174,7 +178,8 @@ impl<'a> Round<'a> {
                 Asked::Absent
             }
             Answer::Refused(why) => {
-                self.failed(lookup.place, &Failure::new("lookup-refused", format!("{described}: {why}")));
+                let message = format!("{}: {why}", self.last_asked());
+                self.failed(lookup.place, &Failure::new("lookup-refused", message));
                 Asked::Absent
             }
         }
@@ -198,15 +203,15 @@ impl<'a> Round<'a> {
             else {
                 return self.give_up(lookup, "nothing above meets `until`");
             };
-            let described = describe(&query);
             match self.ask(lookup, format!("{}#{level}", lookup.name), query, questions) {
                 Asked::Unanswered => return Looked::Pending,
                 Asked::Absent => {
+                    let described = self.last_asked();
                     self.give_up(lookup, &described);
                     return Looked::Absent(described);
                 }
                 Asked::Found(value) => {
-                    self.found(lookup, &described, value.clone());
+                    self.found(lookup, None, value);
                     self.scope.bind(&lookup.name, value);
                 }
             }
@@ -223,9 +228,7 @@ impl<'a> Round<'a> {
 
     fn reached(&mut self, lookup: &'a Lookup, climb: &'a Climb) -> bool {
         let bindings = self.scope.len();
-        if let Some(reached) = self.scope.get(&lookup.name).cloned() {
-            self.scope.bind_owned("item", reached);
-        }
+        self.scope.bind_again("item", &lookup.name);
         let entered = self.enter("until");
         let holds = self.condition(&climb.until);
         self.leave(entered);

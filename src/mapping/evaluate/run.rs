@@ -15,10 +15,35 @@ use crate::mapping::program::{From, Program};
 use crate::mapping::steps::{Failure, Locale};
 use crate::mapping::trace::{MAX_NOTES, Note, Outcome, Trace};
 
-pub(super) fn run(program: &Program, input: &Input<'_>) -> Step {
+/// What does not depend on look-ups: worked out once, however many rounds follow.
+#[derive(Debug)]
+pub struct Begun {
+    answered: Answered,
+    taken: Taken,
+}
+
+/// Whether `from` takes the change, and what its condition told.
+#[derive(Debug, Clone, Default)]
+struct Taken {
+    matched: bool,
+    issues: Vec<Issue>,
+    faults: usize,
+    held: Option<Held>,
+    trace: Trace,
+}
+
+pub(super) fn begin(program: &Program, input: &Input<'_>) -> Begun {
     let answered = document::answered(input.change.resource);
     let mut round = Round::new(program, *input, &answered);
     let matched = round.takes(&program.from);
+    let Round { issues, faults, held, trace, .. } = round;
+    Begun { taken: Taken { matched, issues, faults, held, trace }, answered }
+}
+
+pub(super) fn go_on(program: &Program, begun: &Begun, input: &Input<'_>) -> Step {
+    let mut round = Round::new(program, *input, &begun.answered);
+    let Taken { matched, issues, faults, held, trace } = begun.taken.clone();
+    (round.issues, round.faults, round.held, round.trace) = (issues, faults, held, trace);
     if matched {
         let questions = round.look_up();
         if !questions.is_empty() {

@@ -90,6 +90,22 @@ fn agrees_with_another_implementation() {
         "$.resource['e','a']",
         "$.resource.d[?@.t==null]",
         "$.resource.d[0,2]",
+        "$.resource.d[?@.t=='two'].k",
+        "$.resource.d[?'two'==@['t']]",
+        "$.resource.d[?@.t && @.k]",
+        "$.resource.d[?@.t]",
+        "$.resource.d[?@.t=='one' && @.k==1].t",
+        "$.resource.d[?@.t=='it\\'s']",
+        "$.resource.a[?@.b=='x'].b",
+        "$.resource.a[?@.b[0]]",
+        "$.resource.f[?@[-1]]",
+        "$.resource.a.*",
+        "$.resource.d[*].t",
+        "$.resource.e[?@=='text']",
+        "$.resource[?@=='text']",
+        "$.resource.f[?@=='text']",
+        "$.resource.e[0]",
+        "$.resource.d.t",
     ] {
         let document = json!({"resource": resource});
         let theirs: Vec<Value> = serde_json_path::JsonPath::parse(text)

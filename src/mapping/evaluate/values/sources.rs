@@ -15,7 +15,7 @@ use crate::mapping::trace::{Note, Sighting};
 impl Round<'_> {
     pub(super) fn source(&mut self, expression: &Expression, work: &mut Work) {
         match &expression.source {
-            Source::Path(paths) => self.first_found(expression.place, paths, work),
+            Source::Path(paths) => self.first_found(expression, paths, work),
             Source::Constant(Value::Null) => work.lose("it is null in the file"),
             Source::Constant(Value::Array(values)) => work.got = Found::Several(values.clone()).into(),
             Source::Constant(value) => work.got = Got::One(value.clone()),
@@ -38,7 +38,8 @@ impl Round<'_> {
         }
     }
 
-    fn first_found(&mut self, place: Place, paths: &[Path], work: &mut Work) {
+    fn first_found(&mut self, expression: &Expression, paths: &[Path], work: &mut Work) {
+        let &Expression { place, required, .. } = expression;
         for path in paths {
             work.got = match self.sight(path, &mut work.note) {
                 Got::Nothing => continue,
@@ -49,8 +50,13 @@ impl Round<'_> {
             };
             return;
         }
-        let names: Vec<String> = paths.iter().map(|path| format!("`{}`", path.text)).collect();
-        work.lose(format!("{} found nothing", names.join(" and ")));
+        // Only the trace and what waits for the value tell why.
+        if work.note.is_some() || required {
+            let names: Vec<String> = paths.iter().map(|path| format!("`{}`", path.text)).collect();
+            work.lose(format!("{} found nothing", names.join(" and ")));
+        } else {
+            work.got = Got::Nothing;
+        }
     }
 
     /// Leaves out what is too much, and tells it.

@@ -17,6 +17,8 @@ pub mod elements;
 pub mod index;
 // What known clients send that is not R4.
 pub mod lenient;
+// How much two Patients look like one person.
+pub mod likeness;
 // Does a resource match a query?
 pub mod matching;
 // OperationOutcome: what is wrong, where, and what to do.
@@ -37,6 +39,8 @@ pub mod search;
 pub mod structure;
 // Whom a resource is about, and when it happened.
 pub mod subject;
+// Code systems, value sets and concept maps that are stored.
+pub mod terminology;
 // Identifiers that Mjumbe wrote into resources.
 pub mod written_back;
 // XML, there and back.

@@ -21,7 +21,7 @@ const NOT_YET: &[&str] = &[
     "R1", "R2", "R3", "R4", "V1", "C1", "C2", "C3", "U1", "U2", "U3", "U4", "U5", "U6", "U7", "P1", "P2",
     "P3", "P4", "P5", "P6", "D1", "D2", "D3", "H1", "H2", "S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8",
     "S9", "S10", "S11", "S12", "S13", "S14", "S15", "S18", "S19", "S20", "S21", "S22", "S23", "S24", "S26",
-    "B1", "T1", "T2", "T3", "T4", "T5", "T6", "T7", "T8", "T9", "T10", "O1", "O2", "O3", "O5",
+    "B1", "T1", "T2", "T3", "T4", "T5", "T6", "T7", "T8", "T9", "T10", "O1",
 ];
 
 /// All rows, in the order of the table: <https://hl7.org/fhir/R4/http.html>, <https://hl7.org/fhir/R4/search.html>.

@@ -108,9 +108,7 @@ fn what_is_wrong_is_told_with_its_place() {
     assert_eq!(refused(&patient("<contained/>")).0, "no-resource");
     assert_eq!(refused("<Patient/>").0, "wrong-namespace");
     assert_eq!(refused("<Patent xmlns=\"http://hl7.org/fhir\"/>").0, "unknown-type");
-    for broken in
-        ["", "{}", "<a", "<Patient xmlns=\"http://hl7.org/fhir\">", "<a b=\"1\" b=\"2\"/>"]
-    {
+    for broken in ["", "{}", "<a", "<Patient xmlns=\"http://hl7.org/fhir\">", "<a b=\"1\" b=\"2\"/>"] {
         assert!(matches!(refused(broken).0, "not-xml" | "text-between"), "{broken}");
     }
     assert!(read(&patient("").repeat(2).into_bytes()).is_err());

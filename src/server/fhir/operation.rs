@@ -6,8 +6,22 @@
 
 // What an operation was called with.
 pub mod arguments;
+// `Patient/$everything`.
+mod everything;
+// `ValueSet/$expand`.
+mod expand;
+// `CodeSystem/$lookup`.
+mod lookup;
 // `$meta`, `$meta-add`, `$meta-delete`.
 mod meta;
+// `Patient/$match`.
+mod person_match;
+// Resources that operations work on, by id, argument or canonical.
+mod stored;
+// `ConceptMap/$translate`.
+mod translate;
+// `$validate-code` of code systems and value sets.
+mod validate_code;
 
 use std::fmt;
 
@@ -197,6 +211,76 @@ pub static TABLE: &[Definition] = &[
         permission: Permission::Update,
         body: None,
         run: |call, place, arguments| Box::pin(meta::change(call, place, arguments, meta::remove)),
+    },
+    Definition {
+        name: "everything",
+        canonical: "http://hl7.org/fhir/OperationDefinition/Patient-everything",
+        types: Types::These(&["Patient"]),
+        levels: &[Level::Instance],
+        get: Get::Allowed,
+        permission: Permission::Read,
+        body: None,
+        run: |call, place, arguments| Box::pin(everything::everything(call, place, arguments)),
+    },
+    Definition {
+        name: "match",
+        canonical: "http://hl7.org/fhir/OperationDefinition/Patient-match",
+        types: Types::These(&["Patient"]),
+        levels: &[Level::Type],
+        get: Get::Refused,
+        permission: Permission::Search,
+        body: Some("resource"),
+        run: |call, _, arguments| Box::pin(person_match::find(call, arguments)),
+    },
+    Definition {
+        name: "expand",
+        canonical: "http://hl7.org/fhir/OperationDefinition/ValueSet-expand",
+        types: Types::These(&["ValueSet"]),
+        levels: &[Level::Type, Level::Instance],
+        get: Get::Allowed,
+        permission: Permission::Read,
+        body: Some("valueSet"),
+        run: |call, place, arguments| Box::pin(expand::expand(call, place, arguments)),
+    },
+    Definition {
+        name: "validate-code",
+        canonical: "http://hl7.org/fhir/OperationDefinition/ValueSet-validate-code",
+        types: Types::These(&["ValueSet"]),
+        levels: &[Level::Type, Level::Instance],
+        get: Get::Allowed,
+        permission: Permission::Read,
+        body: None,
+        run: |call, place, arguments| Box::pin(validate_code::in_set(call, place, arguments)),
+    },
+    Definition {
+        name: "validate-code",
+        canonical: "http://hl7.org/fhir/OperationDefinition/CodeSystem-validate-code",
+        types: Types::These(&["CodeSystem"]),
+        levels: &[Level::Type, Level::Instance],
+        get: Get::Allowed,
+        permission: Permission::Read,
+        body: None,
+        run: |call, place, arguments| Box::pin(validate_code::in_system(call, place, arguments)),
+    },
+    Definition {
+        name: "lookup",
+        canonical: "http://hl7.org/fhir/OperationDefinition/CodeSystem-lookup",
+        types: Types::These(&["CodeSystem"]),
+        levels: &[Level::Type],
+        get: Get::Allowed,
+        permission: Permission::Read,
+        body: None,
+        run: |call, _, arguments| Box::pin(lookup::lookup(call, arguments)),
+    },
+    Definition {
+        name: "translate",
+        canonical: "http://hl7.org/fhir/OperationDefinition/ConceptMap-translate",
+        types: Types::These(&["ConceptMap"]),
+        levels: &[Level::Type, Level::Instance],
+        get: Get::Allowed,
+        permission: Permission::Read,
+        body: None,
+        run: |call, place, arguments| Box::pin(translate::translate(call, place, arguments)),
     },
 ];
 

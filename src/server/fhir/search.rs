@@ -191,7 +191,7 @@ fn compartment_kinds(compartment: &str) -> Vec<&'static str> {
 }
 
 /// The query of what refers into the compartment, and that of the resource it is named after.
-fn within(query: &Query, compartment: &str, id: &str) -> Vec<Query> {
+pub fn within(query: &Query, compartment: &str, id: &str) -> Vec<Query> {
     let with = |filter| {
         let mut query = query.clone();
         query.filters.push(filter);

@@ -85,3 +85,249 @@ async fn o6_an_operation_that_is_not_known_is_not_found() {
     })
     .await;
 }
+
+fn twins() -> Vec<Value> {
+    let child = |id: &str, card: &str, given: &str, gender: &str| {
+        json!({ "resourceType": "Patient", "id": id, "gender": gender, "birthDate": "2021-03-04",
+            "identifier": [{ "system": "urn:card", "value": card }],
+            "name": [{ "family": "Uwase", "given": [given] }],
+            "telecom": [{ "system": "phone", "value": "+250788123456" }] })
+    };
+    vec![
+        child("p1", "7", "Aline", "female"),
+        child("p2", "8", "Eric", "male"),
+        child("p3", "9", "Aline", "female"),
+        json!({ "resourceType": "Patient", "id": "other", "name": [{ "family": "Habimana" }], "birthDate": "1980-01-01" }),
+    ]
+}
+
+fn grades(answer: &crate::server::Answered) -> Vec<(String, String)> {
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(mjumbe::fhir::structure::check(&answer.body), []);
+    let entries = answer.body["entry"].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    entries
+        .iter()
+        .map(|entry| (text(&entry["resource"]["id"]), text(&entry["search"]["extension"][0]["valueCode"])))
+        .collect()
+}
+
+#[tokio::test]
+async fn o3_match_finds_who_may_be_the_same_person() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        for patient in twins() {
+            let path = format!("Patient/{}", patient["id"].as_str().unwrap());
+            assert_eq!(server.put(&path, &patient).await.status, 201);
+        }
+        let ask = |asked: Value, others: Value| {
+            let mut parameters = vec![json!({ "name": "resource", "resource": asked })];
+            parameters.extend(others.as_array().cloned().unwrap_or_default());
+            json!({ "resourceType": "Parameters", "parameter": parameters })
+        };
+        let card =
+            json!({ "resourceType": "Patient", "identifier": [{ "system": "urn:card", "value": "7" }] });
+        let found = server.post("Patient/$match", &ask(card.clone(), json!([]))).await;
+        assert_eq!(grades(&found), [("p1".to_owned(), "certain".to_owned())]);
+        let found = server.post("Patient/$match", &card).await;
+        assert_eq!(grades(&found).len(), 1, "the Patient itself as the body");
+        // By name, birth date and phone; accents and case do not matter.
+        let person = json!({ "resourceType": "Patient", "name": [{ "family": "UWASE", "given": ["Áline"] }],
+            "birthDate": "2021-03-04", "gender": "female" });
+        let found = server.post("Patient/$match", &ask(person.clone(), json!([]))).await;
+        let all = grades(&found);
+        let probable = |id: &str| (id.to_owned(), "probable".to_owned());
+        assert!(all.contains(&probable("p1")) && all.contains(&probable("p3")), "{all:?}");
+        assert!(!all.iter().any(|(id, _)| id == "other"), "{all:?}");
+        let scores: Vec<f64> = found.body["entry"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["search"]["score"].as_f64().unwrap())
+            .collect();
+        assert!(
+            scores.is_sorted_by(|one, next| one >= next)
+                && scores.iter().all(|score| (0.0..=1.0).contains(score))
+        );
+        let one = json!([{ "name": "count", "valueInteger": 1 }]);
+        assert_eq!(grades(&server.post("Patient/$match", &ask(person.clone(), one)).await).len(), 1);
+        let certain = json!([{ "name": "onlyCertainMatches", "valueBoolean": true }]);
+        assert!(grades(&server.post("Patient/$match", &ask(person, certain)).await).is_empty());
+        server
+            .post("Patient/$match", &ask(json!({ "resourceType": "Group" }), json!([])))
+            .await
+            .refused(400, "bad-parameter");
+        server.get("Patient/$match").await.refused(405, "method-not-allowed");
+        server.stop().await;
+    })
+    .await;
+}
+
+async fn store_terminology(server: &TestServer) {
+    let system = json!({ "resourceType": "CodeSystem", "id": "s", "url": "http://e.org/s", "version": "2", "name": "Signs",
+        "status": "active", "content": "complete", "concept": [
+            { "code": "fever", "display": "Fever", "definition": "Hot", "concept": [
+                { "code": "high", "display": "High fever", "property": [{ "code": "grade", "valueInteger": 3 }],
+                  "designation": [{ "language": "sw", "value": "Homa kali" }] }] },
+            { "code": "cough", "display": "Cough" } ] });
+    let set = json!({ "resourceType": "ValueSet", "id": "v", "url": "http://e.org/v", "status": "active", "compose": {
+        "include": [{ "system": "http://e.org/s", "filter": [{ "property": "concept", "op": "is-a", "value": "fever" }] },
+            { "system": "http://e.org/other", "concept": [{ "code": "x", "display": "X" }] }] } });
+    let abroad = json!({ "resourceType": "ValueSet", "id": "abroad", "url": "http://e.org/abroad", "status": "active",
+        "compose": { "include": [{ "system": "http://snomed.info/sct" }] } });
+    let map = json!({ "resourceType": "ConceptMap", "id": "m", "url": "http://e.org/m", "status": "active", "group": [
+        { "source": "http://e.org/s", "target": "http://e.org/t", "element": [
+            { "code": "fever", "target": [{ "code": "F", "display": "Fièvre", "equivalence": "equivalent" }] }] }] });
+    for resource in [system, set, abroad, map] {
+        let (kind, id) = (resource["resourceType"].as_str().unwrap(), resource["id"].as_str().unwrap());
+        let written = server.put(&format!("{kind}/{id}"), &resource).await;
+        assert_eq!(written.status, 201, "{}", written.body);
+    }
+}
+
+fn codes(expanded: &crate::server::Answered) -> Vec<String> {
+    assert_eq!(expanded.status, 200, "{}", expanded.body);
+    assert_eq!(mjumbe::fhir::structure::check(&expanded.body), []);
+    let contains = expanded.body["expansion"]["contains"].as_array().cloned().unwrap_or_default();
+    contains.iter().map(|one| one["code"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The values of the outer parameters, by name.
+fn parameter(answer: &crate::server::Answered, name: &str) -> Value {
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(mjumbe::fhir::structure::check(&answer.body), []);
+    let all = answer.body["parameter"].as_array().unwrap();
+    let found = all.iter().find(|one| one["name"] == name).and_then(|one| one.as_object());
+    let value =
+        found.and_then(|one| one.iter().find(|(name, _)| name.starts_with("value") || *name == "part"));
+    value.map(|(_, value)| value.clone()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn o3_value_sets_are_expanded_by_what_is_stored() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        store_terminology(&server).await;
+        let by_url = "ValueSet/$expand?url=http://e.org/v";
+        assert_eq!(codes(&server.get(by_url).await), ["fever", "high", "x"]);
+        assert_eq!(codes(&server.get("ValueSet/v/$expand").await), ["fever", "high", "x"]);
+        let body = json!({ "resourceType": "Parameters", "parameter": [{ "name": "url", "valueUri": "http://e.org/v" }] });
+        assert_eq!(codes(&server.post("ValueSet/$expand", &body).await).len(), 3);
+        let own = json!({ "resourceType": "ValueSet", "status": "draft", "compose": { "include": [{ "system": "http://e.org/s" }],
+            "exclude": [{ "valueSet": ["http://e.org/v"] }] } });
+        assert_eq!(codes(&server.post("ValueSet/$expand", &own).await), ["cough"]);
+        let page = server.get(&format!("{by_url}&offset=1&count=1")).await;
+        assert_eq!((codes(&page), &page.body["expansion"]["total"]), (vec!["high".to_owned()], &json!(3)));
+        assert_eq!(codes(&server.get(&format!("{by_url}&filter=HIGH")).await), ["high"]);
+        server.get("ValueSet/$expand?url=http://e.org/none").await.refused(404, "not-found");
+        server.get("ValueSet/$expand?url=http://e.org/abroad").await.refused(422, "terminology-unknown");
+        server.get("ValueSet/$expand").await.refused(400, "parameter-missing");
+        server.get(&format!("{by_url}&count=many")).await.refused(400, "bad-parameter");
+        // What the value set refers to is asked for too.
+        let token = server.token("sets-only", "system/ValueSet.rs").await;
+        let url = format!("{}/fhir/{by_url}", server.url);
+        answered(server.client.get(url).bearer_auth(token)).await.refused(403, "scope-missing");
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn o3_codes_are_looked_up_judged_and_translated() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        store_terminology(&server).await;
+        let high = server.get("CodeSystem/$lookup?system=http://e.org/s&code=high").await;
+        assert_eq!(parameter(&high, "name"), "Signs");
+        assert_eq!(parameter(&high, "display"), "High fever");
+        assert_eq!(parameter(&high, "designation")[1], json!({ "name": "value", "valueString": "Homa kali" }));
+        assert_eq!(parameter(&high, "property")[1], json!({ "name": "value", "valueInteger": 3 }));
+        server.get("CodeSystem/$lookup?system=http://e.org/s&code=none").await.refused(404, "unknown-code");
+        server.get("CodeSystem/$lookup?system=http://e.org/x&code=a").await.refused(404, "terminology-unknown");
+        let coding = json!({ "resourceType": "Parameters", "parameter": [
+            { "name": "coding", "valueCoding": { "system": "http://e.org/s", "code": "fever", "display": "Cold" } }] });
+        assert_eq!(parameter(&server.post("CodeSystem/$validate-code", &coding).await, "result"), false);
+        let valid = "CodeSystem/$validate-code?url=http://e.org/s&code=fever";
+        assert_eq!(parameter(&server.get(valid).await, "result"), true);
+        for (code, expected) in [("high", true), ("cough", false)] {
+            let path = format!("ValueSet/v/$validate-code?system=http://e.org/s&code={code}");
+            assert_eq!(parameter(&server.get(&path).await, "result"), expected, "{code}");
+        }
+        let target = json!([{ "name": "equivalence", "valueCode": "equivalent" },
+            { "name": "concept", "valueCoding": { "system": "http://e.org/t", "code": "F", "display": "Fièvre" } },
+            { "name": "source", "valueUri": "http://e.org/m" }]);
+        for map in ["url=http://e.org/m&", ""] {
+            let path = format!("ConceptMap/$translate?{map}system=http://e.org/s&code=fever");
+            let translated = server.get(&path).await;
+            assert_eq!((parameter(&translated, "result"), parameter(&translated, "match")), (json!(true), target.clone()));
+        }
+        let none = server.get("ConceptMap/m/$translate?system=http://e.org/s&code=cough").await;
+        assert_eq!(parameter(&none, "result"), false);
+        server.get("ConceptMap/$translate?code=cough").await.refused(400, "parameter-missing");
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn o2_everything_is_the_patient_and_her_compartment() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        let observation = |id: &str, patient: &str, day: &str| {
+            json!({ "resourceType": "Observation", "id": id, "status": "final", "code": { "text": "x" },
+                "subject": { "reference": format!("Patient/{patient}") }, "effectiveDateTime": day })
+        };
+        let resources = [
+            json!({ "resourceType": "Patient", "id": "p1" }),
+            json!({ "resourceType": "Patient", "id": "p2" }),
+            observation("o1", "p1", "2026-01-10"),
+            observation("o2", "p1", "2026-02-10"),
+            observation("o3", "p2", "2026-01-10"),
+            json!({ "resourceType": "Immunization", "id": "i1", "status": "completed", "vaccineCode": { "text": "BCG" },
+                "patient": { "reference": "Patient/p1" }, "occurrenceDateTime": "2026-01-11" }),
+            json!({ "resourceType": "Organization", "id": "org", "name": "Not of anybody" }),
+        ];
+        for resource in &resources {
+            let (kind, id) = (resource["resourceType"].as_str().unwrap(), resource["id"].as_str().unwrap());
+            assert_eq!(server.put(&format!("{kind}/{id}"), resource).await.status, 201);
+        }
+        let sorted = |mut ids: Vec<String>| {
+            ids.sort();
+            ids
+        };
+        let all = server.get("Patient/p1/$everything").await;
+        assert_eq!((all.status.as_u16(), &all.body["type"], &all.body["total"]), (200, &json!("searchset"), &json!(4)));
+        assert_eq!(mjumbe::fhir::structure::check(&all.body), []);
+        assert_eq!(sorted(server.ids("Patient/p1/$everything").await), ["i1", "o1", "o2", "p1"]);
+        let posted = server.post("Patient/p1/$everything", &json!({ "resourceType": "Parameters" })).await;
+        assert_eq!(posted.body["total"], 4);
+        for (query, expected) in [
+            ("_count=1", vec!["i1", "o1", "o2", "p1"]),
+            ("_type=Observation", vec!["o1", "o2"]),
+            ("_type=Observation,Patient&_count=2", vec!["o1", "o2", "p1"]),
+            ("start=2026-02-01", vec!["o2", "p1"]),
+            ("end=2026-01-31", vec!["i1", "o1", "p1"]),
+            ("start=2026-01-11&end=2026-01-11&_type=Immunization", vec!["i1"]),
+            ("_since=2999-01-01T00:00:00Z", vec![]),
+        ] {
+            assert_eq!(sorted(server.ids(&format!("Patient/p1/$everything?{query}")).await), expected, "{query}");
+        }
+        server.get("Patient/none/$everything").await.refused(404, "not-found");
+        server.get("Patient/p1/$everything?_type=Foo").await.refused(400, "bad-parameter");
+        server.get("Patient/p1/$everything?start=someday").await.refused(400, "bad-parameter");
+        server.get("Observation/o1/$everything").await.refused(404, "unknown-operation");
+        server.delete("Patient/p2").await;
+        server.get("Patient/p2/$everything").await.refused(410, "deleted");
+        let token = server.token("two", "system/Patient.rs system/Immunization.rs").await;
+        let ask = |query: &str| {
+            let url = format!("{}/fhir/Patient/p1/$everything{query}", server.url);
+            answered(server.client.get(url).bearer_auth(&token))
+        };
+        let narrowed = ask("").await;
+        assert_eq!(narrowed.entries("match").len(), 2);
+        assert_eq!(narrowed.entries("outcome")[0]["issue"][0]["severity"], "warning");
+        ask("?_type=Observation").await.refused(403, "scope-missing");
+        server.stop().await;
+    })
+    .await;
+}

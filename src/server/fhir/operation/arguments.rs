@@ -78,17 +78,6 @@ impl Arguments {
         Ok(all.pop())
     }
 
-    /// A text that must be there.
-    ///
-    /// # Errors
-    /// 400
-    pub fn required(&self, name: &'static str) -> Result<String, Outcome> {
-        self.text(name)?.ok_or_else(|| {
-            let text = format!("the operation needs the parameter {name}");
-            Outcome::error(IssueType::Required, "parameter-missing", text)
-        })
-    }
-
     /// A whole number.
     ///
     /// # Errors
@@ -170,7 +159,6 @@ mod tests {
         assert_eq!(arguments.text("filter").unwrap_err().issues[0].code, "bad-parameter");
         assert!(arguments.is_set("deep").unwrap() && !arguments.is_set("none").unwrap());
         assert_eq!(arguments.resource("resource").unwrap()["resourceType"], "Patient");
-        assert_eq!(arguments.required("absent").unwrap_err().issues[0].code, "parameter-missing");
         assert!(parameters(json!({ "parameter": [1] })).is_err());
         assert!(parameters(json!({ "parameter": 1 })).is_err());
     }

@@ -60,6 +60,8 @@ pub struct Server {
     pub concurrency: usize,
     /// How long requests under way may take to finish after SIGTERM: 30.
     pub drain_timeout_s: u64,
+    /// The pages that may call from a browser: `*`, or origins such as `https://web.example.org`.
+    pub cors_origins: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -237,6 +239,7 @@ impl Default for Server {
             request_timeout_s: 120,
             concurrency: 512,
             drain_timeout_s: 30,
+            cors_origins: vec!["*".to_owned()],
         }
     }
 }

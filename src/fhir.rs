@@ -37,6 +37,8 @@ pub mod resource;
 pub mod search;
 // Is this JSON an R4 resource?
 pub mod structure;
+// A part of a resource, marked as one.
+pub mod summary;
 // Whom a resource is about, and when it happened.
 pub mod subject;
 // Code systems, value sets and concept maps that are stored.

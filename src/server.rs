@@ -10,10 +10,14 @@ mod answer;
 pub(crate) mod app;
 // Who calls.
 mod authorise;
+// Pages of other origins.
+mod cors;
 // Reading bodies up to a limit.
 mod body;
 // FHIR's REST interactions.
 mod fhir;
+// JSON or XML.
+mod format;
 // Process, readiness, metrics.
 mod health;
 // Which interaction a request is.
@@ -48,6 +52,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post};
 use tower::ServiceBuilder;
 use tower_http::compression::CompressionLayer;
+use tower_http::cors::CorsLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 
 pub use start::{Error, Running, start};
@@ -56,8 +61,9 @@ use app::App;
 use shield::Shield;
 
 /// Every route. Each asks for its own policy: FHIR's by interaction, the webhook its secret, metrics a token.
-fn router(app: Arc<App>, shield: Shield) -> Router {
+fn router(app: Arc<App>, (shield, cors): (Shield, Option<CorsLayer>)) -> Router {
     let layers = ServiceBuilder::new()
+        .option_layer(cors)
         .layer(from_fn_with_state(shield, shield::guard))
         .layer(CompressionLayer::new())
         .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true));

@@ -20,6 +20,8 @@ parameters.txt   search parameters, with their FHIRPath compiled to steps
 compartments.txt which reference parameters put a resource into a compartment
     = COMPARTMENT
     KIND CODE CODE ...
+summary.txt      which elements `_summary=true` keeps
+    TYPE NAME NAME ...          of a type or backbone path, inherited ones included, `[x]` left out
 unsupported.txt  search parameters whose expression cannot be compiled, one KIND.CODE a line
 
 A PROGRAM is `ALT|ALT|...`, an ALT is `STEP.STEP....:TYPE` where TYPE is the R4 type found there.
@@ -150,7 +152,8 @@ class Elements:
             types = ["#" + element["contentReference"].split("#")[-1]]
         if owner in BASES and owner != root:
             return
-        row = {"min": element["min"], "max": element["max"], "types": types, "set": None, "targets": set()}
+        row = {"min": element["min"], "max": element["max"], "types": types, "set": None, "targets": set(),
+               "summary": element.get("isSummary", False)}
         for kind in element.get("type", []):
             row["targets"] |= {url.rsplit("/", 1)[-1] for url in kind.get("targetProfile", [])}
         binding = element.get("binding", {})
@@ -207,6 +210,16 @@ class Elements:
         for name, codes in sorted(self.sets.used.items()):
             lines.append("% " + name + " " + " ".join(codes))
         with open(os.path.join(folder, "elements.txt"), "w", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+
+
+    def write_summary(self, folder):
+        lines = ["# Written by tools/r4-tables.py from FHIR R4 4.0.1; not by hand."]
+        for name in sorted(self.nodes):
+            kept = [n.removesuffix("[x]") for n, row in self.rows(name).items() if row["summary"]]
+            if kept:
+                lines.append(" ".join([name] + kept))
+        with open(os.path.join(folder, "summary.txt"), "w", encoding="utf-8") as file:
             file.write("\n".join(lines) + "\n")
 
 
@@ -427,6 +440,7 @@ def main():
         os.path.dirname(os.path.abspath(__file__)), "..", "src", "fhir", "tables")
     elements = Elements(folder)
     elements.write(output)
+    elements.write_summary(output)
     parameters(folder, elements, output)
     compartments(folder, output)
     print(len(elements.kinds), "resource types,", len(elements.nodes), "nodes,",

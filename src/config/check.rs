@@ -47,6 +47,14 @@ fn server(config: &Config, found: &mut Vec<Problem>) {
             hint,
         ));
     }
+    for origin in &server.cors_origins {
+        let fits = plain_http_url(origin).is_ok_and(|url| url.path() == "/") && !origin.ends_with('/');
+        if origin != "*" && !fits {
+            let message = format!("{} is not an origin", without_user(origin));
+            let hint = "`*`, or scheme and host as a browser sends them, e.g. https://web.example.org";
+            found.push(Problem::new("invalid-value", "server.cors_origins", message, hint));
+        }
+    }
     positive("server.body_limit_mb", u64::from(server.body_limit_mb), found);
     positive("server.request_timeout_s", server.request_timeout_s, found);
     positive("server.concurrency", server.concurrency as u64, found);

@@ -79,7 +79,7 @@ fn insert(tree: &mut Dict, path: &[String], text: &str) {
 
 /// Lists are written with commas: `MJUMBE__TENANT__DEFAULT__LANGUAGES=eng,kin`.
 fn value_of(key: &str, text: &str) -> Value {
-    if key == "languages" {
+    if matches!(key, "languages" | "cors_origins") {
         let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
         return Value::Array(Tag::Default, items.map(Value::from).collect());
     }

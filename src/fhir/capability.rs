@@ -24,6 +24,8 @@ pub struct Description<'a> {
     pub system: &'a [SystemInteraction],
     pub conditional: Conditional,
     pub operations: &'a [Operation],
+    /// Whether pages of other origins may call.
+    pub cors: Support,
     /// `json`, `application/fhir+json` …
     pub formats: &'a [&'a str],
 }
@@ -144,10 +146,7 @@ pub fn statement(description: &Description<'_>) -> Value {
     let system: Vec<Value> = description.system.iter().map(|one| json!({ "code": one.as_str() })).collect();
     let mut rest = Map::new();
     rest.insert("mode".into(), "server".into());
-    rest.insert(
-        "security".into(),
-        json!({ "description": "A bearer token, or Basic with the token's name as user" }),
-    );
+    rest.insert("security".into(), security(description.cors));
     rest.insert("resource".into(), resources.into());
     if !system.is_empty() {
         rest.insert("interaction".into(), system.into());
@@ -159,6 +158,10 @@ pub fn statement(description: &Description<'_>) -> Value {
     }
     json!({
         "resourceType": "CapabilityStatement",
+        "url": format!("{}/metadata", description.base),
+        "version": description.version,
+        "name": "Mjumbe",
+        "title": "Mjumbe",
         "status": "active",
         "date": description.date,
         "kind": "instance",
@@ -167,6 +170,40 @@ pub fn statement(description: &Description<'_>) -> Value {
         "fhirVersion": "4.0.1",
         "format": description.formats,
         "rest": [rest],
+    })
+}
+
+/// How callers say who they are. <https://hl7.org/fhir/R4/valueset-restful-security-service.html>
+fn security(cors: Support) -> Value {
+    let service = |code: &str, text: &str| {
+        let system = "http://terminology.hl7.org/CodeSystem/restful-security-service";
+        json!({ "coding": [{ "system": system, "code": code }], "text": text })
+    };
+    json!({
+        "cors": cors.built(),
+        "service": [
+            service("OAuth", "a bearer token"),
+            service("Basic", "the token's name as user, the token as password"),
+        ],
+        "description": "A bearer token, or Basic with the token's name as user",
+    })
+}
+
+/// The TerminologyCapabilities resource: what `GET metadata?mode=terminology` answers.
+/// <https://hl7.org/fhir/R4/terminologycapabilities.html>
+pub fn terminology(base: &str, version: &str, date: &str) -> Value {
+    json!({
+        "resourceType": "TerminologyCapabilities",
+        "url": format!("{base}/metadata?mode=terminology"),
+        "version": version,
+        "name": "MjumbeTerminology",
+        "title": "Mjumbe's terminology",
+        "status": "active",
+        "date": date,
+        "kind": "instance",
+        "software": { "name": "Mjumbe", "version": version },
+        "implementation": { "description": "Mjumbe, between FHIR, RapidPro and DHIS2", "url": base },
+        "lockedDate": false,
     })
 }
 
@@ -260,6 +297,7 @@ mod tests {
                 types: Some(Types::These(&["Patient"])),
                 system: false,
             }],
+            cors: Support::Built,
             formats: &["json"],
         })
     }

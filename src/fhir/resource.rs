@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use crate::fhir::elements::table;
 use crate::fhir::outcome::{Issue, IssueType, Outcome};
 use crate::fhir::structure;
+use crate::fhir::summary;
 
 /// A resource whose structure was checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +45,13 @@ impl Resource {
         let Some(kind) = kind else {
             return Err(Outcome::error(IssueType::Structure, "unknown-type", "R4 has no such resource type"));
         };
+        if summary::is_part(&body) {
+            let text = "this is a part of a resource (SUBSETTED), and storing it would lose the rest";
+            let outcome = Outcome::error(IssueType::BusinessRule, "subsetted", text);
+            return Err(outcome
+                .at(format!("{kind}.meta.tag"))
+                .hint("read it again without _summary and _elements"));
+        }
         last_check(kind, &body)?;
         Ok(Self { kind, body })
     }

@@ -19,6 +19,7 @@ use crate::fhir::index::ParameterKey;
 use crate::fhir::outcome::{IssueType, Outcome, did_you_mean};
 use crate::fhir::parameters::{self, SearchType};
 use crate::fhir::query::{Filter, Match, Parameter, Query, Sort, SortBy};
+use crate::fhir::summary::Shape;
 use nested::{Reading, Selected};
 
 pub use across::{Across, across};
@@ -66,6 +67,8 @@ pub struct Search {
     pub revincludes: Vec<Include>,
     pub total: Total,
     pub summary: Summary,
+    /// `_summary` but for `count`, and `_elements`: what is shown of each resource.
+    pub shape: Shape,
     /// The page token, as the client sent it.
     pub page: Option<String>,
     /// How many matches are passed over: HAPI's `_getpagesoffset` and `_offset`, and `_page`.
@@ -109,7 +112,7 @@ pub enum Total {
     Accurate,
 }
 
-/// `_summary`, as far as it is built.
+/// Whether `_summary=count`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Summary {
     #[default]
@@ -200,17 +203,15 @@ fn result_parameter(search: &mut Search, kinds: &[&str], name: &str, value: &str
             }
         }
         "_summary" if value == "count" => search.summary = Summary::Count,
-        // A summary leaves elements out to save bytes; answering with all of them is allowed.
-        "_summary" if !matches!(value, "true" | "text" | "data" | "false") => {
-            return Err(refused(name, "bad-value", "true, text, data, count or false"));
-        }
+        "_summary" => search.shape.and(Shape::summary(value)?)?,
+        "_elements" => search.shape.and(Shape::elements(&search.query.kind, value)?)?,
         _ => match name.split_once(':').map_or((name, None), |(name, modifier)| (name, Some(modifier))) {
             ("_include", modifier) => includes::forward(search, kinds, (name, modifier), value)?,
             ("_revinclude", modifier) => includes::reverse(search, name, modifier, value)?,
             _ => return Ok(false),
         },
     }
-    Ok(!(name == "_summary" && value != "count"))
+    Ok(true)
 }
 
 fn skipped(name: &str, value: &str, least: u32) -> Result<u32, Outcome> {

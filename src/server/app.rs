@@ -9,6 +9,7 @@ use super::fhir::capabilities::Statement;
 use super::supervisor::Readiness;
 use super::webhook::Workspace;
 use crate::delivery::signal::Signals;
+use crate::fhir::capability::Support;
 use crate::store::Store;
 
 /// What every handler shares; built once, before the first request.
@@ -22,6 +23,8 @@ pub struct App {
     /// The RapidPro workspaces that may call webhooks, by name.
     pub workspaces: BTreeMap<String, Workspace>,
     pub auth_disabled: bool,
+    /// Whether pages of other origins may call.
+    pub cors: Support,
     pub body_limit: usize,
     pub readiness: Readiness,
     /// Cancelled when the server stops taking work.
@@ -34,6 +37,8 @@ pub struct Tenant {
     pub zone: jiff::tz::TimeZone,
     /// Its CapabilityStatement, made at the first request.
     pub statement: OnceLock<Statement>,
+    /// Its TerminologyCapabilities, likewise.
+    pub terminology: OnceLock<Statement>,
 }
 
 impl App {

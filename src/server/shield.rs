@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use super::answer::{self, Answer};
+use super::format::{self, Dress};
 use crate::fhir::outcome::{IssueType, Outcome};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -43,7 +44,11 @@ pub async fn guard(State(shield): State<Shield>, request: Request, next: Next) -
     let span =
         tracing::info_span!("request", id = %id.to_str().unwrap_or_default(), method, route = %template);
     let started = Instant::now();
-    let mut answer = bounded(&shield, request, next).instrument(span.clone()).await;
+    let dress = Dress::of(request.headers(), request.uri().query().unwrap_or_default().as_bytes());
+    let mut answer = match bounded(&shield, request, next).instrument(span.clone()).await {
+        Ok(answer) => answer,
+        Err(outcome) => format::dressed(answer::refusal(&outcome), dress).await,
+    };
     count(&span, &template, method, &answer, started.elapsed());
     answer.headers_mut().insert(REQUEST_ID, id);
     let headers = answer.headers_mut();
@@ -52,25 +57,24 @@ pub async fn guard(State(shield): State<Shield>, request: Request, next: Next) -
     answer
 }
 
-async fn bounded(shield: &Shield, request: Request, next: Next) -> Answer {
+async fn bounded(shield: &Shield, request: Request, next: Next) -> Result<Answer, Outcome> {
     let Ok(_permit) = shield.free.try_acquire() else {
         let outcome = Outcome::error(IssueType::Throttled, "busy", "too many requests are under way");
-        return answer::refusal(&outcome.status(503));
+        return Err(outcome.status(503));
     };
     let _counted = InFlight::begin();
     let guarded = AssertUnwindSafe(next.run(request)).catch_unwind();
     match tokio::time::timeout(shield.timeout, guarded).await {
-        Ok(Ok(answer)) => answer,
+        Ok(Ok(answer)) => Ok(answer),
         Ok(Err(_)) => {
             tracing::error!("a handler panicked");
-            answer::refusal(
-                &Outcome::error(IssueType::Exception, "defect", "the server has a defect here").status(500),
-            )
+            let text = "the server has a defect here";
+            Err(Outcome::error(IssueType::Exception, "defect", text).status(500))
         }
         Err(_) => {
             tracing::warn!("a request took too long");
             let text = "the request took too long; a write may still take effect";
-            answer::refusal(&Outcome::error(IssueType::Timeout, "timeout", text).status(503))
+            Err(Outcome::error(IssueType::Timeout, "timeout", text).status(503))
         }
     }
 }

@@ -15,9 +15,10 @@ use super::shield::Shield;
 use super::supervisor::{Readiness, Supervisor};
 use super::webhook::Workspace;
 use super::workers::Crew;
-use super::{listen, router};
+use super::{cors, listen, router};
 use crate::config::Config;
 use crate::delivery::signal::Signals;
+use crate::fhir::capability::Support;
 use crate::mapping::diagnostic::Diagnostic;
 use crate::rapidpro::poll::Hints;
 use crate::store::Store;
@@ -94,6 +95,7 @@ pub async fn start(config: &Config, store: Store, stop: CancellationToken) -> Re
     let tenants = tenants(config)?;
     let public_url = public_url.trim_end_matches('/').to_owned();
     let (hints, mapped) = workers(config, (&store, &signals), (&tenants, &public_url), &supervisor).await?;
+    let cors = cors::layer(&config.server);
     let app = Arc::new(App {
         store,
         signals,
@@ -101,13 +103,14 @@ pub async fn start(config: &Config, store: Store, stop: CancellationToken) -> Re
         tenants,
         workspaces: workspaces(config, hints),
         auth_disabled: config.server.dangerous_disable_auth,
+        cors: if cors.is_some() { Support::Built } else { Support::NotBuilt },
         body_limit: config.server.body_limit_mb as usize * 1024 * 1024,
         readiness: supervisor.readiness.clone(),
         draining: stop.clone(),
     });
     supervisor.keep("metrics", keep_metrics);
     let shield = Shield::new(config.server.concurrency, Duration::from_secs(config.server.request_timeout_s));
-    let router = router(Arc::clone(&app), shield);
+    let router = router(Arc::clone(&app), (shield, cors));
     let drain = Duration::from_secs(config.server.drain_timeout_s);
     let limits = listen::Limits { connections: CONNECTIONS_MAX, headers: HEADERS, drain };
     let (readiness, stopped) = (app.readiness.clone(), stop.clone());
@@ -137,7 +140,7 @@ fn tenants(config: &Config) -> Result<BTreeMap<String, Tenant>, Error> {
     let tenants = config.tenant.iter().map(|(name, tenant)| {
         let zone = jiff::tz::TimeZone::get(&tenant.timezone)
             .map_err(|_| Error::Zone { name: tenant.timezone.clone() })?;
-        Ok((name.clone(), Tenant { zone, statement: OnceLock::new() }))
+        Ok((name.clone(), Tenant { zone, statement: OnceLock::new(), terminology: OnceLock::new() }))
     });
     tenants.collect()
 }

@@ -61,7 +61,7 @@ fn plain(reading: &Reading<'_>, kind: &str, rest: &str, depth: usize) -> Result<
         "_list" | "_text" | "_content" | "_query" | "_filter" => {
             return Err(not_supported(reading.name, "this parameter is not supported"));
         }
-        "_contained" | "_containedType" | "_elements" | "_summary" => return Ok(Selected::Ignored),
+        "_contained" | "_containedType" => return Ok(Selected::Ignored),
         _ => {}
     }
     let Some(parameter) = parameters::find(kind, code) else {

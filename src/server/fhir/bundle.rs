@@ -16,6 +16,7 @@ use super::{read, search};
 use crate::fhir::bundle::{self, Effect, Mode, Plan};
 use crate::fhir::outcome::{IssueType, Outcome};
 use crate::fhir::resource::instant;
+use crate::fhir::summary::{Role, Shape};
 use crate::store::write::{self, Written};
 
 /// Entries of one batch that are worked at once: their writes travel in common groups.
@@ -189,12 +190,14 @@ async fn get(call: &Call, url: &str, if_none_match: Option<&str>) -> Result<Got,
             Ok(Got { body, etag: None, not_modified: false })
         }
         Interaction::Read { kind, id } => {
+            let shape = read::shape(call, &kind, &parameters(query.as_bytes())?)?;
             let stored = read::current(call, &kind, &id).await?;
             let known = if_none_match.and_then(|tag| bundle::version(tag).ok());
-            got(&stored, known)
+            got(&stored, known, &shape)
         }
         Interaction::Vread { kind, id, version } => {
-            got(&read::earlier(call, &kind, &id, &version).await?, None)
+            let shape = read::shape(call, &kind, &parameters(query.as_bytes())?)?;
+            got(&read::earlier(call, &kind, &id, &version).await?, None, &shape)
         }
         Interaction::History { kind, id } => {
             let body = read::history_bundle(call, (&kind, &id), &parameters(query.as_bytes())?).await?;
@@ -207,10 +210,10 @@ async fn get(call: &Call, url: &str, if_none_match: Option<&str>) -> Result<Got,
     }
 }
 
-fn got(stored: &crate::store::read::Stored, known: Option<i64>) -> Result<Got, Stop> {
+fn got(stored: &crate::store::read::Stored, known: Option<i64>, shape: &Shape) -> Result<Got, Stop> {
     match read::version_of(stored) {
         Some(version) => Ok(Got {
-            body: version.text(),
+            body: shape.apply(version.text(), Role::Match),
             etag: Some((stored.version, stored.updated_ms)),
             not_modified: known == Some(stored.version),
         }),

@@ -10,9 +10,10 @@ use axum::http::request::Parts;
 
 use super::super::answer::{self, Answer};
 use super::super::app::{App, Tenant};
+use super::super::format::{self, Dress};
 use super::super::interaction::{Interaction, NoInteraction};
 use super::super::shield::Label;
-use super::super::wishes::{self, Handling, Wishes};
+use super::super::wishes::{Handling, Wishes};
 use super::super::{authorise, body};
 use super::lenient::{self, Repairs};
 use super::{Segments, dispatch};
@@ -91,11 +92,13 @@ pub async fn answer(app: &Arc<App>, segments: &Segments, request: Request) -> An
     let interaction = Interaction::parse(&parts.method, path, is_type);
     let label = interaction.as_ref().map_or("none", Interaction::label);
     let tenant = segments.get("tenant").map_or("default", String::as_str).to_owned();
-    let mut answered = match call(app, tenant, interaction, parts, body).await {
+    let mut dress = Dress::of(&parts.headers, parts.uri.query().unwrap_or_default().as_bytes());
+    let answered = match call(app, tenant, interaction, (parts, body), &mut dress).await {
         Ok(answer) => answer,
         Err(Stop::Outcome(outcome)) => answer::refusal(&outcome),
         Err(Stop::NoInteraction(reason)) => answer::no_interaction(&reason),
     };
+    let mut answered = format::dressed(answered, dress).await;
     answered.extensions_mut().insert(Label(label));
     answered
 }
@@ -110,8 +113,8 @@ async fn call(
     app: &Arc<App>,
     tenant: String,
     interaction: Result<Interaction, NoInteraction>,
-    parts: Parts,
-    body: Body,
+    (parts, body): (Parts, Body),
+    dress: &mut Dress,
 ) -> Result<Answer, Stop> {
     let public = interaction.as_ref().is_ok_and(Interaction::is_public);
     let principal = if public {
@@ -129,9 +132,17 @@ async fn call(
     }
     body::decodable(&parts.headers)?;
     let query = parameters(parts.uri.query().unwrap_or_default().as_bytes())?;
-    let wishes = Wishes::parse(&parts.headers, &query)?;
-    let takes_body = parts.method == Method::POST || parts.method == Method::PUT;
+    let takes_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
     let body = if takes_body { body::read(body, app.body_limit).await? } else { Bytes::new() };
+    let wishes = if is_form(&parts.headers) {
+        // A form may say `_format` as the URL may.
+        let all: Vec<_> = query.iter().cloned().chain(parameters(&body)?).collect();
+        *dress = Dress::of_pairs(&parts.headers, &all);
+        Wishes::parse(&parts.headers, &all)?
+    } else {
+        Wishes::parse(&parts.headers, &query)?
+    };
+    let body = format::as_json(&parts.headers, body)?;
     let mut request = lenient::Request { interaction, query, body };
     let repairs = lenient::repair((app, &tenant), (&principal, &parts.headers), &mut request).await?;
     let lenient::Request { interaction, query, body } = request;
@@ -142,6 +153,12 @@ async fn call(
     let shared = Arc::clone(app);
     let call = Call { app: shared, tenant, base, principal, wishes, method, headers, query, body, repairs };
     told.told((app, &named), (&client, profile), dispatch(call, interaction).await).await
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let media = headers.get(axum::http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let name = media.and_then(|media| media.split(';').next()).unwrap_or_default().trim();
+    name.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
 /// The parameters of a query or of a form, in order, decoded.
@@ -171,13 +188,16 @@ impl Call {
             .map_or(jiff::tz::TimeZone::UTC, |tenant: &Tenant| tenant.zone.clone())
     }
 
-    /// The body, which must be JSON.
+    /// The body as JSON text, whatever of JSON and XML came.
     ///
     /// # Errors
-    /// 415
+    /// 415 for another type; 400 where it is not UTF-8.
     pub fn json(&self) -> Result<&Bytes, Outcome> {
-        wishes::readable(&self.headers)?;
-        Ok(&self.body)
+        format::sent(&self.headers)?;
+        match std::str::from_utf8(&self.body) {
+            Ok(_) => Ok(&self.body),
+            Err(_) => Err(Outcome::error(IssueType::Invalid, "not-utf8", "the body is not UTF-8")),
+        }
     }
 
     /// What searches and conditions are read against.

@@ -4,7 +4,8 @@ use axum::http::{Response, StatusCode, header};
 use sha2::{Digest, Sha256};
 
 use super::super::answer::{self, Answer};
-use super::super::interaction;
+use super::super::wishes::parameter;
+use super::super::{format, interaction};
 use super::call::Call;
 use super::operation::{self, Level};
 use super::render;
@@ -12,7 +13,6 @@ use crate::fhir::capability::{self, Conditional, Description, Support};
 
 /// When what this server can do last changed.
 const CHANGED: &str = "2026-11-21";
-const FORMATS: [&str; 2] = ["json", "application/fhir+json"];
 
 /// A statement and its tag, made once.
 pub struct Statement {
@@ -22,8 +22,13 @@ pub struct Statement {
 
 pub fn answer(call: &Call) -> Answer {
     let Some(tenant) = call.app.tenants.get(&call.tenant) else { return Answer::default() };
-    let statement = tenant.statement.get_or_init(|| statement(&call.base));
-    let mut answer = if call.header("if-none-match") == Some(statement.etag.as_str()) {
+    // <https://hl7.org/fhir/R4/http.html#capabilities>: what is not `terminology` is the whole statement.
+    let statement = match parameter(&call.query, "mode") {
+        Some("terminology") => tenant.terminology.get_or_init(|| terminology(&call.base)),
+        _ => tenant.statement.get_or_init(|| statement(&call.base, call.app.cors)),
+    };
+    let tags = call.header("if-none-match").unwrap_or_default();
+    let mut answer = if tags.split(',').any(|tag| matches!(tag.trim(), "*") || tag.trim() == statement.etag) {
         let mut answer = Response::new(axum::body::Body::empty());
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
         answer
@@ -34,7 +39,7 @@ pub fn answer(call: &Call) -> Answer {
     answer
 }
 
-fn statement(base: &str) -> Statement {
+fn statement(base: &str, cors: Support) -> Statement {
     let conditional = Conditional {
         create: Support::Built,
         update: Support::Built,
@@ -50,11 +55,22 @@ fn statement(base: &str) -> Statement {
         system: &interaction::ON_SYSTEM,
         conditional,
         operations: &operations,
-        formats: &FORMATS,
+        cors,
+        formats: &format::FORMATS,
     };
-    let text = capability::statement(&description).to_string();
-    let digest = hex::encode(&Sha256::digest(text.as_bytes())[..8]);
-    Statement { text, etag: format!("W/\"{digest}\"") }
+    Statement::of(&capability::statement(&description))
+}
+
+fn terminology(base: &str) -> Statement {
+    Statement::of(&capability::terminology(base, env!("CARGO_PKG_VERSION"), CHANGED))
+}
+
+impl Statement {
+    fn of(resource: &serde_json::Value) -> Self {
+        let text = resource.to_string();
+        let digest = hex::encode(&Sha256::digest(text.as_bytes())[..8]);
+        Self { text, etag: format!("W/\"{digest}\"") }
+    }
 }
 
 fn advertised(one: &operation::Definition) -> capability::Operation {

@@ -9,6 +9,7 @@ use super::render::{self, Version};
 use crate::fhir::bundle;
 use crate::fhir::outcome::{IssueType, Outcome};
 use crate::fhir::resource::instant;
+use crate::fhir::summary::{Role, Shape};
 use crate::store::read::Stored;
 
 /// The largest page of a history, and its size where the client does not say.
@@ -19,11 +20,27 @@ const BEFORE: &str = "_before";
 
 /// `GET Type/id`
 pub async fn read(call: &Call, kind: &str, id: &str) -> Result<Answer, Stop> {
+    let shape = shape(call, kind, &call.query)?;
     let stored = current(call, kind, id).await?;
     if is_known(call, &stored) {
         return Ok(not_modified(&stored));
     }
-    Ok(rendered(call, &stored))
+    Ok(rendered(call, &stored, &shape))
+}
+
+/// What a read shows of the resource.
+///
+/// # Errors
+/// 400, also for parameters that a read does not have where the client is strict.
+pub fn shape(call: &Call, kind: &str, query: &[(String, String)]) -> Result<Shape, Outcome> {
+    let known = ["_summary", "_elements", "_format", "_pretty"];
+    match query.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+        Some((name, _)) if call.is_strict() => {
+            let text = format!("a read has no parameter {}", answer::plain(name));
+            Err(Outcome::error(IssueType::Invalid, "unknown-parameter", text).hint(known.join(", ")))
+        }
+        _ => Shape::parse(kind, query),
+    }
 }
 
 /// The current version, which may be a deletion.
@@ -52,12 +69,13 @@ pub async fn earlier(call: &Call, kind: &str, id: &str, version: &str) -> Result
 
 /// `GET Type/id/_history/version`
 pub async fn vread(call: &Call, kind: &str, id: &str, version: &str) -> Result<Answer, Stop> {
-    Ok(rendered(call, &earlier(call, kind, id, version).await?))
+    let shape = shape(call, kind, &call.query)?;
+    Ok(rendered(call, &earlier(call, kind, id, version).await?, &shape))
 }
 
-fn rendered(call: &Call, stored: &Stored) -> Answer {
+fn rendered(call: &Call, stored: &Stored, shape: &Shape) -> Answer {
     match version_of(stored) {
-        Some(version) => render::version(call, &version),
+        Some(version) => render::version(call, &version, shape),
         None => render::gone(&stored.kind, &stored.id, stored.version),
     }
 }
@@ -112,6 +130,7 @@ pub async fn history_bundle(
     query: &[(String, String)],
 ) -> Result<String, Stop> {
     let (count, before) = history_page(call, query)?;
+    let shape = Shape::parse(kind, query)?;
     let found = call.app.store.history(&call.tenant, (kind, id), before, count).await?;
     if found.total == 0 {
         return Err(not_found(kind, id).into());
@@ -119,11 +138,12 @@ pub async fn history_bundle(
     let place = format!("{}/{kind}/{id}", call.base);
     let mut entries = Vec::new();
     for stored in &found.versions {
-        entries.push(history_entry(&place, stored));
+        entries.push(history_entry(&place, stored, &shape));
     }
-    let mut links = vec![json!({ "relation": "self", "url": history_url(&place, count, before) })];
+    let url = |before| history_url(&place, (count, before), query);
+    let mut links = vec![json!({ "relation": "self", "url": url(before) })];
     if let (true, Some(last)) = (found.more, found.versions.last()) {
-        links.push(json!({ "relation": "next", "url": history_url(&place, count, Some(last.version)) }));
+        links.push(json!({ "relation": "next", "url": url(Some(last.version)) }));
     }
     Ok(format!(
         r#"{{"resourceType":"Bundle","type":"history","total":{},"link":{},"entry":[{}]}}"#,
@@ -143,7 +163,7 @@ fn history_page(call: &Call, query: &[(String, String)]) -> Result<(u32, Option<
         match name.as_str() {
             "_count" => count = value.parse::<u32>().map_err(|_| bad())?.clamp(1, HISTORY_COUNT_MAX),
             BEFORE => before = Some(value.parse::<i64>().map_err(|_| bad())?),
-            "_format" | "_pretty" => {}
+            "_format" | "_pretty" | "_summary" | "_elements" => {}
             "_since" | "_at" | "_list" => {
                 let text = format!("{name} of a history is not supported");
                 return Err(Outcome::error(IssueType::NotSupported, "not-supported", text));
@@ -158,12 +178,17 @@ fn history_page(call: &Call, query: &[(String, String)]) -> Result<(u32, Option<
     Ok((count, before))
 }
 
-fn history_url(place: &str, count: u32, before: Option<i64>) -> String {
-    let before = before.map(|version| format!("&{BEFORE}={version}")).unwrap_or_default();
-    format!("{place}/_history?_count={count}{before}")
+fn history_url(place: &str, (count, before): (u32, Option<i64>), query: &[(String, String)]) -> String {
+    let mut out = url::form_urlencoded::Serializer::new(String::new());
+    out.append_pair("_count", &count.to_string());
+    out.extend_pairs(query.iter().filter(|(name, _)| matches!(name.as_str(), "_summary" | "_elements")));
+    if let Some(version) = before {
+        out.append_pair(BEFORE, &version.to_string());
+    }
+    format!("{place}/_history?{}", out.finish())
 }
 
-fn history_entry(place: &str, stored: &Stored) -> String {
+fn history_entry(place: &str, stored: &Stored, shape: &Shape) -> String {
     let (kind, id) = (&stored.kind, &stored.id);
     let status = match (stored.method.as_str(), stored.version) {
         ("DELETE", _) => "204 No Content",
@@ -177,8 +202,8 @@ fn history_entry(place: &str, stored: &Stored) -> String {
         "etag": render::etag(stored.version),
         "lastModified": instant(stored.updated_ms),
     });
-    let resource = version_of(stored).map(|version| format!(r#""resource":{},"#, version.text()));
-    let resource = resource.unwrap_or_default();
+    let resource = version_of(stored).map(|version| shape.apply(version.text(), Role::Match));
+    let resource = resource.map(|text| format!(r#""resource":{text},"#)).unwrap_or_default();
     let full_url = serde_json::Value::from(place);
     format!(r#"{{"fullUrl":{full_url},{resource}"request":{request},"response":{response}}}"#)
 }

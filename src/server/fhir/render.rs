@@ -7,6 +7,7 @@ use super::super::wishes::{Layout, Return};
 use super::call::Call;
 use crate::fhir::outcome::{IssueType, Outcome};
 use crate::fhir::resource::{instant, splice};
+use crate::fhir::summary::{Role, Shape};
 use crate::store::write::{Effect, Written};
 
 /// One version of one resource.
@@ -38,8 +39,9 @@ pub fn http_date(ms: i64) -> String {
 }
 
 /// A version that was read.
-pub fn version(call: &Call, version: &Version<'_>) -> Answer {
-    let mut answer = answer::json(StatusCode::OK, laid_out(version.text(), call.wishes.layout));
+pub fn version(call: &Call, version: &Version<'_>, shape: &Shape) -> Answer {
+    let text = shape.apply(version.text(), Role::Match);
+    let mut answer = answer::json(StatusCode::OK, laid_out(text, call.wishes.layout));
     version_headers(answer.headers_mut(), version.version, version.updated_ms);
     answer
 }

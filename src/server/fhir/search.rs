@@ -23,6 +23,7 @@ use crate::fhir::elements::table;
 use crate::fhir::outcome::{Issue, IssueType, Outcome, Severity};
 use crate::fhir::query::Query;
 use crate::fhir::search::{self, Across, PAGE, Search, Skip, Summary};
+use crate::fhir::summary::{Role, Shape};
 use crate::store;
 use crate::store::search::{COUNT_MAX, Found, Page, Total, TotalWanted};
 
@@ -109,9 +110,9 @@ pub async fn bundle(call: &Call, place: Place, pairs: Vec<(String, String)>) -> 
     let included = include::of(call, &search, &found.entries).await?;
     let matched: HashSet<i64> = found.entries.iter().map(|stored| stored.rid).collect();
     let mut entries: Vec<String> =
-        found.entries.iter().filter_map(|stored| entry(call, stored, "match")).collect();
+        found.entries.iter().filter_map(|stored| entry(call, stored, (&search.shape, Role::Match))).collect();
     let others = included.resources.iter().filter(|stored| !matched.contains(&stored.rid));
-    entries.extend(others.filter_map(|stored| entry(call, stored, "include")));
+    entries.extend(others.filter_map(|stored| entry(call, stored, (&search.shape, Role::Include))));
     entries.extend(warning(&search, &included, left_out));
     Ok(assemble(&links::of(call, &place, (&search, &pairs), (&page, &found)), &found, &entries))
 }
@@ -250,10 +251,11 @@ fn page_of(search: &Search, note: String) -> Page {
     Page { count, token: search.page.clone(), total, offset, note }
 }
 
-fn entry(call: &Call, stored: &crate::store::read::Stored, mode: &str) -> Option<String> {
+fn entry(call: &Call, stored: &crate::store::read::Stored, (shape, role): (&Shape, Role)) -> Option<String> {
     let version = read::version_of(stored)?;
     let url = Value::from(format!("{}/{}/{}", call.base, stored.kind, stored.id));
-    let text = version.text();
+    let text = shape.apply(version.text(), role);
+    let mode = if role == Role::Match { "match" } else { "include" };
     Some(format!(r#"{{"fullUrl":{url},"resource":{text},"search":{{"mode":"{mode}"}}}}"#))
 }
 

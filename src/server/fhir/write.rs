@@ -10,6 +10,7 @@ use crate::fhir::bundle::{self, Condition, Effect, Operation};
 use crate::fhir::elements;
 use crate::fhir::outcome::{IssueType, Outcome};
 use crate::fhir::resource::Resource;
+use crate::fhir::summary::Shape;
 use crate::store::write::Refusal;
 
 /// `POST Type`, also with `If-None-Exist`.
@@ -92,7 +93,7 @@ async fn exists_already(call: &Call, kind: &str, id: &str) -> Result<Answer, Sto
     let stored = call.app.store.read(&call.tenant, kind, id).await?;
     let Some(stored) = stored else { return Err(answer::of_refusal(Refusal::Store).into()) };
     let mut answer = match read::version_of(&stored) {
-        Some(version) => render::version(call, &version),
+        Some(version) => render::version(call, &version, &Shape::Full),
         None => render::gone(kind, id, stored.version),
     };
     let location = format!("{}/{kind}/{id}/_history/{}", call.base, stored.version);

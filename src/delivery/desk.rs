@@ -42,6 +42,12 @@ fn is_unprovable(part: &PartRow) -> bool {
 }
 
 async fn let_go(tx: &mut Tx, mut board: Board, (ids, now_ms): (&[String], i64)) -> Result<usize, Error> {
+    free(&mut board, (ids, now_ms));
+    finish(tx, board, (ids, now_ms), Status::Waiting).await
+}
+
+/// As [`revive`], of deliveries that the board has locked. Whoever calls it lets the board settle down.
+pub(super) fn free(board: &mut Board, (ids, now_ms): (&[String], i64)) {
     let stays = |row: &DeliveryRow| acts::is_act(row) && row.withdrawn;
     let left: BTreeSet<String> =
         board.deliveries.values().filter(|row| stays(row)).map(|row| row.id.clone()).collect();
@@ -52,7 +58,7 @@ async fn let_go(tx: &mut Tx, mut board: Board, (ids, now_ms): (&[String], i64)) 
     };
     let counts: BTreeSet<String> =
         board.deliveries.values().filter(|row| row.nature == "count").map(|row| row.id.clone()).collect();
-    for part in chosen(&board, ids).filter(revivable).collect::<Vec<_>>() {
+    for part in chosen(board, ids).filter(revivable).collect::<Vec<_>>() {
         let dirty = counts.contains(&part.delivery_id);
         let next = PartRow { status: PartStatus::Waiting, cause: Cause::default(), dirty, ..part };
         board.parts.insert((next.delivery_id.clone(), next.place()), next);
@@ -64,7 +70,6 @@ async fn let_go(tx: &mut Tx, mut board: Board, (ids, now_ms): (&[String], i64)) 
             row.attempts = 0;
         }
     }
-    finish(tx, board, (ids, now_ms), Status::Waiting).await
 }
 
 /// Gives up what of these deliveries was not accepted yet; what is under way is left alone. Another

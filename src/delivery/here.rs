@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::board::{Board, Moment};
 use super::claim::kill;
 use super::destination::Reason;
-use super::slots;
+use super::{desk, slots, waits};
 use crate::fhir::resource::strip;
 use crate::fhir::{index, subject};
 use crate::store::db::Tx;
@@ -55,16 +55,24 @@ pub async fn store(
     sources: &[(String, i64)],
 ) -> Result<Option<Pace>, Error> {
     let tenant = storing.tenant;
-    let mut ids = Vec::new();
+    let (mut ids, mut needers) = (Vec::new(), Vec::new());
     for (mapping, rid) in sources {
         let rows = deliveries::deliveries_of_source(tx, tenant, mapping, *rid).await?;
+        if rows.iter().any(is_due) {
+            needers.extend(rows.iter().filter(|row| waits::needs_another(row)).map(|row| row.id.clone()));
+        }
         ids.extend(rows.into_iter().filter(is_due).map(|row| row.id));
     }
-    let parts = deliveries::parts_of(tx, tenant, &ids).await?;
+    if ids.is_empty() {
+        return Ok(None);
+    }
+    // Everything is locked before the clock, also what may be woken.
+    let all: Vec<String> = ids.iter().chain(&needers).cloned().collect();
+    let parts = deliveries::parts_of(tx, tenant, &all).await?;
     if parts.is_empty() {
         return Ok(None);
     }
-    let mut board = Board::open(tx, tenant, sending::places_of(&parts), (&[], &ids)).await?;
+    let mut board = Board::open(tx, tenant, sending::places_of(&parts), (&[], &all)).await?;
     let waiting: Vec<PartRow> = ids.iter().flat_map(|id| sendable(&board, id)).collect();
     let mut group = Group::open(tx, tenant).await?;
     group.load(waiting.iter().filter_map(|part| key_of(&part.slot)).collect()).await?;
@@ -74,6 +82,11 @@ pub async fn store(
     }
     let pace = group.close().await?;
     board.settle_down(storing.moment);
+    let is_settled = |id: &String| board.deliveries.get(id).is_some_and(|row| row.status == Status::Settled);
+    if !needers.is_empty() && ids.iter().any(is_settled) {
+        desk::free(&mut board, (&needers, storing.moment.now_ms));
+        board.settle_down(storing.moment);
+    }
     board.save(tx).await?;
     sending::write_attempts(tx, tenant, &attempts, &[]).await?;
     Ok(Some(pace))

@@ -19,6 +19,12 @@ pub fn destination_of(output: &Output) -> String {
     destination_key(system, &output.destination)
 }
 
+/// The lane of what waits until something of `lane` is over there and makes nothing itself: apart from `lane`, so
+/// that it does not stand in the way of who makes it, and due again as soon as something of `lane` was accepted.
+pub fn lane_behind(lane: &str) -> String {
+    format!("{lane}|there")
+}
+
 /// The id of the delivery that an output makes: 20 hexadecimal digits.
 ///
 /// A count has one delivery for each lane, whoever contributes; state has one for each source and key, an

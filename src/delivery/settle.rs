@@ -10,9 +10,9 @@ use super::backoff;
 use super::board::{Board, Moment};
 use super::claim::{Batch, Claimed, ClaimedPart, cause, kill, portion, release};
 use super::destination::{Failure, FailureKind, Reason, Sent, Settled, Verdict};
-use super::identity::digest;
-use super::watch;
+use super::identity::{digest, lane_behind};
 use super::write_back::{Identifying, Known};
+use super::{waits, watch};
 use crate::store::changes;
 use crate::store::db::Tx;
 use crate::store::deliveries::sending::{self, AttemptRow, ExchangeRow};
@@ -111,7 +111,8 @@ pub async fn settle(
     write_links(tx, (settler, &board), &held, sent, &mut outcome).await?;
     let linked: Vec<String> = outcome.linked.iter().map(|resource| watch::link(resource)).collect();
     changes::request_watchers(tx, settler.tenant, &linked).await?;
-    revive_needers(tx, settler, &board).await?;
+    wake_needers(tx, settler, &board).await?;
+    wake_behind(tx, settler, &board, &held).await?;
     sending::write_attempts(tx, settler.tenant, &attempts, &exchanges(settler, batch, sent)).await?;
     let known = known(settler, &board, &held, sent);
     outcome.pace = settler.identifying.write(tx, settler.tenant, &known).await?;
@@ -413,8 +414,8 @@ async fn write_links(
     Ok(())
 }
 
-/// What was dead because it needed one of these is tried again.
-async fn revive_needers(tx: &mut Tx, settler: &Settler<'_>, board: &Board) -> Result<(), Error> {
+/// What waits because it needs one of these, or is dead because of it, is tried now.
+async fn wake_needers(tx: &mut Tx, settler: &Settler<'_>, board: &Board) -> Result<(), Error> {
     let settled: BTreeSet<(String, i64)> = board
         .deliveries
         .values()
@@ -423,14 +424,31 @@ async fn revive_needers(tx: &mut Tx, settler: &Settler<'_>, board: &Board) -> Re
         .collect();
     for (mapping, rid) in settled {
         let rows = deliveries::deliveries_of_source(tx, settler.tenant, &mapping, rid).await?;
-        let ids: Vec<String> = rows
-            .into_iter()
-            .filter(|row| row.status == Status::Dead && row.cause.code == "needs-not-settled")
-            .map(|row| row.id)
-            .collect();
+        let ids: Vec<String> = rows.into_iter().filter(waits::needs_another).map(|row| row.id).collect();
         if !ids.is_empty() {
             super::desk::revive(tx, settler.tenant, &ids, settler.now_ms).await?;
         }
+    }
+    Ok(())
+}
+
+/// What the far side left for later behind the lane of something that it takes now is tried now.
+async fn wake_behind(
+    tx: &mut Tx,
+    settler: &Settler<'_>,
+    board: &Board,
+    held: &[(usize, &Claimed)],
+) -> Result<(), Error> {
+    let settled = |claimed: &Claimed| {
+        board.deliveries.get(&claimed.outgoing.id).is_some_and(|row| row.status == Status::Settled)
+    };
+    let lanes: BTreeSet<String> = held
+        .iter()
+        .filter(|(_, claimed)| settled(claimed))
+        .map(|(_, claimed)| lane_behind(&claimed.outgoing.lane))
+        .collect();
+    for lane in lanes {
+        sending::wake_lane(tx, settler.tenant, settler.destination, (&lane, settler.now_ms)).await?;
     }
     Ok(())
 }

@@ -18,9 +18,7 @@ use crate::store::db::Tx;
 use crate::store::deliveries::{self, DeliveryRow, PartRow, PartStatus, Place, Status, sending};
 use crate::store::error::Error;
 
-/// How long a delivery waits before it asks again whether what it needs is settled.
-const NEED_WAIT_MS: i64 = 5_000;
-/// How long it waits before it asks again for a link or a mapping. Whoever brings them wakes it.
+/// How long a delivery waits before it asks again for what is not there. Whoever brings it wakes it.
 const ASK_AGAIN_MS: i64 = 60_000;
 
 /// Why a delivery may not go out.
@@ -46,6 +44,18 @@ pub(super) struct Sifted {
     pub blocked: Blocked,
     /// The parts of all of them.
     pub parts: Vec<PartRow>,
+}
+
+/// The code of what is dead because something that it needs was given up.
+const NEEDS_NOT_SETTLED: &str = "needs-not-settled";
+
+/// Whether a delivery waits for one that it needs, or is dead because of it.
+pub(super) fn needs_another(row: &DeliveryRow) -> bool {
+    match row.status {
+        Status::Waiting => row.waits_for.starts_with("needs:"),
+        Status::Dead => row.cause.code == NEEDS_NOT_SETTLED,
+        _ => false,
+    }
 }
 
 /// Parts those that may go out from the others.
@@ -217,7 +227,7 @@ fn told(obstacle: &Obstacle, now_ms: i64) -> (String, i64, Reason) {
     match obstacle {
         Obstacle::Unsettled(need) | Obstacle::Hopeless(need) => (
             format!("needs:{need}"),
-            now_ms + NEED_WAIT_MS,
+            now_ms + ASK_AGAIN_MS,
             Reason::new(
                 "needs-unsettled",
                 format!("it needs {need}, which is not settled yet"),
@@ -257,7 +267,7 @@ fn told(obstacle: &Obstacle, now_ms: i64) -> (String, i64, Reason) {
 
 fn give_up(board: &mut Board, id: &str, need: &str) {
     let reason = Reason::new(
-        "needs-not-settled",
+        NEEDS_NOT_SETTLED,
         format!("it needs {need}, which is dead, cancelled or not wanted"),
         "see to that delivery first, then retry this one",
     );

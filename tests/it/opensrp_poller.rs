@@ -21,6 +21,9 @@ const ENTRIES: usize = 100;
 /// Resources that all writers update.
 const SHARED: usize = 40;
 
+/// After a download that found nothing.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// Versions by id.
 type Versions = BTreeMap<String, u64>;
 
@@ -153,8 +156,12 @@ impl Poller {
     async fn run(mut self) -> (Versions, usize) {
         loop {
             let is_last = self.ended.load(Ordering::SeqCst);
-            if self.round().await == 0 && is_last {
+            let found = self.round().await;
+            if found == 0 && is_last {
                 return (self.seen, self.pages);
+            }
+            if found == 0 {
+                tokio::time::sleep(PAUSE).await;
             }
         }
     }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::event::output;
 use super::fields::{self, ENROLLMENT_STATUSES, Reading};
 use super::slot::{Slot, short};
-use crate::delivery::identity::digest;
+use crate::delivery::identity::{digest, lane_behind};
 use crate::dhis2::aggregate::fields::{Required, field};
 use crate::mapping::output::{Issue, Nature, Output, Part, Withdraw};
 use crate::mapping::target::{Complaint, Evaluated, Field, Kind, Named, Shape, Target};
@@ -265,7 +265,7 @@ impl Draft<'_> {
         let lane = found.unwrap_or_else(|| name.clone());
         // Who only waits for somebody must not stand in the way of who makes her.
         let waits = self.reading.value("create") == Some(&Value::Bool(false));
-        let lane = if waits { format!("{lane}|there") } else { lane };
+        let lane = if waits { lane_behind(&lane) } else { lane };
         Some(Identity { lane, name, link, known: None })
     }
 

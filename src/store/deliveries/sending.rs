@@ -397,6 +397,25 @@ pub async fn wake_waiting(
     .await
 }
 
+/// What the far side answered with "later" in this lane is due now.
+///
+/// # Errors
+/// The database's.
+pub async fn wake_lane(
+    tx: &mut Tx,
+    tenant: &str,
+    destination: &str,
+    (lane, now_ms): (&str, i64),
+) -> Result<u64, Error> {
+    tx.execute(
+        "update delivery set due_ms = case when not_before_ms > $4 then not_before_ms else $4 end
+         where tenant = $1 and destination = $2 and lane = $3 and status = 'waiting' and failure = 'later'
+         and due_ms > $4 and waits_for = '' and not (nature = 'act' and begun_ms <> 0)",
+        args![tenant, destination, lane, now_ms],
+    )
+    .await
+}
+
 /// The remote ids that resources are linked to at a destination: (`Type/id`, remote id).
 ///
 /// # Errors

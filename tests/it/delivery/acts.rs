@@ -491,7 +491,7 @@ async fn an_act_waits_for_what_it_needs_and_for_its_link() {
             assert_eq!(
                 clinic.far.happened().len(),
                 1,
-                "woken by the link, or asked again: {:?}",
+                "woken by the link, or by what it needs: {:?}",
                 clinic.acts().await
             );
             if waits.get("link").is_some() {

@@ -353,6 +353,30 @@ async fn a_settled_delivery_is_linked_to_its_resource() {
     .await;
 }
 
+/// Who waits until somebody is over there need not wait for the end of its back-off when she is.
+#[tokio::test]
+async fn what_waits_behind_a_lane_goes_out_when_the_lane_gets_there() {
+    each_store(|store| async move {
+        let house = House::new(store, reports()).await;
+        let behind = mjumbe::delivery::identity::lane_behind("u");
+        house.put("test.report", "1", report(&behind, 1, json!({"a": "1"}))).await;
+        house.map().await;
+        for _ in 0..4 {
+            house.far.trouble(Trouble::Later);
+            house.let_time_pass().await;
+            house.send().await;
+        }
+        assert_eq!(house.statuses().await, [("waiting".into(), "later".into())]);
+        house.put("test.report", "2", report("u", 1, json!({"a": "1"}))).await;
+        house.settle_down().await;
+        assert_eq!(
+            house.statuses().await,
+            [("settled".into(), String::new()), ("settled".into(), String::new())]
+        );
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn who_lost_the_lease_writes_nothing() {
     each_store(|store| async move {

@@ -59,6 +59,43 @@ impl Evaluator for Makes {
     }
 }
 
+/// As [`Makes`], and a report that needs what is made.
+struct MakesAndReports;
+
+impl Evaluator for MakesAndReports {
+    fn name(&self) -> &str {
+        "makes"
+    }
+
+    fn version(&self) -> &str {
+        "1"
+    }
+
+    fn takes(&self, kind: &str) -> bool {
+        kind == "Basic"
+    }
+
+    fn evaluate(&self, subject: &Subject<'_>, answers: &[(Asked, Answer)]) -> Step {
+        let Step::Done(mut done) = Makes.evaluate(subject, answers) else { unreachable!() };
+        let made = done.outputs[0].clone();
+        done.outputs.push(Output {
+            target: "test.report".to_owned(),
+            target_id: "report".to_owned(),
+            destination: "far".to_owned(),
+            lane: subject.id.to_owned(),
+            body: json!({}),
+            parts: vec![Part {
+                slot: format!("{}/a", subject.id),
+                wanted: json!({"value": "1"}),
+                last: false,
+            }],
+            needs: vec!["fhir.resource".to_owned()],
+            ..made
+        });
+        Step::Done(done)
+    }
+}
+
 /// Lets work go on for so many steps, then drops it where it stands.
 async fn kill_after<T>(steps: usize, work: impl Future<Output = T>) -> bool {
     let mut work = std::pin::pin!(work);
@@ -107,6 +144,28 @@ async fn a_mapper_that_is_killed_leaves_both_or_neither() {
             assert_eq!(state(&house, &id).await, (1, "settled".to_owned()), "after {steps} steps");
         }
         assert!(before > 0 && after > 0, "{before} before the commit, {after} after it");
+    })
+    .await;
+}
+
+/// What was given up because it needs a resource that could not be stored goes out once it is.
+#[tokio::test]
+async fn what_needs_a_resource_is_revived_when_the_mapper_stores_it() {
+    each_store(|store| async move {
+        let house = House::new(store, vec![Arc::new(MakesAndReports)]).await;
+        house.put("Patient", "made-b1", json!({"active": true})).await;
+        house.put("Basic", "b1", json!({"name": "A"})).await;
+        house.settle_down().await;
+        let dead = |cause: &str| ("dead".to_owned(), cause.to_owned());
+        assert_eq!(house.statuses().await, [dead("needs-not-settled"), dead("resource-of-another")]);
+        house.delete("Patient", "made-b1").await;
+        house.put("Basic", "b1", json!({"name": "B"})).await;
+        house.settle_down().await;
+        assert_eq!(
+            house.statuses().await,
+            [("settled".into(), String::new()), ("settled".into(), String::new())]
+        );
+        assert_eq!(house.far.slot("b1/a"), Some(json!("1")));
     })
     .await;
 }

@@ -27,6 +27,8 @@ pub mod outcome;
 pub mod parameters;
 // FHIRPath expressions, evaluated on resources.
 pub mod path;
+// Changes of a resource that name what changes.
+pub mod patch;
 // Searches, parsed: what the store turns into SQL.
 pub mod query;
 // References: parsing, classifying, rewriting.

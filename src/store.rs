@@ -15,6 +15,8 @@ pub mod db;
 pub mod deliveries;
 // What can go wrong, without values.
 pub mod error;
+// Versions of one resource, of a type and of everything.
+pub mod history;
 mod index;
 // What somebody who asks after a report needs to know.
 pub mod inquiry;

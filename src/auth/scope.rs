@@ -11,6 +11,7 @@ pub enum Permission {
     Read,
     Update,
     Delete,
+    /// Also the histories of a type and of everything.
     Search,
 }
 

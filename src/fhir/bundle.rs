@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use crate::fhir::outcome::{Issue, IssueType, Outcome};
+use crate::fhir::patch::Patch;
 use crate::fhir::query::Query;
 use crate::fhir::resource::Resource;
 use crate::fhir::search::Context;
@@ -50,6 +51,10 @@ pub enum Operation {
     Update { resource: Resource, id: String, condition: Condition },
     /// `PUT Patient?identifier=x`. `id` is used where nothing matches and the resource has none.
     UpdateMatch { resource: Resource, id: String, query: String, condition: Condition },
+    /// `PATCH Patient/1`
+    Patch { kind: &'static str, id: String, patch: Patch, condition: Condition },
+    /// `PATCH Patient?identifier=x`: exactly one.
+    PatchMatch { kind: &'static str, query: String, patch: Patch, condition: Condition },
     /// `DELETE Patient/1`
     Delete { kind: &'static str, id: String, condition: Condition },
     /// `DELETE Patient?identifier=x`: at most one.
@@ -77,6 +82,23 @@ pub struct Question {
 
 /// A match: kind, id, current version.
 pub type Matched = (String, String, i64);
+
+/// A resource as it is when the plan is written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Current {
+    pub version: i64,
+    /// As clients read it; `None`: deleted.
+    pub body: Option<Value>,
+}
+
+/// What the store answered.
+#[derive(Clone, Copy)]
+pub struct Answers<'a> {
+    /// To [`Plan::questions`], in order.
+    pub matches: &'a [Vec<Matched>],
+    /// What a resource of [`Plan::reads`] (kind, id) is now; `None`: there never was one.
+    pub current: &'a dyn Fn(&str, &str) -> Option<Current>,
+}
 
 /// What is to be done for one entry, now that all is known.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,6 +145,8 @@ pub enum Effect {
 pub enum Method {
     Post,
     Put,
+    /// From the version before.
+    Patch,
 }
 
 /// A checked transaction, one entry of a batch, or one interaction.
@@ -223,6 +247,27 @@ impl Plan {
     /// The searches to be answered, in order, before [`Plan::settle`].
     pub fn questions(&self) -> &[Question] {
         &self.questions
+    }
+
+    /// The resources (kind, id) that [`Plan::settle`] needs as they are now: what is patched. Known once the
+    /// questions are answered.
+    pub fn reads(&self, matches: &[Vec<Matched>]) -> Vec<(String, String)> {
+        let by_id = self.entries.iter().filter_map(|entry| match &entry.operation {
+            Operation::Patch { kind, id, .. } => Some(((*kind).to_owned(), id.clone())),
+            _ => None,
+        });
+        let by_match = self.asked.iter().zip(matches).filter_map(|(asked, found)| {
+            let Asked::Entry(position) = asked else { return None };
+            let patched = matches!(self.entries.get(*position)?.operation, Operation::PatchMatch { .. });
+            let (kind, id, _) = found.first().filter(|_| patched)?;
+            Some((kind.clone(), id.clone()))
+        });
+        by_id.chain(by_match).collect()
+    }
+
+    /// Whether the plan can be settled without the store.
+    pub fn asks_nothing(&self) -> bool {
+        self.questions.is_empty() && self.reads(&[]).is_empty()
     }
 
     /// The entries, in the Bundle's order.

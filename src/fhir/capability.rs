@@ -28,6 +28,8 @@ pub struct Description<'a> {
     pub cors: Support,
     /// `json`, `application/fhir+json` …
     pub formats: &'a [&'a str],
+    /// The media types of patches.
+    pub patch_formats: &'a [&'a str],
 }
 
 /// An interaction on a type or instance. <https://hl7.org/fhir/R4/valueset-type-restful-interaction.html>
@@ -169,6 +171,7 @@ pub fn statement(description: &Description<'_>) -> Value {
         "implementation": { "description": "Mjumbe, between FHIR, RapidPro and DHIS2", "url": description.base },
         "fhirVersion": "4.0.1",
         "format": description.formats,
+        "patchFormat": description.patch_formats,
         "rest": [rest],
     })
 }
@@ -299,6 +302,7 @@ mod tests {
             }],
             cors: Support::Built,
             formats: &["json"],
+            patch_formats: &["application/json-patch+json"],
         })
     }
 

@@ -114,11 +114,6 @@ pub fn outcome_of_no_interaction(reason: &NoInteraction) -> Outcome {
                 .status(405)
                 .hint(format!("allowed: {allow}"))
         }
-        NoInteraction::NotSupported { what } => {
-            Outcome::error(IssueType::NotSupported, "not-supported", format!("{what}: not supported here"))
-                .status(501)
-                .hint("GET metadata lists what is supported")
-        }
     }
 }
 
@@ -149,7 +144,8 @@ pub fn of_refusal(refusal: Refusal) -> Outcome {
         Refusal::VersionConflict { .. } => Outcome::error(IssueType::Conflict, "version-conflict", text)
             .status(412)
             .hint("read it again and repeat the change on its current version"),
-        Refusal::Exists { .. } => Outcome::error(IssueType::Duplicate, "exists", text).status(409),
+        // If-None-Match: * (RFC 9110, 13.1.2).
+        Refusal::Exists { .. } => Outcome::error(IssueType::Duplicate, "exists", text).status(412),
         Refusal::NotFound { .. } => Outcome::error(IssueType::NotFound, "not-found", text).status(404),
         Refusal::Plan(outcome) => *outcome,
         Refusal::TooMany { .. } => Outcome::error(IssueType::TooCostly, "too-many-writes", text).status(413),

@@ -9,17 +9,21 @@ mod bundle;
 mod call;
 // What this server can do.
 pub mod capabilities;
-// What known clients send that is not R4.
-mod lenient;
+// Histories.
+mod history;
 // What belongs to the matches of a page.
 mod include;
+// What known clients send that is not R4.
+mod lenient;
 // `$NAME`: the table of operations, and one file for each.
 pub mod operation;
+// Patch.
+mod patch;
 // Bundles and interactions as the store writes them.
 mod plan;
 // From a checked resource to what the store writes.
 mod put;
-// Read, vread, history.
+// Read, vread.
 mod read;
 // Versions as answers.
 mod render;
@@ -64,9 +68,13 @@ async fn dispatch(call: Call, interaction: Interaction) -> Result<Answer, Stop> 
         Interaction::Create { kind } => write::create(&call, &kind).await,
         Interaction::Read { kind, id } => read::read(&call, &kind, &id).await,
         Interaction::Vread { kind, id, version } => read::vread(&call, &kind, &id, &version).await,
-        Interaction::History { kind, id } => read::history(&call, &kind, &id).await,
+        Interaction::History { kind, id } => history::history(&call, history::Of::Resource(&kind, &id)).await,
+        Interaction::HistoryType { kind } => history::history(&call, history::Of::Kind(&kind)).await,
+        Interaction::HistorySystem => history::history(&call, history::Of::Everything).await,
         Interaction::Update { kind, id } => write::update(&call, &kind, &id).await,
         Interaction::UpdateMatch { kind } => write::update_match(&call, &kind).await,
+        Interaction::Patch { kind, id } => patch::patch(&call, &kind, &id).await,
+        Interaction::PatchMatch { kind } => patch::patch_match(&call, &kind).await,
         Interaction::DeleteMatch { kind } => write::delete_match(&call, &kind).await,
         Interaction::Delete { kind, id } => write::delete(&call, &kind, &id).await,
         Interaction::Operation { place, operation } => operation::run(&call, &place, operation).await,

@@ -41,12 +41,24 @@ pub enum Interaction {
         kind: String,
         id: String,
     },
+    HistoryType {
+        kind: String,
+    },
+    HistorySystem,
     Update {
         kind: String,
         id: String,
     },
     /// `PUT Type?query`
     UpdateMatch {
+        kind: String,
+    },
+    Patch {
+        kind: String,
+        id: String,
+    },
+    /// `PATCH Type?query`
+    PatchMatch {
         kind: String,
     },
     Delete {
@@ -76,32 +88,34 @@ pub enum NoInteraction {
     Method {
         allow: &'static str,
     },
-    /// R4 knows it, and it is not built.
-    NotSupported {
-        what: &'static str,
-    },
 }
 
 /// What is built on each type, for the CapabilityStatement.
-pub const ON_TYPES: [OnType; 7] = [
+pub const ON_TYPES: [OnType; 9] = [
     OnType::Read,
     OnType::Vread,
     OnType::Update,
+    OnType::Patch,
     OnType::Delete,
     OnType::HistoryInstance,
+    OnType::HistoryType,
     OnType::Create,
     OnType::SearchType,
 ];
 /// What is built on the whole server.
-pub const ON_SYSTEM: [SystemInteraction; 3] =
-    [SystemInteraction::Transaction, SystemInteraction::Batch, SystemInteraction::SearchSystem];
+pub const ON_SYSTEM: [SystemInteraction; 4] = [
+    SystemInteraction::Transaction,
+    SystemInteraction::Batch,
+    SystemInteraction::SearchSystem,
+    SystemInteraction::HistorySystem,
+];
 
 /// What may be done at one place, in the order of `Allow`.
 const AT_BASE: &str = "GET, HEAD, POST";
 const AT_METADATA: &str = "GET, HEAD";
-const AT_TYPE: &str = "GET, HEAD, POST, PUT, DELETE";
+const AT_TYPE: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 const AT_SEARCH: &str = "GET, HEAD, POST";
-const AT_INSTANCE: &str = "GET, HEAD, PUT, DELETE";
+const AT_INSTANCE: &str = "GET, HEAD, PUT, PATCH, DELETE";
 const AT_HISTORY: &str = "GET, HEAD";
 
 impl Interaction {
@@ -123,7 +137,8 @@ impl Interaction {
             [] => Err(NoInteraction::Method { allow: AT_BASE }),
             ["metadata"] if get => Ok(Self::Capabilities),
             ["metadata"] => Err(NoInteraction::Method { allow: AT_METADATA }),
-            ["_history"] => Err(NoInteraction::NotSupported { what: "the history of everything" }),
+            ["_history"] if get => Ok(Self::HistorySystem),
+            ["_history"] => Err(NoInteraction::Method { allow: AT_HISTORY }),
             ["_search"] if get || post => Ok(Self::SearchSystem),
             ["_search"] => Err(NoInteraction::Method { allow: AT_SEARCH }),
             [kind, ..] if !is_type(kind) => Err(NoInteraction::UnknownType((*kind).to_owned())),
@@ -175,11 +190,12 @@ impl Interaction {
             [] if post => Ok(Self::Create { kind }),
             [] if *method == Method::PUT => Ok(Self::UpdateMatch { kind }),
             [] if *method == Method::DELETE => Ok(Self::DeleteMatch { kind }),
-            [] if *method == Method::PATCH => Err(NoInteraction::NotSupported { what: "patch" }),
+            [] if *method == Method::PATCH => Ok(Self::PatchMatch { kind }),
             [] => Err(NoInteraction::Method { allow: AT_TYPE }),
             ["_search"] if get || post => Ok(Self::Search { kind }),
             ["_search"] => Err(NoInteraction::Method { allow: AT_SEARCH }),
-            ["_history"] => Err(NoInteraction::NotSupported { what: "the history of a type" }),
+            ["_history"] if get => Ok(Self::HistoryType { kind }),
+            ["_history"] => Err(NoInteraction::Method { allow: AT_HISTORY }),
             [id] => Self::of_instance(method, kind, (*id).to_owned()),
             [id, "_history"] if get => Ok(Self::History { kind, id: (*id).to_owned() }),
             [id, "_history", version] if get => {
@@ -195,7 +211,7 @@ impl Interaction {
             Method::GET | Method::HEAD => Ok(Self::Read { kind, id }),
             Method::PUT => Ok(Self::Update { kind, id }),
             Method::DELETE => Ok(Self::Delete { kind, id }),
-            Method::PATCH => Err(NoInteraction::NotSupported { what: "patch" }),
+            Method::PATCH => Ok(Self::Patch { kind, id }),
             _ => Err(NoInteraction::Method { allow: AT_INSTANCE }),
         }
     }
@@ -206,12 +222,18 @@ impl Interaction {
         match self {
             Self::Capabilities | Self::Bundle | Self::SearchSystem => None,
             Self::SearchCompartment { kind, .. } => kind.as_deref().map(|kind| (Permission::Search, kind)),
-            Self::Search { kind } => Some((Permission::Search, kind)),
+            // What SMART says of histories of more than one resource:
+            // <https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html>
+            Self::Search { kind } | Self::HistoryType { kind } => Some((Permission::Search, kind)),
+            Self::HistorySystem => Some((Permission::Search, "*")),
             Self::Create { kind } => Some((Permission::Create, kind)),
             Self::Read { kind, .. } | Self::Vread { kind, .. } | Self::History { kind, .. } => {
                 Some((Permission::Read, kind))
             }
-            Self::Update { kind, .. } | Self::UpdateMatch { kind } => Some((Permission::Update, kind)),
+            Self::Update { kind, .. }
+            | Self::UpdateMatch { kind }
+            | Self::Patch { kind, .. }
+            | Self::PatchMatch { kind } => Some((Permission::Update, kind)),
             Self::Delete { kind, .. } | Self::DeleteMatch { kind } => Some((Permission::Delete, kind)),
             Self::Operation { place, operation } => Some((operation.permission, place.kind())),
         }
@@ -234,8 +256,12 @@ impl Interaction {
             Self::Read { .. } => "read",
             Self::Vread { .. } => "vread",
             Self::History { .. } => "history-instance",
+            Self::HistoryType { .. } => "history-type",
+            Self::HistorySystem => "history-system",
             Self::Update { .. } => "update",
             Self::UpdateMatch { .. } => "conditional-update",
+            Self::Patch { .. } => "patch",
+            Self::PatchMatch { .. } => "conditional-patch",
             Self::Delete { .. } => "delete",
             Self::DeleteMatch { .. } => "conditional-delete",
             Self::Operation { .. } => "operation",
@@ -297,10 +323,6 @@ mod tests {
         assert_eq!(parse(Method::POST, "Patient/1/$frobnicate"), Err(unknown));
         assert_eq!(parse(Method::GET, "Patient/1/$meta-add"), Err(NoInteraction::Method { allow: "POST" }));
         assert_eq!(parse(Method::GET, "Patient/$meta-add"), Err(NoInteraction::Method { allow: "" }));
-        for (method, path) in [(Method::PATCH, "Patient/1"), (Method::GET, "Patient/_history")] {
-            let answer = parse(method, path);
-            assert!(matches!(answer, Err(NoInteraction::NotSupported { .. })), "{path}: {answer:?}");
-        }
     }
 
     /// The property that nothing is without a policy: whatever is an interaction either needs a permission,

@@ -1,4 +1,4 @@
-//! Current and earlier versions: read, vread, history, and many at once.
+//! Current and earlier versions: read, vread, and many at once.
 //!
 //! The functions take a [`Connection`], so that they run inside a transaction too; [`Store`]'s methods
 //! take one from the pool.
@@ -31,16 +31,6 @@ impl Stored {
     pub fn deleted(&self) -> bool {
         self.body.is_none()
     }
-}
-
-/// Some versions of one resource, newest first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct History {
-    pub versions: Vec<Stored>,
-    /// How many versions there are in all; 0 where there is no such resource.
-    pub total: i64,
-    /// Whether older ones follow: ask for those before the last one.
-    pub more: bool,
 }
 
 /// The columns that [`stored`] reads, of `resource r` and `version v`.
@@ -182,41 +172,6 @@ impl Store {
             )
             .await?;
         row.as_ref().map(stored).transpose()
-    }
-
-    /// At most `count` versions, newest first, older than version `before` where it is given.
-    ///
-    /// # Errors
-    /// [`Error`]
-    pub async fn history(
-        &self,
-        tenant: &str,
-        (kind, id): (&str, &str),
-        before: Option<i64>,
-        count: u32,
-    ) -> Result<History, Error> {
-        let mut connection = self.db().read().await?;
-        let rows = connection
-            .all(
-                format!(
-                    "select {COLUMNS} from resource r
-                     join version v on v.tenant = r.tenant and v.rid = r.rid
-                     where r.tenant = $1 and r.kind = $2 and r.id = $3 and v.version < $4
-                     order by v.version desc limit $5"
-                ),
-                args![tenant, kind, id, before.unwrap_or(i64::MAX), i64::from(count) + 1],
-            )
-            .await?;
-        let total = connection
-            .optional(
-                "select version from resource where tenant = $1 and kind = $2 and id = $3",
-                args![tenant, kind, id],
-            )
-            .await?
-            .map_or(Ok(0), |row| row.int("version"))?;
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        let versions = rows.iter().take(count).map(stored).collect::<Result<_, _>>()?;
-        Ok(History { versions, total, more: rows.len() > count })
     }
 
     /// [`many`] on a connection of the pool.

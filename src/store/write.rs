@@ -11,7 +11,7 @@ mod stage;
 pub mod within;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::fhir::index::IndexRow;
@@ -131,15 +131,40 @@ pub struct Question {
 /// What matched a [`Question`], as (kind, id) pairs, with the current version of each.
 pub type Matches = Vec<(String, String, i64)>;
 
+/// What the group's transaction told a plan.
+#[derive(Debug, Default)]
+pub struct Seen<'a> {
+    /// Of [`Plan::questions`], in order.
+    pub answers: &'a [Matches],
+    /// Of [`Plan::reads`], by (kind, id), as far as there ever was such a resource.
+    pub standing: HashMap<(String, String), Standing>,
+}
+
+/// What a resource is now, as the group sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    pub version: i64,
+    /// Milliseconds since 1970 UTC.
+    pub updated_ms: i64,
+    /// `None`: deleted.
+    pub body: Option<String>,
+    /// Who wrote it; `None` where that is not known any more.
+    pub origin: Option<Origin>,
+}
+
 /// What one client wants written, atomically.
 pub trait Plan: Send + Sync {
     /// What only the group's transaction can answer; empty for most plans. May be called again.
     fn questions(&self) -> Vec<Question>;
-    /// Given the answers, in order: what to write. Pure; may be called again if the group is run again.
+    /// Resources (kind, id) that [`Plan::puts`] needs as they are now, given the answers; none for most plans.
+    fn reads(&self, _answers: &[Matches]) -> Vec<(String, String)> {
+        Vec::new()
+    }
+    /// What to write. Pure; may be called again if the group is run again.
     ///
     /// # Errors
     /// [`Refusal`]: nothing of this plan is written.
-    fn puts(&self, answers: &[Matches]) -> Result<Vec<Put>, Refusal>;
+    fn puts(&self, seen: &Seen<'_>) -> Result<Vec<Put>, Refusal>;
     /// Pollers' cursors (name, value) that move with these puts, in the same commit.
     fn cursors(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
@@ -158,7 +183,7 @@ impl Plan for Fixed {
         Vec::new()
     }
 
-    fn puts(&self, _: &[Matches]) -> Result<Vec<Put>, Refusal> {
+    fn puts(&self, _: &Seen<'_>) -> Result<Vec<Put>, Refusal> {
         Ok(self.puts.clone())
     }
 

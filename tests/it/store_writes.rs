@@ -12,7 +12,7 @@ use mjumbe::store::Store;
 use mjumbe::store::search::{Page, TotalWanted};
 use mjumbe::store::testing::each_database;
 use mjumbe::store::write::{
-    Effect, Fixed, Matches, Origin, Plan, Precondition, Put, Question, Refusal, Written,
+    Effect, Fixed, Origin, Plan, Precondition, Put, Question, Refusal, Seen, Written,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -45,9 +45,9 @@ impl Plan for Conditional {
         vec![Question { query: Query { kind: "Observation".to_owned(), filters, sort: vec![] }, limit: 2 }]
     }
 
-    fn puts(&self, answers: &[Matches]) -> Result<Vec<Put>, Refusal> {
-        assert!(answers[0].len() < 2, "two resources with one code");
-        if !answers[0].is_empty() {
+    fn puts(&self, seen: &Seen<'_>) -> Result<Vec<Put>, Refusal> {
+        assert!(seen.answers[0].len() < 2, "two resources with one code");
+        if !seen.answers[0].is_empty() {
             return Ok(vec![]);
         }
         Ok(vec![put(&self.0, Some("{\"conditional\":true}".to_owned()))])

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{Asked, Condition, Entry, MAX_ENTRIES, Operation, Plan, Question, version};
 use crate::fhir::elements::table;
 use crate::fhir::outcome::{Issue, IssueType, Outcome};
+use crate::fhir::patch::Patch;
 use crate::fhir::query::Query;
 use crate::fhir::reference::rewrite;
 use crate::fhir::resource::Resource;
@@ -83,13 +84,14 @@ fn operation(
     match (request.text)("method").unwrap_or_default() {
         "POST" => create(request, resource, new_id()),
         "PUT" => update(request, resource, new_id()),
+        "PATCH" => patch(request, resource),
         "DELETE" => delete(request),
         "GET" => Ok(read(request, false)),
         "HEAD" => Ok(read(request, true)),
         _ => {
             let text = "this method is not supported in a Bundle";
             let issue = Issue::error(IssueType::NotSupported, "not-supported", text);
-            Err(issue.at(format!("{}.request.method", request.path)).hint("PUT the whole resource").into())
+            Err(issue.at(format!("{}.request.method", request.path)).into())
         }
     }
 }
@@ -223,6 +225,27 @@ fn check_id(resource: &Resource, id: &str, path: &str) -> Result<(), Outcome> {
     }
 }
 
+fn patch(request: &Request<'_>, resource: Option<Resource>) -> Result<Operation, Outcome> {
+    let (kind, condition) = (request.kind()?, request.condition()?);
+    let at = format!("{}.resource", request.path);
+    let resource = resource.ok_or_else(|| {
+        Outcome::error(
+            IssueType::Required,
+            "required-element",
+            "a PATCH needs a resource that holds the patch",
+        )
+        .at(&*at)
+        .hint("a Parameters (FHIRPath Patch), or a Binary with a JSON Patch")
+    })?;
+    let patch = Patch::of_resource(&resource).map_err(|outcome| outcome.within(&at))?;
+    match (request.id()?, request.target.query) {
+        (Some(id), None) => Ok(Operation::Patch { kind, id: id.to_owned(), patch, condition }),
+        (None, Some(query)) => Ok(Operation::PatchMatch { kind, query: query.to_owned(), patch, condition }),
+        _ => Err(refused(request.path, "bad-url", "PATCH goes to an id or to a search")
+            .hint("PATCH Patient/1 or Patient?identifier=x")),
+    }
+}
+
 fn delete(request: &Request<'_>) -> Result<Operation, Outcome> {
     let kind = request.kind()?;
     match (request.id()?, request.target.query) {
@@ -259,6 +282,11 @@ impl Plan {
                     texts.entry(text).or_insert_with(|| inside(&entry.path, &place));
                 }
             }
+            if let Operation::Patch { patch, .. } | Operation::PatchMatch { patch, .. } = &entry.operation {
+                for (text, place) in patch.conditional() {
+                    texts.entry(text).or_insert_with(|| in_patch(&entry.path, &place));
+                }
+            }
             let Some((kind, query)) = entry.operation.condition_query() else { continue };
             let place = format!("{}.request", entry.path);
             if !conditions.insert((kind, query.to_owned())) {
@@ -285,6 +313,11 @@ fn inside(entry: &str, place: &str) -> String {
         (false, Some((_, rest))) => format!("{entry}.resource.{rest}"),
         _ => place.to_owned(),
     }
+}
+
+/// The same of a place in a patch.
+fn in_patch(entry: &str, place: &str) -> String {
+    if entry.is_empty() { place.to_owned() } else { format!("{entry}.resource") }
 }
 
 pub(super) fn duplicate(text: &str) -> Outcome {
@@ -325,7 +358,7 @@ impl Operation {
             Self::Create { resource, .. }
             | Self::Update { resource, .. }
             | Self::UpdateMatch { resource, .. } => Some(resource),
-            Self::Delete { .. } | Self::DeleteMatch { .. } | Self::Read { .. } => None,
+            _ => None,
         }
     }
 
@@ -334,7 +367,7 @@ impl Operation {
             Self::Create { resource, .. }
             | Self::Update { resource, .. }
             | Self::UpdateMatch { resource, .. } => Some(resource),
-            Self::Delete { .. } | Self::DeleteMatch { .. } | Self::Read { .. } => None,
+            _ => None,
         }
     }
 
@@ -342,7 +375,7 @@ impl Operation {
         match self {
             Self::Create { resource, if_none_exist: Some(query), .. }
             | Self::UpdateMatch { resource, query, .. } => Some((resource.kind(), query)),
-            Self::DeleteMatch { kind, query } => Some((kind, query)),
+            Self::PatchMatch { kind, query, .. } | Self::DeleteMatch { kind, query } => Some((kind, query)),
             _ => None,
         }
     }

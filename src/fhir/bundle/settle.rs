@@ -3,10 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use super::read::duplicate;
-use super::{Action, Asked, Condition, Effect, Entry, Matched, Method, Operation, Plan, Question};
+use super::{
+    Action, Answers, Asked, Condition, Current, Effect, Entry, Matched, Method, Operation, Plan, Question,
+};
 use crate::fhir::index::{self, IndexRow};
 use crate::fhir::matching::{Candidate, matches};
 use crate::fhir::outcome::{IssueType, Outcome};
+use crate::fhir::patch::Patch;
 use crate::fhir::reference::{self, Literal, rewrite};
 use crate::fhir::resource::Resource;
 
@@ -15,32 +18,48 @@ impl Plan {
     /// order. May be called again with other answers.
     ///
     /// # Errors
-    /// 412 where a condition matches several, 400 where a conditional update contradicts its resource's id or
+    /// 412 where a condition matches several, 404, 410, 412 or 422 where a patch has nothing to change or does not
+    /// fit, 400 where a conditional update contradicts its resource's id or
     /// two entries are the same resource, 404 or 412 for a conditional reference without exactly one match.
-    pub fn settle(&self, answers: &[Vec<Matched>]) -> Result<Vec<Action>, Outcome> {
+    pub fn settle(&self, answers: &Answers<'_>) -> Result<Vec<Action>, Outcome> {
         let mut own = HashMap::new();
-        for (asked, answer) in self.asked.iter().zip(answers) {
+        for (asked, answer) in self.asked.iter().zip(answers.matches) {
             if let Asked::Entry(position) = asked {
                 own.insert(*position, answer.as_slice());
             }
         }
         let mut actions = Vec::with_capacity(self.entries.len());
         for (position, entry) in self.entries.iter().enumerate() {
-            let effect = effect(entry, own.get(&position).copied().unwrap_or_default())?;
+            let effect = self.effect(entry, own.get(&position).copied().unwrap_or_default(), answers)?;
             actions.push(Action { index: entry.index, path: entry.path.clone(), effect });
         }
         check_identities(&actions)?;
         let mut map = self.names(&actions);
-        self.resolve(answers, &actions, &mut map)?;
-        if !map.is_empty() {
-            for action in &mut actions {
-                if let Effect::Put { resource, .. } = &mut action.effect {
-                    rewrite::replace(resource.body_mut(), &map);
-                }
-            }
-        }
+        self.resolve(answers.matches, &actions, &mut map)?;
+        replace(&mut actions, &map)?;
         actions.sort_by_key(|action| order(&action.effect));
         Ok(actions)
+    }
+
+    fn effect(&self, entry: &Entry, found: &[Matched], answers: &Answers<'_>) -> Result<Effect, Outcome> {
+        let (kind, id, patch, condition) = match (&entry.operation, found) {
+            (Operation::Patch { kind, id, patch, condition }, _) => (*kind, id, patch, *condition),
+            (Operation::PatchMatch { kind, patch, condition, .. }, [(_, id, _)]) => {
+                (*kind, id, patch, *condition)
+            }
+            (Operation::PatchMatch { .. }, []) => {
+                let text = "no resource matches this condition";
+                return Err(Outcome::error(IssueType::NotFound, "no-match", text)
+                    .at(format!("{}.request", entry.path)));
+            }
+            _ => return effect(entry, found),
+        };
+        let current = (answers.current)(kind, id);
+        let mut resource =
+            patched(patch, condition, current.as_ref()).map_err(|outcome| seen(outcome, entry))?;
+        rewrite::localise(resource.body_mut(), &self.base);
+        let version = current.map_or(0, |current| current.version);
+        Ok(put(&resource, id, Condition::Version(version), Method::Patch))
     }
 
     /// What each fullUrl becomes.
@@ -135,9 +154,56 @@ fn order(effect: &Effect) -> u8 {
     match effect {
         Effect::Delete { .. } | Effect::Nothing => 0,
         Effect::Put { method: Method::Post, .. } | Effect::Exists { .. } => 1,
-        Effect::Put { method: Method::Put, .. } => 2,
+        Effect::Put { method: Method::Put | Method::Patch, .. } => 2,
         Effect::Read { .. } => 3,
     }
+}
+
+/// Makes the references what they are now.
+fn replace(actions: &mut [Action], map: &HashMap<String, String>) -> Result<(), Outcome> {
+    // What a patched resource held before is ours: there, only what cannot be ours is replaced.
+    let foreign = map.iter().filter(|(from, _)| from.contains([':', '?']));
+    let foreign: HashMap<String, String> = foreign.map(|(from, to)| (from.clone(), to.clone())).collect();
+    for action in actions {
+        let Effect::Put { resource, method, .. } = &mut action.effect else { continue };
+        let map = if *method == Method::Patch { &foreign } else { map };
+        if !map.is_empty() {
+            rewrite::replace(resource.body_mut(), map);
+        }
+        if *method == Method::Patch
+            && let Some(place) = rewrite::conditional(resource.body()).into_values().next()
+        {
+            let text = "the patch makes a conditional reference of parts, which is not resolved";
+            return Err(Outcome::error(IssueType::NotSupported, "conditional-reference", text)
+                .status(422)
+                .at(place)
+                .hint("write the whole Reference in one operation"));
+        }
+    }
+    Ok(())
+}
+
+/// The next version, if the current one is as the client expects it.
+fn patched(patch: &Patch, condition: Condition, current: Option<&Current>) -> Result<Resource, Outcome> {
+    let refused = |kind: IssueType, code: &'static str, text: &str| Err(Outcome::error(kind, code, text));
+    let Some(current) = current else {
+        return refused(IssueType::NotFound, "not-found", "there is no such resource to be patched");
+    };
+    let stale = matches!(condition, Condition::Version(wanted) if wanted != current.version);
+    match &current.body {
+        Some(_) if stale || condition == Condition::Absent => {
+            let text = format!("the resource is at version {}", current.version);
+            let outcome = Outcome::error(IssueType::Conflict, "version-conflict", text).status(412);
+            Err(outcome.hint("read it again and repeat the change on its current version"))
+        }
+        Some(body) => patch.apply(body),
+        None => refused(IssueType::Deleted, "deleted", "what is to be patched was deleted"),
+    }
+}
+
+/// Seen from the Bundle, where there is one: a patch's own places are in the resource that is patched.
+fn seen(outcome: Outcome, entry: &Entry) -> Outcome {
+    if entry.path.is_empty() { outcome } else { outcome.at(format!("{}.resource", entry.path)) }
 }
 
 fn several(what: &str) -> Outcome {
@@ -171,7 +237,10 @@ fn effect(entry: &Entry, found: &[Matched]) -> Result<Effect, Outcome> {
         (Operation::DeleteMatch { kind, .. }, Some((_, id, version))) => {
             Effect::Delete { kind, id: id.clone(), condition: Condition::Version(*version) }
         }
-        (Operation::DeleteMatch { .. }, None) => Effect::Nothing,
+        // A patch is not settled here.
+        (Operation::DeleteMatch { .. } | Operation::Patch { .. } | Operation::PatchMatch { .. }, _) => {
+            Effect::Nothing
+        }
         (Operation::Read { url, head, if_none_match, if_modified_since }, _) => Effect::Read {
             url: url.clone(),
             head: *head,

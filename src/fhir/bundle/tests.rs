@@ -19,7 +19,101 @@ fn plan(entries: Value) -> Result<Plan, Outcome> {
 }
 
 fn settle(entries: Value, answers: &[Vec<Matched>]) -> Result<Vec<Action>, Outcome> {
-    plan(entries)?.settle(answers)
+    settled(&plan(entries)?, answers, Vec::new())
+}
+
+/// Settles a plan where these resources are what they are.
+fn settled(
+    plan: &Plan,
+    matches: &[Vec<Matched>],
+    now: Vec<(String, Current)>,
+) -> Result<Vec<Action>, Outcome> {
+    let current = |kind: &str, id: &str| {
+        let found = now.iter().find(|(name, _)| *name == format!("{kind}/{id}"));
+        found.map(|(_, current)| current.clone())
+    };
+    plan.settle(&Answers { matches, current: &current })
+}
+
+fn patient_at(version: i64, active: bool) -> Vec<(String, Current)> {
+    let body = json!({ "resourceType": "Patient", "id": "1", "active": active });
+    vec![("Patient/1".to_owned(), Current { version, body: Some(body) })]
+}
+
+fn patch_entry(url: &str, operations: Value, if_match: Option<&str>) -> Value {
+    use base64::Engine;
+    let data = base64::engine::general_purpose::STANDARD.encode(operations.to_string());
+    let mut request = json!({ "method": "PATCH", "url": url });
+    if let Some(tag) = if_match {
+        request["ifMatch"] = tag.into();
+    }
+    let binary =
+        json!({ "resourceType": "Binary", "contentType": "application/json-patch+json", "data": data });
+    json!({ "fullUrl": "Patient/1", "resource": binary, "request": request })
+}
+
+#[test]
+fn a_patch_is_made_of_the_version_that_is_current_then() {
+    let flip = json!([{ "op": "replace", "path": "/active", "value": false }]);
+    let plan = plan(json!([patch_entry("Patient/1", flip.clone(), Some("W/\"3\""))])).unwrap();
+    assert!(!plan.asks_nothing() && plan.questions().is_empty());
+    assert_eq!(plan.reads(&[]), [("Patient".to_owned(), "1".to_owned())]);
+    let actions = settled(&plan, &[], patient_at(3, true)).unwrap();
+    let Effect::Put { resource, condition, method, .. } = &actions[0].effect else { panic!("a put") };
+    assert_eq!(resource.body()["active"], false);
+    assert_eq!((*condition, *method), (Condition::Version(3), Method::Patch));
+    assert_eq!(settled(&plan, &[], patient_at(4, true)).unwrap_err().status, 412);
+    assert_eq!(settled(&plan, &[], vec![]).unwrap_err().status, 404);
+    let gone = vec![("Patient/1".to_owned(), Current { version: 3, body: None })];
+    assert_eq!(settled(&plan, &[], gone).unwrap_err().status, 410);
+}
+
+#[test]
+fn a_patch_by_condition_needs_exactly_one() {
+    let flip = json!([{ "op": "replace", "path": "/active", "value": false }]);
+    let by = plan(json!([patch_entry("Patient?identifier=x", flip.clone(), None)])).unwrap();
+    let found = [one("Patient", "1")];
+    assert_eq!(by.reads(&found), [("Patient".to_owned(), "1".to_owned())]);
+    assert!(settled(&by, &found, patient_at(4, true)).is_ok());
+    assert_eq!(settled(&by, &[vec![]], patient_at(4, true)).unwrap_err().status, 404);
+    let two = [[one("Patient", "1"), one("Patient", "2")].concat()];
+    assert_eq!(settled(&by, &two, patient_at(4, true)).unwrap_err().status, 412);
+    let twice = plan(json!([
+        patch_entry("Patient?identifier=x", flip.clone(), None),
+        patch_entry("Patient/1", flip, None)
+    ]));
+    let refused = settled(&twice.unwrap(), &found, patient_at(4, true)).unwrap_err();
+    assert_eq!(refused.issues[0].code, "duplicate-identity");
+}
+
+#[test]
+fn a_patch_takes_part_in_the_references_of_its_transaction() {
+    let patch = json!([
+        { "op": "add", "path": "/managingOrganization", "value": { "reference": "urn:uuid:new" } },
+        { "op": "add", "path": "/identifier", "value": [{ "value": "fresh" }] },
+        { "op": "add", "path": "/link", "value": [{ "type": "seealso", "other": { "reference": "Patient?identifier=b" } }] }
+    ]);
+    let organization = json!({ "fullUrl": "urn:uuid:new", "resource": { "resourceType": "Organization", "name": "o" }, "request": { "method": "POST", "url": "Organization" } });
+    let observation = json!({ "resource": { "resourceType": "Observation", "status": "final", "code": { "text": "x" }, "subject": { "reference": "Patient?identifier=fresh" } }, "request": { "method": "POST", "url": "Observation" } });
+    let plan = plan(json!([patch_entry("Patient/1", patch, None), organization, observation])).unwrap();
+    let texts: Vec<&str> = plan
+        .asked
+        .iter()
+        .filter_map(|asked| match asked {
+            Asked::Reference { text, .. } => Some(text.as_str()),
+            Asked::Entry(_) => None,
+        })
+        .collect();
+    assert_eq!(texts, ["Patient?identifier=b", "Patient?identifier=fresh"]);
+    let actions = settled(&plan, &[one("Patient", "b"), vec![]], patient_at(1, true)).unwrap();
+    let body = |index: usize| {
+        let action = actions.iter().find(|action| action.index == index).unwrap();
+        let Effect::Put { resource, .. } = &action.effect else { panic!("a put") };
+        resource.body().clone()
+    };
+    assert_eq!(body(0)["managingOrganization"]["reference"], "Organization/new-1");
+    assert_eq!(body(0)["link"][0]["other"]["reference"], "Patient/b");
+    assert_eq!(body(2)["subject"]["reference"], "Patient/1", "what the patch writes is found");
 }
 
 /// code and place of the refusal
@@ -136,8 +230,8 @@ fn refusals_say_where() {
             "bad-url Bundle.entry[0].request.url",
         ),
         (
-            json!([{"request": {"method": "PATCH", "url": "Patient/1"}, "resource": {"resourceType": "Parameters"}}]),
-            "not-supported Bundle.entry[0].request.method",
+            json!([{"request": {"method": "PATCH", "url": "Patient/1"}, "resource": {"resourceType": "Patient"}}]),
+            "patch-malformed Bundle.entry[0].resource",
         ),
         (
             json!([{"request": {"method": "POST", "url": "Patient"}}]),
@@ -195,7 +289,7 @@ fn only_transactions_and_batches_can_be_posted() {
     assert!(settle(json!([]), &[]).is_err(), "an empty array is not JSON of FHIR");
     let empty = json!({"resourceType": "Bundle", "type": "transaction"});
     let plan = with_context(|context, new_id| transaction(empty, context, new_id)).unwrap();
-    assert_eq!(plan.settle(&[]).unwrap(), []);
+    assert_eq!(settled(&plan, &[], vec![]).unwrap(), []);
 }
 
 #[test]
@@ -205,5 +299,8 @@ fn one_interaction_is_a_plan_too() {
         Operation::Create { resource, id: "n".into(), if_none_exist: Some("identifier=a|b".into()) };
     let plan = with_context(|context, _| single(operation, context)).unwrap();
     assert_eq!(plan.questions().len(), 1);
-    assert!(matches!(plan.settle(&[one("Patient", "p")]).unwrap()[0].effect, Effect::Exists { .. }));
+    assert!(matches!(
+        settled(&plan, &[one("Patient", "p")], vec![]).unwrap()[0].effect,
+        Effect::Exists { .. }
+    ));
 }

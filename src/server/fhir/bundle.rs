@@ -12,7 +12,7 @@ use super::call::{Call, Stop, is_type, parameters};
 use super::plan::{self, Done};
 use super::render::{self, Version};
 use super::write::new_id;
-use super::{read, search};
+use super::{history, read, search};
 use crate::fhir::bundle::{self, Effect, Mode, Plan};
 use crate::fhir::outcome::{IssueType, Outcome};
 use crate::fhir::resource::instant;
@@ -82,7 +82,7 @@ async fn entry(call: &Call, plan: Result<Plan, Outcome>) -> String {
 
 async fn answer_to(call: &Call, done: &Done) -> String {
     match (&done.action.effect, &done.written) {
-        (Effect::Put { .. }, Some(written)) => put(call, written, done),
+        (Effect::Put { method, .. }, Some(written)) => put(call, written, (done, *method)),
         (Effect::Exists { kind, id, version }, _) => {
             let location = format!("{}/{kind}/{id}/_history/{version}", call.base);
             let response =
@@ -107,8 +107,8 @@ async fn answer_to(call: &Call, done: &Done) -> String {
     }
 }
 
-fn put(call: &Call, written: &Written, done: &Done) -> String {
-    let stored = done.stored.as_deref().unwrap_or_default();
+fn put(call: &Call, written: &Written, (done, method): (&Done, bundle::Method)) -> String {
+    let stored = plan::shown(call, method, done);
     let Written { kind, id, version, updated_ms, effect, .. } = written;
     let mut response = json!({
         "status": if *effect == write::Effect::Created { "201 Created" } else { "200 OK" },
@@ -120,12 +120,12 @@ fn put(call: &Call, written: &Written, done: &Done) -> String {
         response["outcome"] = outcome;
     }
     // The answers to hundreds of writes are long enough: bodies only where they are asked for.
-    let resource = match call.wishes.prefers {
-        Some(Return::Representation) => {
+    let resource = match (call.wishes.prefers, stored) {
+        (Some(Return::Representation), Some(stored)) => {
             let version = Version { id, version: *version, updated_ms: *updated_ms, stored };
             format!(r#""resource":{},"#, version.text())
         }
-        Some(Return::OperationOutcome) => {
+        (Some(Return::OperationOutcome), _) => {
             if response.get("outcome").is_none() {
                 let text = render::effect_text(*effect);
                 response["outcome"] = Outcome::information("written", text).to_value();
@@ -199,11 +199,11 @@ async fn get(call: &Call, url: &str, if_none_match: Option<&str>) -> Result<Got,
             let shape = read::shape(call, &kind, &parameters(query.as_bytes())?)?;
             got(&read::earlier(call, &kind, &id, &version).await?, None, &shape)
         }
-        Interaction::History { kind, id } => {
-            let body = read::history_bundle(call, (&kind, &id), &parameters(query.as_bytes())?).await?;
-            Ok(Got { body, etag: None, not_modified: false })
-        }
-        _ => {
+        other => {
+            if let Some(of) = history::Of::interaction(&other) {
+                let body = history::bundle(call, of, &parameters(query.as_bytes())?).await?;
+                return Ok(Got { body, etag: None, not_modified: false });
+            }
             let text = "this cannot be read inside a bundle";
             Err(Outcome::error(IssueType::NotSupported, "not-supported", text).into())
         }

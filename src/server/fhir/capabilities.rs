@@ -8,7 +8,7 @@ use super::super::wishes::parameter;
 use super::super::{format, interaction};
 use super::call::Call;
 use super::operation::{self, Level};
-use super::render;
+use super::{patch, render};
 use crate::fhir::capability::{self, Conditional, Description, Support};
 
 /// When what this server can do last changed.
@@ -57,6 +57,7 @@ fn statement(base: &str, cors: Support) -> Statement {
         operations: &operations,
         cors,
         formats: &format::FORMATS,
+        patch_formats: &patch::ACCEPT_PATCH,
     };
     Statement::of(&capability::statement(&description))
 }

@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::call::{Call, Stop};
 use super::put::Writer;
+use super::render::Version;
 use crate::auth::Denied;
 use crate::auth::scope::Permission;
 use crate::fhir::bundle::{self, Action, Effect, Operation};
-use crate::store::write::{self, Matches, Precondition, Put, Question, Refusal, Written};
+use crate::store::write::{self, Matches, Precondition, Put, Question, Refusal, Seen, Standing, Written};
 use crate::telemetry::trace_id;
 
 /// What became of one action.
@@ -43,6 +44,14 @@ pub async fn write(call: &Call, plan: bundle::Plan) -> Result<Vec<Done>, Stop> {
     Ok(done.collect())
 }
 
+/// The body that the answer may show. That of a patch is more than what the client sent: it needs to be allowed to
+/// read.
+pub fn shown<'a>(call: &Call, method: bundle::Method, done: &'a Done) -> Option<&'a str> {
+    let may = |written: &Written| call.principal.require(Permission::Read, &written.kind).is_ok();
+    let hidden = method == bundle::Method::Patch && !done.written.as_ref().is_some_and(may);
+    done.stored.as_deref().filter(|_| !hidden)
+}
+
 /// The beginning of the trace that mapping and delivery go on with; one line a version is much for a client
 /// that posts thousands, and what is mapped says so at the default level.
 fn trace(call: &Call, written: &Written) {
@@ -62,6 +71,7 @@ fn allowed(call: &Call, plan: &bundle::Plan) -> Result<(), Denied> {
             Operation::Update { resource, .. } | Operation::UpdateMatch { resource, .. } => {
                 (Permission::Update, resource.kind())
             }
+            Operation::Patch { kind, .. } | Operation::PatchMatch { kind, .. } => (Permission::Update, *kind),
             Operation::Delete { kind, .. } | Operation::DeleteMatch { kind, .. } => {
                 (Permission::Delete, *kind)
             }
@@ -91,14 +101,19 @@ struct WritePlan {
 impl WritePlan {
     fn new(plan: bundle::Plan, writer: Writer, settled: Arc<Mutex<Settled>>) -> Result<Self, Stop> {
         let mut made = Self { plan, writer, ready: None, settled };
-        if made.plan.questions().is_empty() {
-            made.ready = Some(made.settle(&[])?);
+        if made.plan.asks_nothing() {
+            made.ready = Some(made.settle(&Seen::default())?);
         }
         Ok(made)
     }
 
-    fn settle(&self, answers: &[Matches]) -> Result<(Settled, Vec<Put>), Refusal> {
-        let actions = self.plan.settle(answers).map_err(|outcome| Refusal::Plan(Box::new(outcome)))?;
+    fn settle(&self, seen: &Seen<'_>) -> Result<(Settled, Vec<Put>), Refusal> {
+        let current = |kind: &str, id: &str| {
+            let standing = seen.standing.get(&(kind.to_owned(), id.to_owned()))?;
+            Some(current(id, standing))
+        };
+        let answers = bundle::Answers { matches: seen.answers, current: &current };
+        let actions = self.plan.settle(&answers).map_err(|outcome| Refusal::Plan(Box::new(outcome)))?;
         let mut puts = Vec::new();
         let mut settled = Vec::with_capacity(actions.len());
         for action in actions {
@@ -122,6 +137,16 @@ impl WritePlan {
     }
 }
 
+/// A resource as clients read it, for what is patched.
+fn current(id: &str, standing: &Standing) -> bundle::Current {
+    let Standing { version, updated_ms, body, .. } = standing;
+    let version_of =
+        |stored: &String| Version { id, version: *version, updated_ms: *updated_ms, stored }.text();
+    // What is stored is valid JSON; null is patched as little as it would be read.
+    let body = body.as_ref().map(version_of).map(|text| serde_json::from_str(&text).unwrap_or_default());
+    bundle::Current { version: *version, body }
+}
+
 fn precondition(condition: bundle::Condition) -> Precondition {
     match condition {
         bundle::Condition::None => Precondition::None,
@@ -136,10 +161,14 @@ impl write::Plan for WritePlan {
         questions.map(|asked| Question { query: asked.query.clone(), limit: asked.limit }).collect()
     }
 
-    fn puts(&self, answers: &[Matches]) -> Result<Vec<Put>, Refusal> {
+    fn reads(&self, answers: &[Matches]) -> Vec<(String, String)> {
+        self.plan.reads(answers)
+    }
+
+    fn puts(&self, seen: &Seen<'_>) -> Result<Vec<Put>, Refusal> {
         let (settled, puts) = match &self.ready {
             Some(ready) => ready.clone(),
-            None => self.settle(answers)?,
+            None => self.settle(seen)?,
         };
         *self.settled.lock().unwrap_or_else(PoisonError::into_inner) = settled;
         Ok(puts)

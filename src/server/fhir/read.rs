@@ -1,22 +1,14 @@
-//! Read, vread and the history of one resource.
+//! Read and vread.
 
 use axum::http::{Response, StatusCode};
-use serde_json::json;
 
 use super::super::answer::{self, Answer};
 use super::call::{Call, Stop};
 use super::render::{self, Version};
 use crate::fhir::bundle;
 use crate::fhir::outcome::{IssueType, Outcome};
-use crate::fhir::resource::instant;
 use crate::fhir::summary::{Role, Shape};
 use crate::store::read::Stored;
-
-/// The largest page of a history, and its size where the client does not say.
-const HISTORY_COUNT_MAX: u32 = 1000;
-const HISTORY_COUNT: u32 = 100;
-/// The parameter that carries where the next page of a history begins: a version.
-const BEFORE: &str = "_before";
 
 /// `GET Type/id`
 pub async fn read(call: &Call, kind: &str, id: &str) -> Result<Answer, Stop> {
@@ -90,7 +82,7 @@ pub fn version_of(stored: &Stored) -> Option<Version<'_>> {
     })
 }
 
-fn not_found(kind: &str, id: &str) -> Outcome {
+pub(super) fn not_found(kind: &str, id: &str) -> Outcome {
     let text = format!("there is no {kind}/{}", answer::plain(id));
     Outcome::error(IssueType::NotFound, "not-found", text)
 }
@@ -115,95 +107,4 @@ fn not_modified(stored: &Stored) -> Answer {
     *answer.status_mut() = StatusCode::NOT_MODIFIED;
     render::version_headers(answer.headers_mut(), stored.version, stored.updated_ms);
     answer
-}
-
-/// `GET Type/id/_history`: newest first, deletions included.
-pub async fn history(call: &Call, kind: &str, id: &str) -> Result<Answer, Stop> {
-    let bundle = history_bundle(call, (kind, id), &call.query).await?;
-    Ok(answer::json(StatusCode::OK, render::laid_out(bundle, call.wishes.layout)))
-}
-
-/// The history as text; also for a GET in a batch.
-pub async fn history_bundle(
-    call: &Call,
-    (kind, id): (&str, &str),
-    query: &[(String, String)],
-) -> Result<String, Stop> {
-    let (count, before) = history_page(call, query)?;
-    let shape = Shape::parse(kind, query)?;
-    let found = call.app.store.history(&call.tenant, (kind, id), before, count).await?;
-    if found.total == 0 {
-        return Err(not_found(kind, id).into());
-    }
-    let place = format!("{}/{kind}/{id}", call.base);
-    let mut entries = Vec::new();
-    for stored in &found.versions {
-        entries.push(history_entry(&place, stored, &shape));
-    }
-    let url = |before| history_url(&place, (count, before), query);
-    let mut links = vec![json!({ "relation": "self", "url": url(before) })];
-    if let (true, Some(last)) = (found.more, found.versions.last()) {
-        links.push(json!({ "relation": "next", "url": url(Some(last.version)) }));
-    }
-    Ok(format!(
-        r#"{{"resourceType":"Bundle","type":"history","total":{},"link":{},"entry":[{}]}}"#,
-        found.total,
-        serde_json::Value::Array(links),
-        entries.join(",")
-    ))
-}
-
-fn history_page(call: &Call, query: &[(String, String)]) -> Result<(u32, Option<i64>), Outcome> {
-    let (mut count, mut before) = (HISTORY_COUNT, None);
-    for (name, value) in query {
-        let bad = || {
-            let text = format!("{}: a whole number", answer::plain(name));
-            Outcome::error(IssueType::Value, "bad-number", text)
-        };
-        match name.as_str() {
-            "_count" => count = value.parse::<u32>().map_err(|_| bad())?.clamp(1, HISTORY_COUNT_MAX),
-            BEFORE => before = Some(value.parse::<i64>().map_err(|_| bad())?),
-            "_format" | "_pretty" | "_summary" | "_elements" => {}
-            "_since" | "_at" | "_list" => {
-                let text = format!("{name} of a history is not supported");
-                return Err(Outcome::error(IssueType::NotSupported, "not-supported", text));
-            }
-            _ if call.is_strict() => {
-                let text = format!("a history has no parameter {}", answer::plain(name));
-                return Err(Outcome::error(IssueType::Invalid, "unknown-parameter", text));
-            }
-            _ => {}
-        }
-    }
-    Ok((count, before))
-}
-
-fn history_url(place: &str, (count, before): (u32, Option<i64>), query: &[(String, String)]) -> String {
-    let mut out = url::form_urlencoded::Serializer::new(String::new());
-    out.append_pair("_count", &count.to_string());
-    out.extend_pairs(query.iter().filter(|(name, _)| matches!(name.as_str(), "_summary" | "_elements")));
-    if let Some(version) = before {
-        out.append_pair(BEFORE, &version.to_string());
-    }
-    format!("{place}/_history?{}", out.finish())
-}
-
-fn history_entry(place: &str, stored: &Stored, shape: &Shape) -> String {
-    let (kind, id) = (&stored.kind, &stored.id);
-    let status = match (stored.method.as_str(), stored.version) {
-        ("DELETE", _) => "204 No Content",
-        (_, 1) => "201 Created",
-        _ => "200 OK",
-    };
-    let url = if stored.method == "POST" { kind.clone() } else { format!("{kind}/{id}") };
-    let request = json!({ "method": stored.method, "url": url });
-    let response = json!({
-        "status": status,
-        "etag": render::etag(stored.version),
-        "lastModified": instant(stored.updated_ms),
-    });
-    let resource = version_of(stored).map(|version| shape.apply(version.text(), Role::Match));
-    let resource = resource.map(|text| format!(r#""resource":{text},"#)).unwrap_or_default();
-    let full_url = serde_json::Value::from(place);
-    format!(r#"{{"fullUrl":{full_url},{resource}"request":{request},"response":{response}}}"#)
 }

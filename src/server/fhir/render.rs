@@ -47,24 +47,24 @@ pub fn version(call: &Call, version: &Version<'_>, shape: &Shape) -> Answer {
 }
 
 /// A version that was written: 201 with `Location` where it is new, else 200; with the body that
-/// `Prefer: return=…` asks for.
-pub fn written(call: &Call, written: &Written, stored: &str) -> Answer {
+/// `Prefer: return=…` asks for. `stored`: `None` where the caller may not see it.
+pub fn written(call: &Call, written: &Written, stored: Option<&str>) -> Answer {
     let status = if written.effect == Effect::Created { StatusCode::CREATED } else { StatusCode::OK };
-    let mut answer = match call.wishes.prefers.unwrap_or(Return::Representation) {
-        Return::Minimal => {
-            let mut answer = Answer::default();
-            *answer.status_mut() = status;
-            answer
-        }
-        Return::Representation => {
+    let mut answer = match (call.wishes.prefers.unwrap_or(Return::Representation), stored) {
+        (Return::Representation, Some(stored)) => {
             let Written { id, version, updated_ms, .. } = written;
             let version = Version { id, version: *version, updated_ms: *updated_ms, stored };
             answer::json(status, laid_out(version.text(), call.wishes.layout))
         }
-        Return::OperationOutcome => {
+        (Return::OperationOutcome, _) => {
             let mut outcome = Outcome::information("written", effect_text(written.effect));
             call.repairs.warn(&mut outcome);
             answer::resource(status, &outcome.to_value(), call.wishes.layout)
+        }
+        (Return::Minimal | Return::Representation, _) => {
+            let mut answer = Answer::default();
+            *answer.status_mut() = status;
+            answer
         }
     };
     version_headers(answer.headers_mut(), written.version, written.updated_ms);

@@ -55,7 +55,7 @@ pub async fn delete_match(call: &Call, kind: &str) -> Result<Answer, Stop> {
 }
 
 /// Does one interaction as a plan of one entry.
-async fn one(call: &Call, operation: Operation) -> Result<Answer, Stop> {
+pub(super) async fn one(call: &Call, operation: Operation) -> Result<Answer, Stop> {
     let zone = call.zone();
     let plan = bundle::single(operation, &call.context(&zone)).map_err(alone)?;
     let done = plan::write(call, plan).await.map_err(|stop| alone(stop.outcome()))?.into_iter().next();
@@ -73,8 +73,9 @@ fn alone(mut outcome: Outcome) -> Outcome {
 
 async fn answer_to(call: &Call, done: &Done) -> Result<Answer, Stop> {
     match (&done.action.effect, &done.written) {
-        (Effect::Put { .. }, Some(written)) => {
-            Ok(render::written(call, written, done.stored.as_deref().unwrap_or_default()))
+        (Effect::Put { method, .. }, Some(written)) => {
+            let stored = plan::shown(call, *method, done);
+            Ok(render::written(call, written, stored))
         }
         (Effect::Exists { kind, id, .. }, _) => exists_already(call, kind, id).await,
         (Effect::Delete { .. } | Effect::Nothing, written) => {
@@ -112,12 +113,12 @@ pub fn new_id() -> String {
     uuid::Uuid::now_v7().to_string()
 }
 
-fn known(kind: &str) -> Result<&'static str, Outcome> {
+pub(super) fn known(kind: &str) -> Result<&'static str, Outcome> {
     let unknown = || Outcome::error(IssueType::NotFound, "unknown-type", "R4 has no such resource type");
     elements::table().kind(kind).ok_or_else(unknown)
 }
 
-fn condition(call: &Call) -> Result<Condition, Outcome> {
+pub(super) fn condition(call: &Call) -> Result<Condition, Outcome> {
     if let Some(etag) = call.header("if-match") {
         return bundle::version(etag).map(Condition::Version);
     }
@@ -149,7 +150,7 @@ fn same_id(resource: &Resource, id: &str) -> Result<(), Outcome> {
 }
 
 /// R4's `id`: up to 64 of A-Z, a-z, 0-9, `-` and `.`.
-fn check_id(id: &str) -> Result<(), Outcome> {
+pub(super) fn check_id(id: &str) -> Result<(), Outcome> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
     if (1..=64).contains(&id.len()) && id.chars().all(fits) {
         return Ok(());

@@ -59,6 +59,7 @@ pub(super) async fn flush(stage: &mut Stage, tx: &mut Connection, tenant: &str) 
     write_resources(stage, tx, tenant, &versions).await?;
     write_index(tx, tenant, &versions).await?;
     write_changes(stage, tx, tenant, &versions).await?;
+    write_history(stage, tx, tenant, &versions).await?;
     write_versions(stage, tx, tenant, versions).await?;
     tx.execute("update clock set next_rid = $2 where tenant = $1", args![tenant, stage.next_rid])
         .await
@@ -116,16 +117,40 @@ async fn write_changes(
     tenant: &str,
     versions: &[NewVersion],
 ) -> Result<(), Error> {
-    let position = |row: &NewVersion| (stage.commit_no << 16) | row.ordinal;
     let rows = Table::new()
         .ints("partition", versions.iter().map(|row| row.partition).collect())
-        .ints("position", versions.iter().map(position).collect())
+        .ints("position", versions.iter().map(|row| stage.position(row)).collect())
         .ints("rid", versions.iter().map(|row| row.rid).collect())
         .ints("version", versions.iter().map(|row| row.version).collect());
     tx.execute(
         "insert into change (tenant, partition, position, rid, version)
          select $1, r.partition, r.position, r.rid, r.version from table($2) as r",
         args![tenant, rows],
+    )
+    .await
+    .map(drop)
+}
+
+/// The histories of types and of everything; documents have none.
+async fn write_history(
+    stage: &Stage,
+    tx: &mut Connection,
+    tenant: &str,
+    versions: &[NewVersion],
+) -> Result<(), Error> {
+    let resources: Vec<&NewVersion> = versions.iter().filter(|row| !row.kind.contains('.')).collect();
+    if resources.is_empty() {
+        return Ok(());
+    }
+    let rows = Table::new()
+        .ints("position", resources.iter().map(|row| stage.position(row)).collect())
+        .texts("kind", resources.iter().map(|row| row.kind.clone()).collect())
+        .ints("rid", resources.iter().map(|row| row.rid).collect())
+        .ints("version", resources.iter().map(|row| row.version).collect());
+    tx.execute(
+        "insert into history (tenant, updated_ms, position, kind, rid, version)
+         select $1, $3, r.position, r.kind, r.rid, r.version from table($2) as r",
+        args![tenant, rows, stage.at_ms],
     )
     .await
     .map(drop)

@@ -7,7 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::stage::{Key, Stage};
-use super::{Matches, Plan, Put, Refusal, Written, flush, keep_pace, now_ms};
+use super::{Matches, Plan, Put, Refusal, Seen, Written, flush, keep_pace, now_ms};
 use crate::args;
 use crate::store::db::{Connection, Db, Tx};
 use crate::store::error::Error;
@@ -139,7 +139,10 @@ async fn prepare(
 ) -> Result<Vec<Option<Result<Vec<Put>, Refusal>>>, Error> {
     let mut prepared = Vec::with_capacity(plans.len());
     for plan in plans.iter_mut() {
-        prepared.push(guarded(|| plan.questions().is_empty().then(|| plan.puts(&[]))));
+        prepared.push(guarded(|| {
+            let alone = plan.questions().is_empty() && plan.reads(&[]).is_empty();
+            alone.then(|| plan.puts(&Seen::default()))
+        }));
     }
     let prepared: Vec<_> =
         prepared.into_iter().map(|ready| ready.unwrap_or_else(|gone| Some(Err(gone)))).collect();
@@ -148,23 +151,32 @@ async fn prepare(
     Ok(prepared)
 }
 
-/// Answers a plan's questions from what is stored and staged so far.
+/// Answers what a plan asks from what is stored and staged so far.
 async fn ask(
     stage: &mut Stage,
     tx: &mut Connection,
     tenant: &str,
     plan: &mut dyn Plan,
 ) -> Result<Result<Vec<Put>, Refusal>, Error> {
-    flush::flush(stage, tx, tenant).await?;
     let questions = match guarded(|| plan.questions()) {
         Ok(questions) => questions,
         Err(refusal) => return Ok(Err(refusal)),
     };
+    if !questions.is_empty() {
+        flush::flush(stage, tx, tenant).await?;
+    }
     let mut answers: Vec<Matches> = Vec::with_capacity(questions.len());
     for question in questions {
         answers.push(search::matches(tx, tenant, &question.query, question.limit).await?);
     }
-    Ok(guarded(|| plan.puts(&answers)).and_then(|puts| puts))
+    let reads = match guarded(|| plan.reads(&answers)) {
+        Ok(reads) => reads,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    flush::load(stage, tx, tenant, reads.iter().cloned()).await?;
+    let standing = reads.into_iter().filter_map(|key| stage.standing(&key).map(|found| (key, found)));
+    let seen = Seen { answers: &answers, standing: standing.collect() };
+    Ok(guarded(|| plan.puts(&seen)).and_then(|puts| puts))
 }
 
 async fn stage_plan(

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use sha2::{Digest, Sha256};
 
-use super::{Effect, Precondition, Put, Refusal, Written};
+use super::{Effect, Origin, Precondition, Put, Refusal, Standing, Written};
 use crate::fhir::index::IndexRow;
 use crate::fhir::written_back::{self, Kept};
 
@@ -67,6 +67,22 @@ impl Stage {
     /// Whether a plan of this size still fits into the group.
     pub(super) fn fits(&self, puts: usize) -> bool {
         i64::try_from(puts).is_ok_and(|puts| self.ordinals + puts <= ORDINALS_MAX)
+    }
+
+    /// A version's place among all of the tenant.
+    pub(super) fn position(&self, version: &NewVersion) -> i64 {
+        (self.commit_no << 16) | version.ordinal
+    }
+
+    /// A resource that is in `known`; `None`: there never was one.
+    pub(super) fn standing(&self, key: &Key) -> Option<Standing> {
+        let current = self.known.get(key)?.as_ref()?;
+        Some(Standing {
+            version: current.version,
+            updated_ms: current.updated_ms,
+            body: current.body.clone(),
+            origin: Origin::parse(&current.origin),
+        })
     }
 
     /// Stages one plan, whole or not at all. All its keys are in `known`.

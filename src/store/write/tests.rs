@@ -5,6 +5,7 @@ use crate::args;
 use crate::fhir::index::{IndexValue, ParameterKey};
 use crate::fhir::query::{Filter, Match, Parameter, Query};
 use crate::store::Store;
+use crate::store::history::Window;
 use crate::store::testing::{each_database, each_store};
 
 const T: &str = "default";
@@ -51,8 +52,8 @@ impl Plan for IfNoneExist {
         vec![Question { query: by_identifier(&self.code), limit: 2 }]
     }
 
-    fn puts(&self, answers: &[Matches]) -> Result<Vec<Put>, Refusal> {
-        match answers[0].as_slice() {
+    fn puts(&self, seen: &Seen<'_>) -> Result<Vec<Put>, Refusal> {
+        match seen.answers[0].as_slice() {
             [] => {
                 let mut put = put(&self.code, Some("{}"));
                 put.id = self.id.clone();
@@ -73,7 +74,7 @@ impl Plan for Panics {
         vec![]
     }
 
-    fn puts(&self, _: &[Matches]) -> Result<Vec<Put>, Refusal> {
+    fn puts(&self, _: &Seen<'_>) -> Result<Vec<Put>, Refusal> {
         panic!("as told");
     }
 }
@@ -102,10 +103,10 @@ async fn a_resource_lives_dies_and_lives_again() {
         let first = store.vread(T, ("Patient", "a"), 1).await.unwrap().unwrap();
         assert_eq!(first.body.as_deref(), Some("{\"x\":1.10}"));
         assert_eq!(first.origin, Origin::Client("test".to_owned()));
-        let page = store.history(T, ("Patient", "a"), None, 3).await.unwrap();
+        let page = store.history(T, ("Patient", "a"), &Window::default(), (None, 3)).await.unwrap();
         assert_eq!(page.versions.iter().map(|version| version.version).collect::<Vec<_>>(), [4, 3, 2]);
-        assert!(page.more && page.total == 4);
-        let rest = store.history(T, ("Patient", "a"), Some(2), 3).await.unwrap();
+        assert!(page.more && page.total == Some(4));
+        let rest = store.history(T, ("Patient", "a"), &Window::default(), (Some(2), 3)).await.unwrap();
         assert!(!rest.more && rest.versions.len() == 1);
         assert_eq!(store.read("other", "Patient", "a").await.unwrap(), None);
     })
@@ -336,7 +337,11 @@ async fn no_write_or_read_reads_a_whole_table() {
             assert!(answers.iter().all(Result::is_ok));
             store.read(T, "Patient", "p1").await.unwrap().unwrap();
             store.vread(T, ("Patient", "p1"), 1).await.unwrap().unwrap();
-            store.history(T, ("Patient", "p1"), None, 5).await.unwrap();
+            store.history(T, ("Patient", "p1"), &Window::default(), (None, 5)).await.unwrap();
+            let window = Window { since_ms: 5, at_ms: Some((6, 7)) };
+            let place = crate::store::history::Place { updated_ms: 5, position: 5 };
+            store.changes_of(T, Some("Patient"), &window, (Some(place), 5)).await.unwrap();
+            store.changes_of(T, None, &window, (Some(place), 5)).await.unwrap();
             let read = store.many(T, &[("Patient".into(), "p2".into())]).await.unwrap();
             let mut connection = store.db().read().await.unwrap();
             let rid = read[0].rid;

@@ -4,7 +4,7 @@
 //! it must not wait for anything else.
 
 use super::stage::{Key, Stage};
-use super::{Origin, Put, Refusal, Written, flush, group, keep_pace};
+use super::{Put, Refusal, Standing, Written, flush, group, keep_pace};
 use crate::store::db::Tx;
 use crate::store::error::Error;
 
@@ -13,16 +13,6 @@ pub struct Group<'a> {
     tx: &'a mut Tx,
     tenant: &'a str,
     stage: Stage,
-}
-
-/// What a resource is now, as the group sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
-    pub version: i64,
-    /// `None`: deleted.
-    pub body: Option<String>,
-    /// Who wrote it; `None` where that is not known any more.
-    pub origin: Option<Origin>,
 }
 
 impl<'a> Group<'a> {
@@ -46,9 +36,7 @@ impl<'a> Group<'a> {
     /// A resource that was loaded; `None`: there never was one.
     pub fn standing(&self, kind: &str, id: &str) -> Option<Standing> {
         let key: Key = (kind.to_owned(), id.to_owned());
-        let current = self.stage.known.get(&key)?.as_ref()?;
-        let origin = Origin::parse(&current.origin);
-        Some(Standing { version: current.version, body: current.body.clone(), origin })
+        self.stage.standing(&key)
     }
 
     /// Stages these puts, all or none. What they write was loaded.

@@ -1,0 +1,189 @@
+//! Patches: changes of a resource that name what changes.
+//!
+//! A patch comes from a request's body, or from an entry of a Bundle (`Binary` or `Parameters`). Given the
+//! current resource it makes the next one, which is checked like any resource that comes in. Pure; **never**
+//! changes a part of it: a patch is applied whole or refused. <https://hl7.org/fhir/R4/http.html#patch>
+
+// RFC 6902.
+mod json;
+// FHIRPath Patch.
+mod parameters;
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use crate::fhir::outcome::{IssueType, Outcome};
+use crate::fhir::reference::{self, Literal};
+use crate::fhir::resource::{self, Resource};
+
+/// The media type of a JSON Patch.
+pub const JSON_PATCH: &str = "application/json-patch+json";
+/// A patch may have this many operations.
+pub const MAX_OPERATIONS: usize = 10_000;
+/// The elements and characters that one patch may copy within a resource.
+const MAX_COPIED: usize = 8 * 1024 * 1024;
+/// How deep a patched resource may be, before its structure is checked.
+const MAX_DEPTH: usize = 200;
+
+/// A patch that can be read; whether it can be applied depends on the resource.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Patch {
+    /// RFC 6902.
+    Json(json::Operations),
+    /// R4's own, in a `Parameters`.
+    Path(parameters::Operations),
+}
+
+impl Patch {
+    /// Reads the text of a JSON Patch.
+    ///
+    /// # Errors
+    /// 400 with what is malformed.
+    pub fn json(text: &[u8]) -> Result<Self, Outcome> {
+        json::Operations::read(&resource::json(text)?).map(Self::Json)
+    }
+
+    /// Reads a patch whose media type does not say of which kind it is: a `Parameters`, or the array of a JSON Patch.
+    ///
+    /// # Errors
+    /// 400 with what is malformed.
+    pub fn of_value(value: &Value) -> Result<Self, Outcome> {
+        if value.is_array() {
+            return json::Operations::read(value).map(Self::Json);
+        }
+        if value.get("resourceType").and_then(Value::as_str) != Some("Parameters") {
+            return Err(malformed("a patch is a Parameters (FHIRPath Patch), or a JSON Patch")
+                .hint(format!("send {JSON_PATCH}, or a Parameters as application/fhir+json")));
+        }
+        parameters::Operations::read(Resource::from_value(value.clone())?.body()).map(Self::Path)
+    }
+
+    /// Reads a patch from the resource of a Bundle's entry: `Binary` with a JSON Patch in `data`, or a
+    /// `Parameters`.
+    ///
+    /// # Errors
+    /// 400 with what is malformed, seen from that resource.
+    pub fn of_resource(resource: &Resource) -> Result<Self, Outcome> {
+        match resource.kind() {
+            "Binary" => binary(resource.body()),
+            "Parameters" => parameters::Operations::read(resource.body()).map(Self::Path),
+            _ => Err(malformed("the resource of a PATCH is a Binary or a Parameters").at(resource.kind())),
+        }
+    }
+
+    /// The next version of a resource.
+    ///
+    /// # Errors
+    /// 422: an operation does not fit the resource, or what it makes is not R4 or another resource.
+    pub fn apply(&self, current: &Value) -> Result<Resource, Outcome> {
+        let next = match self {
+            Self::Json(operations) => operations.apply(current)?,
+            Self::Path(operations) => operations.apply(current)?,
+        };
+        for key in ["resourceType", "id"] {
+            if next.get(key) != current.get(key) {
+                let kind = current.get("resourceType").and_then(Value::as_str).unwrap_or("Resource");
+                let text = "a patch changes neither the id nor the type of a resource";
+                return Err(Outcome::error(IssueType::BusinessRule, "patch-identity", text)
+                    .at(format!("{kind}.{key}")));
+            }
+        }
+        Resource::from_value(next).map_err(|outcome| outcome.status(422))
+    }
+
+    /// The conditional references (`Patient?identifier=x`) in what the patch writes, each with where.
+    pub fn conditional(&self) -> BTreeMap<String, String> {
+        match self {
+            Self::Json(operations) => operations.conditional(),
+            Self::Path(operations) => operations.conditional(),
+        }
+    }
+}
+
+/// `Binary{contentType: application/json-patch+json, data}`, as HAPI takes it and OpenSRP sends it.
+fn binary(body: &Value) -> Result<Patch, Outcome> {
+    let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
+    let media = text("contentType").split(';').next().unwrap_or_default().trim();
+    if !media.eq_ignore_ascii_case(JSON_PATCH) {
+        return Err(malformed("the Binary of a PATCH holds a JSON Patch")
+            .at("Binary.contentType")
+            .hint(format!("its contentType is {JSON_PATCH}")));
+    }
+    let data: String = text("data").chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    let bytes = STANDARD.decode(data).map_err(|_| malformed("this is not base64").at("Binary.data"))?;
+    Patch::json(&bytes).map_err(|mut outcome| {
+        outcome.issues.iter_mut().for_each(|issue| issue.expression.clear());
+        outcome.at("Binary.data")
+    })
+}
+
+/// 400
+fn malformed(text: impl Into<String>) -> Outcome {
+    Outcome::error(IssueType::Invalid, "patch-malformed", text)
+}
+
+/// What was copied so far.
+#[derive(Default)]
+struct Budget {
+    used: usize,
+}
+
+impl Budget {
+    /// Counts what is about to be put at `depth`.
+    ///
+    /// # Errors
+    /// 422: too much, or too deep.
+    fn take(&mut self, value: &Value, depth: usize) -> Result<(), Outcome> {
+        self.used = self.used.saturating_add(size(value));
+        if self.used > MAX_COPIED {
+            return Err(too_costly("this patch copies too much"));
+        }
+        if depth + deep(value) > MAX_DEPTH {
+            return Err(too_costly("this patch makes the resource too deep"));
+        }
+        Ok(())
+    }
+}
+
+fn too_costly(text: &str) -> Outcome {
+    Outcome::error(IssueType::TooCostly, "patch-too-large", text).status(422)
+}
+
+fn size(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(size).sum::<usize>() + items.len(),
+        Value::Object(object) => object.iter().map(|(key, item)| key.len() + size(item)).sum::<usize>() + 1,
+        _ => 1,
+    }
+}
+
+fn deep(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(deep).max().unwrap_or(0),
+        Value::Object(object) => 1 + object.values().map(deep).max().unwrap_or(0),
+        _ => 1,
+    }
+}
+
+/// Adds the conditional references in a value that a patch writes under the name `key`.
+fn conditional_in(key: &str, value: &Value, place: &str, out: &mut BTreeMap<String, String>) {
+    match value {
+        Value::String(text) if key == "reference" => {
+            if let Literal::Conditional { .. } = reference::parse(text) {
+                out.entry(text.clone()).or_insert_with(|| place.to_owned());
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| conditional_in(key, item, place, out)),
+        Value::Object(object) => {
+            object.iter().for_each(|(key, item)| conditional_in(key, item, place, out));
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! OpenSRP 2 (FHIR Core on Google's FHIR Engine) against Mjumbe, as its requests are written.
+
+use std::io::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use mjumbe::store::testing::each_store;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::server::{Answered, TestServer, answered};
+
+fn id(n: usize) -> String {
+    format!("6ba7b810-9dad-11d1-80b4-{n:012}")
+}
+
+fn patient(n: usize, family: &str) -> Value {
+    json!({
+        "resourceType": "Patient", "id": id(n),
+        "meta": { "tag": [{ "system": "https://smartregister.org/care-team-tag-id", "code": "team-1" }] },
+        "name": [{ "use": "official", "family": family, "given": ["A"] }], "active": true
+    })
+}
+
+fn put(n: usize, family: &str) -> Value {
+    let url = format!("Patient/{}", id(n));
+    json!({ "fullUrl": url, "resource": patient(n, family), "request": { "method": "PUT", "url": url } })
+}
+
+/// What the engine makes of a local change: a Binary that holds a JSON Patch.
+fn patch(n: usize, operations: &Value, version: &str) -> Value {
+    let url = format!("Patient/{}", id(n));
+    let data = STANDARD.encode(operations.to_string());
+    json!({
+        "fullUrl": url,
+        "resource": { "resourceType": "Binary", "contentType": "application/json-patch+json", "data": data },
+        "request": { "method": "PATCH", "url": url, "ifMatch": format!("W/\"{version}\"") }
+    })
+}
+
+fn delete(n: usize) -> Value {
+    let url = format!("Patient/{}", id(n));
+    json!({ "fullUrl": url, "request": { "method": "DELETE", "url": url } })
+}
+
+/// Uploads a transaction as the app does: gzip, at the base with or without a slash, either media type.
+async fn upload(server: &TestServer, place: &str, media: &str, entries: &[Value]) -> Answered {
+    let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": entries });
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(bundle.to_string().as_bytes()).unwrap();
+    let request = server.client.request(Method::POST, format!("{}/fhir{place}", server.url));
+    let request = request.bearer_auth(&server.token).header("content-type", media);
+    answered(request.header("content-encoding", "gzip").body(gzip.finish().unwrap())).await
+}
+
+fn rename(family: &str) -> Value {
+    json!([{ "op": "replace", "path": "/name/0/family", "value": family }])
+}
+
+/// Patients 0 to 249 at version 3.
+async fn first_uploads(server: &TestServer) {
+    for family in ["One", "Two", "Three"] {
+        let entries: Vec<Value> = (0..250).map(|n| put(n, family)).collect();
+        let answer = upload(server, "", "application/fhir+json", &entries).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn t9_an_upload_of_500_entries_is_answered_entry_by_entry() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        first_uploads(&server).await;
+        let entries: Vec<Value> = (0..500)
+            .map(|n| match n {
+                0..150 => patch(n, &rename("Patched"), "3"),
+                150..250 => delete(n),
+                _ => put(n, "New"),
+            })
+            .collect();
+        let answer = upload(&server, "/", "application/json", &entries).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(answer.body["type"], "transaction-response");
+        let answers = answer.body["entry"].as_array().unwrap();
+        assert_eq!(answers.len(), 500);
+        for (n, entry) in answers.iter().enumerate() {
+            assert!(
+                entry.get("resource").is_none_or(|resource| resource["resourceType"] == "Patient"),
+                "{entry}"
+            );
+            let response = &entry["response"];
+            let (status, version) = match n {
+                0..150 => ("200 OK", 4),
+                150..250 => ("204 No Content", 4),
+                _ => ("201 Created", 1),
+            };
+            assert_eq!(response["status"], status, "{n}: {entry}");
+            assert_eq!(response["etag"], format!("W/\"{version}\""));
+            assert!(response["lastModified"].as_str().unwrap().starts_with("20"));
+            if !(150..250).contains(&n) {
+                let place = format!("{}/fhir/Patient/{}/_history/{version}", server.url, id(n));
+                assert_eq!(response["location"], place);
+            }
+        }
+        let read = server.get(&format!("Patient/{}", id(7))).await;
+        assert_eq!(read.body["name"][0]["family"], "Patched");
+        assert_eq!(read.body["meta"]["tag"][0]["code"], "team-1", "tags stay");
+        server.get(&format!("Patient/{}", id(200))).await.refused(410, "deleted");
+        assert_eq!(server.get("Patient?family=patched&_summary=count").await.body["total"], 150);
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn t9_a_stale_patch_refuses_the_whole_upload() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        first_uploads(&server).await;
+        let stale = [put(300, "New"), patch(1, &rename("Patched"), "2"), delete(2)];
+        let answer = upload(&server, "", "application/fhir+json", &stale).await;
+        answer.refused(412, "version-conflict");
+        assert_eq!(answer.body["issue"][0]["expression"][0], "Bundle.entry[1].resource");
+        let wrong = [put(300, "New"), patch(1, &json!([{ "op": "remove", "path": "/photo" }]), "3")];
+        upload(&server, "", "application/fhir+json", &wrong).await.refused(422, "patch-path");
+        assert_eq!(server.get(&format!("Patient/{}", id(300))).await.status, 404);
+        assert_eq!(server.get(&format!("Patient/{}", id(1))).await.header("etag"), "W/\"3\"");
+        assert_eq!(server.get(&format!("Patient/{}", id(2))).await.status, 200);
+        server.stop().await;
+    })
+    .await;
+}

@@ -15,7 +15,6 @@ mod doctor;
 mod fhir_bundles;
 mod fhir_out;
 mod fhir_protocol;
-mod fhir_resources;
 mod fhir_search;
 mod history;
 mod mapping_schema;

@@ -29,6 +29,8 @@ pub enum Mode {
     Transaction,
     /// Each entry for itself.
     Batch,
+    /// A history, told again: all or nothing, the oldest first.
+    History,
 }
 
 /// One entry of a plan.
@@ -159,6 +161,16 @@ pub struct Plan {
     /// This server's base, without a slash at its end.
     base: String,
     zone: TimeZone,
+    order: Order,
+}
+
+/// In which order the entries are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// By R4's rules for transactions; each resource once.
+    Rules,
+    /// From the last to the first.
+    AsTold,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -181,10 +193,11 @@ pub fn mode(bundle: &Value) -> Result<Mode, Outcome> {
     match bundle.get("type").and_then(Value::as_str) {
         Some("transaction") => Ok(Mode::Transaction),
         Some("batch") => Ok(Mode::Batch),
+        Some("history") => Ok(Mode::History),
         _ => Err(Outcome::error(
             IssueType::Value,
             "bundle-type",
-            "a posted Bundle is a transaction or a batch",
+            "a posted Bundle is a transaction, a batch or a history",
         )
         .at("Bundle.type")),
     }
@@ -207,6 +220,23 @@ pub fn transaction(
         return Err(Outcome { status, issues });
     }
     Plan::of(entries.into_iter().filter_map(Result::ok).collect(), context)
+}
+
+/// Plans a history of this or another server: each resource goes through the versions that it names, the oldest first,
+/// under its own id. The list is newest first. <https://hl7.org/fhir/R4/http.html#history>
+///
+/// # Errors
+/// As [`transaction`].
+pub fn history(
+    mut bundle: Value,
+    context: &Context<'_>,
+    new_id: &mut dyn FnMut() -> String,
+) -> Result<Plan, Outcome> {
+    let entries = bundle.get_mut("entry").and_then(Value::as_array_mut);
+    entries.into_iter().flatten().for_each(read::repeat);
+    let mut plan = transaction(bundle, context, new_id)?;
+    plan.order = Order::AsTold;
+    Ok(plan)
 }
 
 /// Plans each entry of a batch for itself, in the Bundle's order.

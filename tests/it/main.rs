@@ -12,7 +12,6 @@ mod contract_rapidpro;
 mod delivery;
 mod dhis2;
 mod doctor;
-mod fhir_bundles;
 mod fhir_out;
 mod fhir_protocol;
 mod fhir_search;

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Asked, Condition, Entry, MAX_ENTRIES, Operation, Plan, Question, version};
+use super::{Asked, Condition, Entry, MAX_ENTRIES, Operation, Order, Plan, Question, version};
 use crate::fhir::elements::table;
 use crate::fhir::outcome::{Issue, IssueType, Outcome};
 use crate::fhir::patch::Patch;
@@ -45,6 +45,16 @@ pub fn entries(
     Ok(both
         .map(|(index, (shell, resource))| entry(index, shell, resource, (context, &mut *new_id)))
         .collect())
+}
+
+/// Makes an entry of a history one that does the same: a version is put under its own id.
+pub fn repeat(entry: &mut Value) {
+    let text = |key: &str| entry.get("resource")?.get(key)?.as_str();
+    let (Some(kind), Some(id)) = (text("resourceType"), text("id")) else { return };
+    let request = json!({ "method": "PUT", "url": format!("{kind}/{id}") });
+    if let Some(entry) = entry.as_object_mut().filter(|entry| entry.contains_key("request")) {
+        entry.insert("request".to_owned(), request);
+    }
 }
 
 fn entry(
@@ -303,7 +313,7 @@ impl Plan {
             asked.push(Asked::Reference { text, path });
         }
         let base = context.base.trim_end_matches('/').to_owned();
-        Ok(Self { entries, asked, questions, base, zone: context.zone.clone() })
+        Ok(Self { entries, asked, questions, base, zone: context.zone.clone(), order: Order::Rules })
     }
 }
 

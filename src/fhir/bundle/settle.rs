@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::read::duplicate;
 use super::{
-    Action, Answers, Asked, Condition, Current, Effect, Entry, Matched, Method, Operation, Plan, Question,
+    Action, Answers, Asked, Condition, Current, Effect, Entry, Matched, Method, Operation, Order, Plan,
+    Question,
 };
 use crate::fhir::index::{self, IndexRow};
 use crate::fhir::matching::{Candidate, matches};
@@ -33,11 +34,16 @@ impl Plan {
             let effect = self.effect(entry, own.get(&position).copied().unwrap_or_default(), answers)?;
             actions.push(Action { index: entry.index, path: entry.path.clone(), effect });
         }
-        check_identities(&actions)?;
+        if self.order == Order::Rules {
+            check_identities(&actions)?;
+        }
         let mut map = self.names(&actions);
         self.resolve(answers.matches, &actions, &mut map)?;
         replace(&mut actions, &map)?;
-        actions.sort_by_key(|action| order(&action.effect));
+        match self.order {
+            Order::Rules => actions.sort_by_key(|action| order(&action.effect)),
+            Order::AsTold => actions.reverse(),
+        }
         Ok(actions)
     }
 

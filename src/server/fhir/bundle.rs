@@ -35,6 +35,10 @@ pub async fn process(call: &Call) -> Result<Answer, Stop> {
             let plan = bundle::transaction(bundle, &context, &mut new_id)?;
             ("transaction-response", transaction(call, plan).await?)
         }
+        Mode::History => {
+            let plan = bundle::history(bundle, &context, &mut new_id)?;
+            ("transaction-response", transaction(call, plan).await?)
+        }
         Mode::Batch => {
             let plans = bundle::batch(bundle, &context, &mut new_id)?;
             let answers = plans.into_iter().map(|plan| entry(call, plan));
@@ -97,8 +101,8 @@ async fn answer_to(call: &Call, done: &Done) -> String {
             }
             json!({ "response": response }).to_string()
         }
-        (Effect::Read { url, head, if_none_match, .. }, _) => {
-            match get(call, url, if_none_match.as_deref()).await {
+        (Effect::Read { url, head, if_none_match, if_modified_since }, _) => {
+            match get(call, url, (if_none_match.as_deref(), if_modified_since.as_deref())).await {
                 Ok(answer) => answer.entry(*head),
                 Err(stop) => refused(&stop.outcome()),
             }
@@ -179,7 +183,7 @@ fn readable<'a>(call: &Call, url: &'a str) -> Result<(Interaction, &'a str), Sto
     Ok((interaction, query))
 }
 
-async fn get(call: &Call, url: &str, if_none_match: Option<&str>) -> Result<Got, Stop> {
+async fn get(call: &Call, url: &str, known: (Option<&str>, Option<&str>)) -> Result<Got, Stop> {
     let (interaction, query) = readable(call, url)?;
     match interaction {
         interaction @ (Interaction::Search { .. }
@@ -192,12 +196,11 @@ async fn get(call: &Call, url: &str, if_none_match: Option<&str>) -> Result<Got,
         Interaction::Read { kind, id } => {
             let shape = read::shape(call, &kind, &parameters(query.as_bytes())?)?;
             let stored = read::current(call, &kind, &id).await?;
-            let known = if_none_match.and_then(|tag| bundle::version(tag).ok());
-            got(&stored, known, &shape)
+            got(&stored, read::is_known(known, &stored), &shape)
         }
         Interaction::Vread { kind, id, version } => {
             let shape = read::shape(call, &kind, &parameters(query.as_bytes())?)?;
-            got(&read::earlier(call, &kind, &id, &version).await?, None, &shape)
+            got(&read::earlier(call, &kind, &id, &version).await?, false, &shape)
         }
         other => {
             if let Some(of) = history::Of::interaction(&other) {
@@ -210,12 +213,12 @@ async fn get(call: &Call, url: &str, if_none_match: Option<&str>) -> Result<Got,
     }
 }
 
-fn got(stored: &crate::store::read::Stored, known: Option<i64>, shape: &Shape) -> Result<Got, Stop> {
+fn got(stored: &crate::store::read::Stored, not_modified: bool, shape: &Shape) -> Result<Got, Stop> {
     match read::version_of(stored) {
         Some(version) => Ok(Got {
             body: shape.apply(version.text(), Role::Match),
             etag: Some((stored.version, stored.updated_ms)),
-            not_modified: known == Some(stored.version),
+            not_modified,
         }),
         None => Err(render::gone_outcome(&stored.kind, &stored.id).into()),
     }

@@ -7,14 +7,15 @@ use super::call::{Call, Stop};
 use super::render::{self, Version};
 use crate::fhir::bundle;
 use crate::fhir::outcome::{IssueType, Outcome};
-use crate::fhir::summary::{Role, Shape};
+use crate::fhir::summary::Shape;
 use crate::store::read::Stored;
 
 /// `GET Type/id`
 pub async fn read(call: &Call, kind: &str, id: &str) -> Result<Answer, Stop> {
     let shape = shape(call, kind, &call.query)?;
     let stored = current(call, kind, id).await?;
-    if is_known(call, &stored) {
+    let known = (call.header("if-none-match"), call.header("if-modified-since"));
+    if is_known(known, &stored) {
         return Ok(not_modified(&stored));
     }
     Ok(rendered(call, &stored, &shape))
@@ -87,19 +88,21 @@ pub(super) fn not_found(kind: &str, id: &str) -> Outcome {
     Outcome::error(IssueType::NotFound, "not-found", text)
 }
 
-/// `If-None-Match`, and `If-Modified-Since` where that is absent (RFC 9110, 13.1.3).
-fn is_known(call: &Call, stored: &Stored) -> bool {
+/// `If-None-Match`, and `If-Modified-Since` where that is absent (RFC 9110, 13.1.3); in a bundle, the latter is an instant.
+pub(super) fn is_known((tags, since): (Option<&str>, Option<&str>), stored: &Stored) -> bool {
     if stored.deleted() {
         return false;
     }
-    if let Some(tags) = call.header("if-none-match") {
+    if let Some(tags) = tags {
         return tags
             .split(',')
             .any(|tag| tag.trim() == "*" || bundle::version(tag).ok() == Some(stored.version));
     }
-    let since = call.header("if-modified-since");
-    let since = since.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
-    since.is_some_and(|date| stored.updated_ms / 1000 <= date.timestamp().as_second())
+    let read = |text: &str| match jiff::fmt::rfc2822::parse(text) {
+        Ok(date) => Some(date.timestamp()),
+        Err(_) => text.parse::<jiff::Timestamp>().ok(),
+    };
+    since.and_then(read).is_some_and(|date| stored.updated_ms / 1000 <= date.as_second())
 }
 
 fn not_modified(stored: &Stored) -> Answer {

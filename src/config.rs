@@ -32,6 +32,8 @@ pub struct Config {
     pub store: Store,
     /// Where mapping files are: `./mappings`.
     pub mappings: PathBuf,
+    /// A folder of StructureDefinitions, ValueSets and CodeSystems that are enforced for resources that claim them.
+    pub profiles: Option<PathBuf>,
     pub rapidpro: BTreeMap<String, RapidPro>,
     pub dhis2: BTreeMap<String, Dhis2>,
     /// Other FHIR servers, for `fhir.resource`.
@@ -219,6 +221,7 @@ impl Default for Config {
             server: Server::default(),
             store: Store::default(),
             mappings: PathBuf::from("mappings"),
+            profiles: None,
             rapidpro: BTreeMap::new(),
             dhis2: BTreeMap::new(),
             fhir: BTreeMap::new(),

@@ -19,6 +19,8 @@ pub mod index;
 pub mod lenient;
 // How much two Patients look like one person.
 pub mod likeness;
+// The invariants of R4's types.
+pub mod invariants;
 // Does a resource match a query?
 pub mod matching;
 // OperationOutcome: what is wrong, where, and what to do.
@@ -29,6 +31,8 @@ pub mod parameters;
 pub mod path;
 // Changes of a resource that name what changes.
 pub mod patch;
+// What profiles ask of the resources that claim them.
+pub mod profile;
 // Searches, parsed: what the store turns into SQL.
 pub mod query;
 // References: parsing, classifying, rewriting.

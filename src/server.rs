@@ -28,6 +28,8 @@ mod listen;
 pub mod mappings;
 // What mappings name in DHIS2.
 pub mod metadata;
+// Profiles, read at start.
+mod profiles;
 // Mapping files read again while the server runs.
 pub mod reload;
 // What a person asks to be mapped again.

@@ -10,10 +10,17 @@ not use those. OUTPUT is src/fhir/tables unless told otherwise.
 
 elements.txt     what each type may hold
     = TYPE BASE                 a type or backbone path; BASE: R DomainResource's base, D, E, B or - (none)
-    NAME MIN MAX TYPES [!SET]   an element; `[x]` marks a choice, TYPES are separated by commas;
+    NAME MIN MAX TYPES [!SET] [>KINDS]
+                                an element; `[x]` marks a choice, TYPES are separated by commas;
                                 @PATH is a backbone, #PATH a content reference; SET is a required
-                                binding to a closed list of codes
+                                binding to a closed list of codes; KINDS are the resource types
+                                that a Reference here may name (separated by commas; none: any)
     % SET CODE CODE ...         the codes of a set (spaces in codes do not occur)
+    & SET SYSTEM CODE CODE ...  the codings of a set that is bound to a CodeableConcept; one line
+                                for each system
+invariants.txt   constraints that R4 puts on its types and elements
+    PATH KEY SEVERITY EXPRESSION HUMAN
+                                separated by tabs; `trace(...)` is left out of the expressions
 parameters.txt   search parameters, with their FHIRPath compiled to steps
     = KIND
     CODE TYPE TARGETS PROGRAM   TARGETS separated by commas or `-`
@@ -70,6 +77,15 @@ def type_codes(element):
     return out
 
 
+def reference_kinds(element):
+    """The resource types that a Reference here may name, in the definition's order; empty: any."""
+    out = []
+    for kind in element.get("type", []):
+        if kind["code"] == "Reference":
+            out += [url.rsplit("/", 1)[-1] for url in kind.get("targetProfile", ["Resource"])]
+    return [] if "Resource" in out else list(dict.fromkeys(out))
+
+
 class CodeSets:
     """Value sets that are plain enumerations."""
 
@@ -77,6 +93,7 @@ class CodeSets:
         self.sets = {r["url"]: r for r in load(folder, "ValueSet") if "url" in r}
         self.systems = {r["url"]: r for r in load(folder, "CodeSystem") if "url" in r}
         self.used = {}
+        self.coded = {}
 
     def codes(self, canonical):
         url = canonical.split("|")[0]
@@ -97,6 +114,20 @@ class CodeSets:
         if not out or len(out) > MAX_CODES or any(re.search(r"\s", c) for c in out):
             return None
         return sorted(set(out))
+
+    def codings(self, canonical):
+        """The name of a closed set, its codes kept by system."""
+        if self.codes(canonical) is None:
+            return None
+        found = self.sets[canonical.split("|")[0]]
+        by_system = {}
+        for include in found["compose"]["include"]:
+            concepts = include.get("concept") or self.systems[include["system"]].get("concept", [])
+            by_system.setdefault(include["system"], set()).update(self.walk(concepts))
+        name = canonical.split("|")[0].rsplit("/", 1)[-1]
+        assert self.coded.get(name, by_system) == by_system, name
+        self.coded[name] = by_system
+        return name
 
     def walk(self, concepts):
         for concept in concepts:
@@ -159,6 +190,9 @@ class Elements:
         binding = element.get("binding", {})
         if binding.get("strength") == "required" and types == ["code"]:
             row["set"] = self.sets.name(binding["valueSet"])
+        if binding.get("strength") == "required" and types == ["CodeableConcept"]:
+            row["set"] = self.sets.codings(binding["valueSet"])
+        row["kinds"] = reference_kinds(element)
         self.nodes[parent]["rows"][name] = row
 
     def rows(self, path):
@@ -206,12 +240,15 @@ class Elements:
             lines.append(f"= {name} {base}{flag}")
             for element, row in node["rows"].items():
                 bound = f" !{row['set']}" if row["set"] else ""
-                lines.append(f"{element} {row['min']} {row['max']} {','.join(row['types'])}{bound}")
+                kinds = f" >{','.join(row['kinds'])}" if row["kinds"] else ""
+                lines.append(f"{element} {row['min']} {row['max']} {','.join(row['types'])}{bound}{kinds}")
         for name, codes in sorted(self.sets.used.items()):
             lines.append("% " + name + " " + " ".join(codes))
+        for name, systems in sorted(self.sets.coded.items()):
+            for system, codes in sorted(systems.items()):
+                lines.append(f"& {name} {system} " + " ".join(sorted(codes)))
         with open(os.path.join(folder, "elements.txt"), "w", encoding="utf-8") as file:
             file.write("\n".join(lines) + "\n")
-
 
     def write_summary(self, folder):
         lines = ["# Written by tools/r4-tables.py from FHIR R4 4.0.1; not by hand."]
@@ -221,6 +258,20 @@ class Elements:
                 lines.append(" ".join([name] + kept))
         with open(os.path.join(folder, "summary.txt"), "w", encoding="utf-8") as file:
             file.write("\n".join(lines) + "\n")
+
+
+def invariants(folder, output):
+    lines = ["# Written by tools/r4-tables.py from FHIR R4 4.0.1; not by hand."]
+    for definition in load(folder, "StructureDefinition"):
+        if definition.get("derivation") == "constraint" or definition["kind"] == "logical":
+            continue
+        for element in definition["differential"]["element"]:
+            for rule in element.get("constraint", []):
+                expression = re.sub(r"\.trace\('[^']*'\)", "", rule["expression"])
+                columns = [element["path"], rule["key"], rule["severity"], expression, rule["human"]]
+                lines.append("\t".join(re.sub(r"\s+", " ", column).strip() for column in columns))
+    with open(os.path.join(output, "invariants.txt"), "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
 
 
 class Uncompilable(Exception):
@@ -443,6 +494,7 @@ def main():
     elements.write_summary(output)
     parameters(folder, elements, output)
     compartments(folder, output)
+    invariants(folder, output)
     print(len(elements.kinds), "resource types,", len(elements.nodes), "nodes,",
           len(elements.sets.used), "code sets; primitives:", *sorted(elements.primitives))
 

@@ -50,6 +50,7 @@ fn resolve_paths(config: &mut Config, file: Option<&Path>) {
     let Some(folder) = file.and_then(Path::parent) else { return };
     let resolve = |path: &mut PathBuf| *path = folder.join(&*path);
     resolve(&mut config.mappings);
+    config.profiles.iter_mut().for_each(resolve);
     config.store.url_file.iter_mut().for_each(resolve);
     for workspace in config.rapidpro.values_mut() {
         let files = [&mut workspace.token_file, &mut workspace.webhook_secret_file, &mut workspace.ca_file];

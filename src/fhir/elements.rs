@@ -49,7 +49,14 @@ pub struct Key {
     pub content: Content,
     /// The codes of a required binding to a closed list.
     pub codes: Option<&'static HashSet<&'static str>>,
+    /// The same of a CodeableConcept, by system.
+    pub codings: Option<&'static Codings>,
+    /// The resource types that a Reference here may name; empty: any.
+    pub targets: &'static [&'static str],
 }
+
+/// The codes of a closed value set, by system.
+pub type Codings = Vec<(&'static str, HashSet<&'static str>)>;
 
 /// How a key's value is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +153,7 @@ struct Row {
     many: bool,
     kinds: Vec<&'static str>,
     set: Option<&'static str>,
+    targets: Vec<&'static str>,
 }
 
 /// One node as written in the table.
@@ -155,7 +163,12 @@ struct Written {
     rows: Vec<Row>,
 }
 
-type CodeSets = HashMap<&'static str, &'static HashSet<&'static str>>;
+/// The closed value sets, as codes and as codings.
+#[derive(Default)]
+struct Sets {
+    codes: HashMap<&'static str, &'static HashSet<&'static str>>,
+    codings: HashMap<&'static str, &'static Codings>,
+}
 
 impl Elements {
     /// The node of a type or backbone.
@@ -166,6 +179,15 @@ impl Elements {
     /// The node behind [`Content::Complex`].
     pub fn at(&self, index: usize) -> Option<&Node> {
         self.nodes.get(index)
+    }
+
+    /// The node itself and all that are derived from it.
+    pub fn derived(&self, name: &str) -> Vec<&'static str> {
+        let is = |node: &&Node| {
+            let mut lineage = std::iter::successors(Some(*node), |node| self.node(node.base)).take(8);
+            lineage.any(|node| node.name == name)
+        };
+        self.nodes.iter().filter(is).map(|node| node.name).collect()
     }
 
     /// The resource types, in alphabetical order.
@@ -179,12 +201,18 @@ impl Elements {
     }
 
     fn read(text: &'static str) -> Self {
-        let (mut written, mut kinds, mut sets) = (Vec::new(), Vec::new(), CodeSets::new());
+        let (mut written, mut kinds, mut sets) = (Vec::new(), Vec::new(), Sets::default());
+        let mut codings: HashMap<&'static str, Codings> = HashMap::new();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             if let Some(set) = line.strip_prefix("% ") {
                 let mut words = set.split(' ');
                 let name = words.next().unwrap_or_default();
-                sets.insert(name, Box::leak(Box::new(words.collect())));
+                sets.codes.insert(name, Box::leak(Box::new(words.collect())));
+            } else if let Some(set) = line.strip_prefix("& ") {
+                let mut words = set.split(' ');
+                let name = words.next().unwrap_or_default();
+                let system = words.next().unwrap_or_default();
+                codings.entry(name).or_default().push((system, words.collect()));
             } else if let Some(head) = line.strip_prefix("= ") {
                 let mut words = head.split(' ');
                 let name = words.next().unwrap_or_default();
@@ -197,6 +225,9 @@ impl Elements {
             }
         }
         kinds.sort_unstable();
+        for (name, codings) in codings {
+            sets.codings.insert(name, Box::leak(Box::new(codings)));
+        }
         let by_name: HashMap<_, _> =
             written.iter().enumerate().map(|(index, node)| (node.name, index)).collect();
         let nodes = written.iter().map(|node| resolve(node, &written, &by_name, &sets)).collect();
@@ -206,17 +237,26 @@ impl Elements {
 
 fn read_row(line: &'static str) -> Option<Row> {
     let mut words = line.split(' ');
-    Some(Row {
+    let mut row = Row {
         name: words.next()?,
         required: words.next()? != "0",
         many: words.next()? == "*",
         kinds: words.next()?.split(',').collect(),
-        set: words.next().and_then(|set| set.strip_prefix('!')),
-    })
+        set: None,
+        targets: Vec::new(),
+    };
+    for word in words {
+        if let Some(targets) = word.strip_prefix('>') {
+            row.targets = targets.split(',').collect();
+        } else {
+            row.set = word.strip_prefix('!');
+        }
+    }
+    Some(row)
 }
 
 /// A node with what it inherits, its choices spread over their JSON keys.
-fn resolve(node: &Written, all: &[Written], by_name: &HashMap<&'static str, usize>, sets: &CodeSets) -> Node {
+fn resolve(node: &Written, all: &[Written], by_name: &HashMap<&'static str, usize>, sets: &Sets) -> Node {
     let mut lineage = vec![node];
     while let Some(base) = lineage.last().and_then(|last| base_of(last, all, by_name)) {
         lineage.push(base);
@@ -229,11 +269,19 @@ fn resolve(node: &Written, all: &[Written], by_name: &HashMap<&'static str, usiz
         };
         let element = out.elements.len();
         out.elements.push(Element { name, required: row.required, many: row.many, choice });
-        let codes = row.set.and_then(|set| sets.get(set).copied());
+        let targets: &'static [&'static str] = Box::leak(row.targets.clone().into_boxed_slice());
         for &kind in &row.kinds {
             let kind = kind.trim_start_matches(['@', '#']);
             let key = if choice { choice_key(name, kind) } else { name };
-            out.keys.insert(key, Key { element, kind, content: content(kind, by_name), codes });
+            let found = Key {
+                element,
+                kind,
+                content: content(kind, by_name),
+                codes: row.set.filter(|_| kind == "code").and_then(|set| sets.codes.get(set).copied()),
+                codings: row.set.and_then(|set| sets.codings.get(set).copied()),
+                targets: if kind == "Reference" { targets } else { &[] },
+            };
+            out.keys.insert(key, found);
         }
     }
     out
@@ -306,6 +354,18 @@ mod tests {
     fn required_bindings_to_closed_lists_have_codes() {
         let gender = table().node("Patient").unwrap().keys["gender"].codes.unwrap();
         assert!(gender.contains("female") && gender.len() == 4);
+    }
+
+    #[test]
+    fn references_have_targets() {
+        let subject = &table().node("Observation").unwrap().keys["subject"];
+        assert_eq!(subject.targets, ["Patient", "Group", "Device", "Location"]);
+        assert!(table().node("Observation").unwrap().keys["focus"].targets.is_empty());
+        for node in &table().nodes {
+            for target in node.keys.values().flat_map(|key| key.targets) {
+                assert!(table().kind(target).is_some(), "{}: {target}", node.name);
+            }
+        }
     }
 
     #[test]

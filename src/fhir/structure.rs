@@ -1,18 +1,27 @@
 //! Is this JSON an R4 resource? Every fault with its FHIRPath and a stable code.
 //!
 //! Walks the resource along the element table: unknown elements, cardinality, arrays, choices,
-//! primitive formats, `_field` siblings, closed required bindings, contained resources and the
-//! invariants that hold for every element (`ele-1`, `ext-1`, `dom-*`). <https://hl7.org/fhir/R4/json.html>
+//! primitive formats, `_field` siblings, closed required bindings, the targets of references, contained
+//! resources and the invariants that hold for every element (`ele-1`, `ext-1`, `dom-*`); where those are
+//! kept, the invariants of each type. <https://hl7.org/fhir/R4/json.html>
 //! **Never** changes the resource and never repeats its content in an issue.
 
+// Required bindings to closed value sets.
+mod binding;
 mod contained;
+// What the invariants of R4 ask for.
+mod due;
 // The formats of R4's primitive types.
 pub mod primitive;
 mod sibling;
+// What a Reference may name.
+mod target;
 
 use serde_json::{Map, Value};
 
 use crate::fhir::elements::{Content, Element, Key, Node, Primitive, table};
+use due::Due;
+
 use crate::fhir::outcome::{Issue, IssueType, did_you_mean};
 
 /// Elements may be nested this deep.
@@ -22,10 +31,42 @@ pub const MAX_ELEMENTS: usize = 1_000_000;
 /// Checking stops after this many faults.
 pub const MAX_ISSUES: usize = 50;
 
-/// Checks a resource. Empty: it is an R4 resource as far as its structure goes.
+/// Checks a resource. Empty: it is an R4 resource as far as the tables say.
 pub fn check(resource: &Value) -> Vec<Issue> {
-    let mut walk = Walk { path: Vec::new(), issues: Vec::new(), elements: 0, contained: false };
+    walked(resource, Wanted::Errors)
+}
+
+/// Checks a resource and gives advice: also the rules of severity `warning`.
+pub fn advise(resource: &Value) -> Vec<Issue> {
+    walked(resource, Wanted::Advice)
+}
+
+/// Checks the shell of a transaction or batch, whose resources were taken out: without invariants, which a
+/// single wrong entry of a batch would break for all.
+pub fn check_shell(bundle: &Value) -> Vec<Issue> {
+    walked(bundle, Wanted::Structure)
+}
+
+/// Which invariants are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Structure,
+    Errors,
+    Advice,
+}
+
+fn walked(resource: &Value, wanted: Wanted) -> Vec<Issue> {
+    let mut walk = Walk {
+        path: Vec::new(),
+        issues: Vec::new(),
+        elements: 0,
+        contained: false,
+        wanted,
+        frames: Vec::new(),
+        due: Vec::new(),
+    };
     walk.resource(resource);
+    walk.settle();
     walk.issues
 }
 
@@ -40,6 +81,20 @@ struct Walk<'a> {
     path: Vec<Step<'a>>,
     issues: Vec<Issue>,
     elements: usize,
+    contained: bool,
+    wanted: Wanted,
+    /// The resources that the walk is in, the outermost first.
+    frames: Vec<Frame<'a>>,
+    /// Invariants to be evaluated once the structure is known to be right.
+    due: Vec<Due<'a>>,
+}
+
+/// A resource that the walk is in.
+#[derive(Clone, Copy)]
+struct Frame<'a> {
+    resource: &'a Value,
+    /// How many steps of the path lead to it.
+    depth: usize,
     contained: bool,
 }
 
@@ -111,10 +166,13 @@ impl<'a> Walk<'a> {
         if self.path.is_empty() {
             self.path.push(Step::Name(node.name));
         }
+        self.frames.push(Frame { resource: value, depth: self.path.len(), contained: self.contained });
         self.object(node, object, true);
         if object.contains_key("contained") {
             self.contained_rules(object);
         }
+        self.rules_of_type(node, value);
+        self.frames.pop();
     }
 
     fn contained_rules(&mut self, object: &'a Map<String, Value>) {
@@ -140,7 +198,8 @@ impl<'a> Walk<'a> {
                 Some(base) if node.keys.contains_key(base) => self.sibling(node, base, name, object),
                 _ => match node.keys.get(name.as_str()) {
                     Some(key) => {
-                        self.inside(Step::Name(name), |walk| walk.member(node, key, name, value, object))
+                        self.inside(Step::Name(name), |walk| walk.member(node, key, name, value, object));
+                        self.rules_of_element(node, key, name, value);
                     }
                     None => self.unknown(node, name),
                 },
@@ -267,7 +326,11 @@ impl<'a> Walk<'a> {
                 self.contained = outer;
             }
             Content::Complex(index) => match (value.as_object(), table().at(index)) {
-                (Some(object), Some(node)) => self.object(node, object, false),
+                (Some(object), Some(node)) => {
+                    self.object(node, object, false);
+                    self.bound(key, object);
+                    self.rules_of_type(node, value);
+                }
                 _ => self.fault(
                     IssueType::Structure,
                     "object-expected",
@@ -284,21 +347,8 @@ impl<'a> Walk<'a> {
         if let Some(text) = primitive::fault(kind, value) {
             return self.fault(IssueType::Value, "bad-value", text);
         }
-        let (Some(codes), Some(code)) = (key.codes, value.as_str()) else { return };
-        if !codes.contains(code) {
-            let issue = Issue::error(
-                IssueType::CodeInvalid,
-                "unknown-code",
-                "this code is not in the required value set",
-            );
-            let mut known: Vec<&str> = codes.iter().copied().collect();
-            known.sort_unstable();
-            let hint = match did_you_mean(code, known.iter().copied()) {
-                Some(close) => format!("did you mean {close}?"),
-                None if known.len() <= 12 => format!("one of {}", known.join(", ")),
-                None => format!("one of the {} codes of its value set", known.len()),
-            };
-            self.report(issue.hint(hint));
+        if let (Some(codes), Some(code)) = (key.codes, value.as_str()) {
+            self.code(codes, code);
         }
     }
 

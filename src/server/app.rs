@@ -10,6 +10,7 @@ use super::supervisor::Readiness;
 use super::webhook::Workspace;
 use crate::delivery::signal::Signals;
 use crate::fhir::capability::Support;
+use crate::fhir::profile::Registry;
 use crate::store::Store;
 
 /// What every handler shares; built once, before the first request.
@@ -22,6 +23,8 @@ pub struct App {
     pub tenants: BTreeMap<String, Tenant>,
     /// The RapidPro workspaces that may call webhooks, by name.
     pub workspaces: BTreeMap<String, Workspace>,
+    /// What claimed profiles ask for.
+    pub profiles: Registry,
     pub auth_disabled: bool,
     /// Whether pages of other origins may call.
     pub cors: Support,

@@ -39,6 +39,8 @@ pub enum Error {
     Zone { name: String },
     #[error(transparent)]
     Folder(#[from] super::mappings::Error),
+    #[error(transparent)]
+    Profiles(#[from] super::profiles::Error),
     #[error("{} mistakes in mapping files [mappings]\n{}\n  hint: mjumbe check", diagnostics.len(), join(diagnostics))]
     Mappings { diagnostics: Vec<Diagnostic> },
     #[error("{reason}")]
@@ -102,6 +104,7 @@ pub async fn start(config: &Config, store: Store, stop: CancellationToken) -> Re
         public_url: public_url.clone(),
         tenants,
         workspaces: workspaces(config, hints),
+        profiles: super::profiles::load(config.profiles.as_deref())?,
         auth_disabled: config.server.dangerous_disable_auth,
         cors: if cors.is_some() { Support::Built } else { Support::NotBuilt },
         body_limit: config.server.body_limit_mb as usize * 1024 * 1024,

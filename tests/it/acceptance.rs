@@ -23,7 +23,6 @@ const NOT_YET: &[&str] = &[
     "R4",
     "P2",
     "S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9", "S10", "S11", "S12", "S13", "S14", "S15", "S18", "S19", "S20", "S21", "S22", "S23", "S24", "S26",
-    "O1",
 ];
 
 /// All rows, in the order of the table: <https://hl7.org/fhir/R4/http.html>, <https://hl7.org/fhir/R4/search.html>.

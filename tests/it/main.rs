@@ -43,3 +43,4 @@ mod stop;
 mod store_writes;
 mod telemetry_canary;
 mod telemetry_story;
+mod written;

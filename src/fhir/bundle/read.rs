@@ -37,7 +37,7 @@ pub fn entries(
             "a Bundle has at most 10,000 entries",
         ));
     }
-    if let Some(outcome) = Outcome::of(structure::check(&bundle)) {
+    if let Some(outcome) = Outcome::of(structure::check_shell(&bundle)) {
         return Err(outcome);
     }
     let shells = bundle.get("entry").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);

@@ -7,7 +7,7 @@ use octofhir_fhirpath::{BinaryOperator, ExpressionNode as Node, LiteralValue};
 
 use super::{MAX_DEPTH, MAX_LENGTH, PathError};
 
-/// `&`, `+`, `combine` and what else makes more than it is given; each may double.
+/// `&` and `+` in a loop, `combine` and what else makes more than it is given; each may double.
 const MAX_GROWING: usize = 6;
 /// `descendants()` after `descendants()`.
 const MAX_WALKS: usize = 2;
@@ -70,7 +70,9 @@ pub(super) fn tree(root: &Node) -> Result<(), PathError> {
     let mut counted = Counted::default();
     counted.node(root, 0, Inside::Nothing)?;
     if counted.growing > MAX_GROWING {
-        return Err(refused(format!("more than {MAX_GROWING} times &, +, combine, join or replace")));
+        return Err(refused(format!(
+            "more than {MAX_GROWING} times &, + in a loop, combine, join or replace"
+        )));
     }
     if counted.walks > MAX_WALKS {
         return Err(refused(format!("more than {MAX_WALKS} times descendants()")));
@@ -125,7 +127,8 @@ impl Counted {
             }
             Node::BinaryOperation(operation) => {
                 let grows = matches!(operation.operator, BinaryOperator::Concatenate | BinaryOperator::Add);
-                self.growing += usize::from(grows);
+                // Outside of a loop a sum is no longer than what is written.
+                self.growing += usize::from(grows && inside != Inside::Nothing);
                 self.node(&operation.left, depth, inside)?;
                 self.node(&operation.right, depth, inside)
             }

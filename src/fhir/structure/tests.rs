@@ -129,3 +129,96 @@ mod random {
         }
     }
 }
+
+#[test]
+fn references_name_what_their_element_allows() {
+    let observation = |subject: Value| {
+        check_text(json!({"resourceType": "Observation", "status": "final", "code": {"text": "x"},
+            "contained": [{"resourceType": "Medication", "id": "m"}], "subject": subject,
+            "focus": [{"reference": "#m"}]}))
+    };
+    let wrong = ["wrong-target Observation.subject.reference"];
+    for text in ["Patient/1", "http://x.org/fhir/Location/1", "urn:uuid:1", "Group?identifier=x", "other"] {
+        assert_eq!(observation(json!({"reference": text})), Vec::<String>::new(), "{text}");
+    }
+    for text in ["Medication/1", "http://x.org/fhir/Encounter/1/_history/2", "Encounter?identifier=x", "#m"] {
+        assert_eq!(observation(json!({"reference": text})), wrong, "{text}");
+    }
+    assert_eq!(observation(json!({"reference": "#none"})), ["ref-1 Observation.subject.reference"]);
+    assert_eq!(
+        observation(json!({"type": "Encounter", "display": "x"})),
+        ["wrong-target Observation.subject.type"]
+    );
+    assert_eq!(observation(json!({"display": "x"})), Vec::<String>::new());
+}
+
+#[test]
+fn concepts_are_of_their_required_value_set() {
+    let condition = |status: Value| {
+        check_text(json!({"resourceType": "Condition", "subject": {"reference": "Patient/1"},
+            "clinicalStatus": status}))
+    };
+    let system = "http://terminology.hl7.org/CodeSystem/condition-clinical";
+    assert_eq!(condition(json!({"coding": [{"system": system, "code": "active"}]})), Vec::<String>::new());
+    let beside =
+        json!({"coding": [{"system": "urn:own", "code": "1"}, {"system": system, "code": "active"}]});
+    assert_eq!(condition(beside), Vec::<String>::new());
+    let wrong = ["unknown-code Condition.clinicalStatus"];
+    assert_eq!(condition(json!({"coding": [{"system": system, "code": "activ"}]})), wrong);
+    assert_eq!(condition(json!({"coding": [{"code": "active"}]})), wrong);
+    assert_eq!(condition(json!({"text": "active"})), wrong);
+    let absent = json!({"extension": [{"url": "u", "valueCode": "unknown"}]});
+    assert_eq!(condition(absent), Vec::<String>::new());
+}
+
+#[test]
+fn invariants_hold_where_their_type_occurs() {
+    let cases = [
+        (json!({"resourceType": "Patient", "contact": [{"gender": "male"}]}), "pat-1 Patient.contact[0]"),
+        (json!({"resourceType": "Patient", "telecom": [{"value": "1"}]}), "cpt-2 Patient.telecom[0]"),
+        (
+            json!({"resourceType": "Patient", "identifier": [{"period": {"start": "2020-02", "end": "2020-01-31"}}]}),
+            "per-1 Patient.identifier[0].period",
+        ),
+        (
+            json!({"resourceType": "Organization", "telecom": [{"system": "phone", "value": "1", "use": "home"}], "name": "x"}),
+            "org-3 Organization.telecom[0]",
+        ),
+        (
+            json!({"resourceType": "Observation", "status": "final", "code": {"text": "x"}, "referenceRange": [{"type": {"text": "x"}}]}),
+            "obs-3 Observation.referenceRange[0]",
+        ),
+        (
+            json!({"resourceType": "Questionnaire", "status": "draft", "item": [
+                {"linkId": "a", "type": "group", "text": "g", "item": [{"linkId": "b", "type": "display", "required": true}]}]}),
+            "que-6 Questionnaire.item[0].item[0]",
+        ),
+        (
+            json!({"resourceType": "Questionnaire", "status": "draft", "item": [
+                {"linkId": "a", "type": "string"}, {"linkId": "a", "type": "string"}]}),
+            "que-2 Questionnaire",
+        ),
+        (
+            json!({"resourceType": "Bundle", "type": "collection", "entry": [{"resource": {"resourceType": "Condition",
+                "subject": {"reference": "Patient/1"}, "stage": [{"type": {"text": "x"}}]}}]}),
+            "con-1 Bundle.entry[0].resource.stage[0]",
+        ),
+        (
+            json!({"resourceType": "RiskAssessment", "status": "final", "subject": {"reference": "Patient/1"},
+                "prediction": [{"probabilityRange": {"low": {"value": 1, "code": "x", "system": "http://unitsofmeasure.org"}}}]}),
+            "ras-1 RiskAssessment.prediction[0].probabilityRange",
+        ),
+    ];
+    for (resource, expected) in cases {
+        assert_eq!(check_text(resource.clone()), [expected], "{resource}");
+    }
+}
+
+#[test]
+fn warnings_are_advice() {
+    let map = json!({"resourceType": "ValueSet", "status": "draft", "name": "not a name"});
+    assert_eq!(check(&map), []);
+    let advice = advise(&map);
+    assert_eq!(advice.len(), 1, "{advice:?}");
+    assert_eq!((advice[0].code, advice[0].severity), ("vsd-0", crate::fhir::outcome::Severity::Warning));
+}

@@ -66,7 +66,8 @@ fn every_shape_comes_back_equal() {
         "entry": [
             { "resource": { "resourceType": "Parameters", "parameter": [
                 { "name": "r", "resource": { "resourceType": "Patient", "active": true } },
-                { "name": "n", "part": [{ "name": "m", "valueTime": "12:30:00" }] }] } },
+                { "name": "n", "part": [{ "name": "m", "valueTime": "12:30:00" }] }] },
+              "response": { "status": "200" } },
             { "response": { "status": "404", "outcome":
                 { "resourceType": "OperationOutcome", "issue": [{ "severity": "error", "code": "invalid" }] } } },
         ],

@@ -22,6 +22,8 @@ mod stored;
 mod translate;
 // `$validate-code` of code systems and value sets.
 mod validate_code;
+// `$validate`.
+mod validate;
 
 use std::fmt;
 
@@ -281,6 +283,16 @@ pub static TABLE: &[Definition] = &[
         permission: Permission::Read,
         body: None,
         run: |call, place, arguments| Box::pin(translate::translate(call, place, arguments)),
+    },
+    Definition {
+        name: "validate",
+        canonical: "http://hl7.org/fhir/OperationDefinition/Resource-validate",
+        types: Types::All,
+        levels: &[Level::Type, Level::Instance],
+        get: Get::Refused,
+        permission: Permission::Read,
+        body: Some("resource"),
+        run: |call, place, arguments| Box::pin(validate::validate(call, place, arguments)),
     },
 ];
 

@@ -8,6 +8,7 @@ use super::render::Version;
 use crate::auth::Denied;
 use crate::auth::scope::Permission;
 use crate::fhir::bundle::{self, Action, Effect, Operation};
+use crate::fhir::outcome::Outcome;
 use crate::store::write::{self, Matches, Precondition, Put, Question, Refusal, Seen, Standing, Written};
 use crate::telemetry::trace_id;
 
@@ -26,6 +27,7 @@ pub struct Done {
 /// 403 where the caller may not do all of it; else why nothing was written.
 pub async fn write(call: &Call, plan: bundle::Plan) -> Result<Vec<Done>, Stop> {
     allowed(call, &plan)?;
+    conform(call, &plan)?;
     let settled = Arc::default();
     let plan = WritePlan::new(plan, Writer::of(call), Arc::clone(&settled))?;
     let written = call.app.store.write(&call.tenant, Box::new(plan)).await?;
@@ -50,6 +52,24 @@ pub fn shown<'a>(call: &Call, method: bundle::Method, done: &'a Done) -> Option<
     let may = |written: &Written| call.principal.require(Permission::Read, &written.kind).is_ok();
     let hidden = method == bundle::Method::Patch && !done.written.as_ref().is_some_and(may);
     done.stored.as_deref().filter(|_| !hidden)
+}
+
+/// Every resource keeps to the profiles that it claims: 422.
+fn conform(call: &Call, plan: &bundle::Plan) -> Result<(), Outcome> {
+    for entry in plan.entries() {
+        let (Operation::Create { resource, .. }
+        | Operation::Update { resource, .. }
+        | Operation::UpdateMatch { resource, .. }) = &entry.operation
+        else {
+            continue;
+        };
+        if let Some(outcome) = Outcome::of(call.app.profiles.check(resource.body())) {
+            let outcome = outcome.status(422);
+            let of_entry = format!("{}.resource", entry.path);
+            return Err(if entry.path.is_empty() { outcome } else { outcome.within(&of_entry) });
+        }
+    }
+    Ok(())
 }
 
 /// The beginning of the trace that mapping and delivery go on with; one line a version is much for a client

@@ -331,3 +331,109 @@ async fn o2_everything_is_the_patient_and_her_compartment() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn o1_a_resource_is_validated_without_being_written() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        let good = json!({ "resourceType": "Patient", "birthDate": "2000-01-02" });
+        let fine = server.post("Patient/$validate", &good).await;
+        assert_eq!(
+            (fine.status.as_u16(), said(&fine.body)),
+            (200, vec!["information no-issues".to_owned()])
+        );
+        assert_eq!(server.get("Patient?_summary=count").await.body["total"], 0, "nothing is written");
+        let faults = [
+            (
+                json!({ "resourceType": "Patient", "brithDate": "2000" }),
+                "error unknown-element",
+                "Patient.brithDate",
+            ),
+            (
+                json!({ "resourceType": "Patient", "birthDate": "2000-13" }),
+                "error bad-value",
+                "Patient.birthDate",
+            ),
+            (
+                json!({ "resourceType": "Patient", "contact": [{ "gender": "male" }] }),
+                "error pat-1",
+                "Patient.contact[0]",
+            ),
+            (
+                json!({ "resourceType": "Patient", "generalPractitioner": [{ "reference": "Patient/1" }] }),
+                "error wrong-target",
+                "Patient.generalPractitioner[0].reference",
+            ),
+            (json!({ "resourceType": "Observation" }), "error type-mismatch", "resourceType"),
+        ];
+        for (resource, code, place) in faults {
+            let answer = server.post("Patient/$validate", &resource).await;
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            assert_eq!(said(&answer.body)[0], code, "{}", answer.body);
+            assert_eq!(answer.body["issue"][0]["expression"][0], place);
+        }
+        let advice = json!({ "resourceType": "ValueSet", "status": "draft", "name": "not a name" });
+        assert_eq!(said(&server.post("ValueSet/$validate", &advice).await.body), ["warning vsd-0"]);
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn o1_modes_and_profiles_are_heeded() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        let good = json!({ "resourceType": "Patient", "id": "p1", "birthDate": "2000-01-02" });
+        server.put("Patient/p1", &good).await;
+        let parameters = |mode: &str, resource: &Value| {
+            json!({ "resourceType": "Parameters", "parameter": [
+                { "name": "mode", "valueCode": mode }, { "name": "resource", "resource": resource } ] })
+        };
+        let ask = async |path: &str, body: Value| said(&server.post(path, &body).await.body);
+        assert_eq!(ask("Patient/p1/$validate", parameters("update", &good)).await, ["information no-issues"]);
+        assert_eq!(ask("Patient/p2/$validate", parameters("update", &good)).await, ["error id-mismatch"]);
+        let unnamed = json!({ "resourceType": "Patient", "birthDate": "2000" });
+        assert_eq!(ask("Patient/$validate", parameters("update", &unnamed)).await, ["error id-missing"]);
+        assert_eq!(ask("Patient/$validate", parameters("create", &unnamed)).await, ["information no-issues"]);
+        assert_eq!(ask("Patient/p1/$validate", parameters("create", &good)).await, ["error id-given"]);
+        let delete =
+            json!({ "resourceType": "Parameters", "parameter": [{ "name": "mode", "valueCode": "delete" }] });
+        assert_eq!(ask("Patient/p1/$validate", delete.clone()).await, ["information no-issues"]);
+        assert_eq!(ask("Patient/p2/$validate", delete).await, ["warning not-found"]);
+        let nothing = json!({ "resourceType": "Parameters" });
+        assert_eq!(
+            ask("Patient/p1/$validate", nothing.clone()).await,
+            ["information no-issues"],
+            "what is stored"
+        );
+        server.post("Patient/$validate", &nothing).await.refused(400, "parameter-missing");
+        server.post("Patient/$validate", &parameters("erase", &good)).await.refused(400, "bad-parameter");
+        server.post("Patient/$validate", &json!({ "no": "resource" })).await.refused(400, "not-parameters");
+        let run = "https://mjumbe.org/fhir/StructureDefinition/run-response";
+        let response = json!({ "resourceType": "QuestionnaireResponse", "status": "completed",
+            "identifier": { "system": "s", "value": "1" }, "questionnaire": "https://r.example.org/flow/1",
+            "source": { "identifier": { "value": "c" } } });
+        let found = ask(&format!("QuestionnaireResponse/$validate?profile={run}"), response.clone()).await;
+        assert_eq!(found, ["error profile-cardinality"], "authored is missing");
+        let found =
+            ask("QuestionnaireResponse/$validate?profile=http://x.org/unknown", response.clone()).await;
+        assert_eq!(found, ["error unknown-profile"]);
+        let mut claiming = response;
+        claiming["meta"] = json!({ "profile": [run] });
+        server.post("QuestionnaireResponse", &claiming).await.refused(422, "profile-cardinality");
+        claiming["authored"] = "2026-01-01".into();
+        assert_eq!(server.post("QuestionnaireResponse", &claiming).await.status, 201);
+        server.stop().await;
+    })
+    .await;
+}
+
+/// Severity and code of each issue.
+fn said(outcome: &Value) -> Vec<String> {
+    assert_eq!(outcome["resourceType"], "OperationOutcome", "{outcome}");
+    let issues = outcome["issue"].as_array().unwrap().iter();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    issues
+        .map(|one| format!("{} {}", text(&one["severity"]), text(&one["details"]["coding"][0]["code"])))
+        .collect()
+}

@@ -338,10 +338,7 @@ async fn o1_a_resource_is_validated_without_being_written() {
         let server = TestServer::start(store).await;
         let good = json!({ "resourceType": "Patient", "birthDate": "2000-01-02" });
         let fine = server.post("Patient/$validate", &good).await;
-        assert_eq!(
-            (fine.status.as_u16(), said(&fine.body)),
-            (200, vec!["information no-issues".to_owned()])
-        );
+        assert_eq!((fine.status.as_u16(), said(&fine.body)), (200, vec!["information no-issues".to_owned()]));
         assert_eq!(server.get("Patient?_summary=count").await.body["total"], 0, "nothing is written");
         let faults = [
             (

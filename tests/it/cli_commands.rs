@@ -173,7 +173,7 @@ fn a_tenants_files_are_held_against_its_own_destinations() {
     std::fs::create_dir_all(folder.path().join("mappings/north")).unwrap();
     std::fs::write(folder.path().join("mappings/people.yaml"), MAPPING).unwrap();
     std::fs::write(folder.path().join("mappings/north/northerners.yaml"), MAPPING).unwrap();
-    let patient = json!({ "resourceType": "Patient", "id": "p1", "telecom": [{ "value": "0772123456" }] });
+    let patient = json!({ "resourceType": "Patient", "id": "p1", "telecom": [{ "system": "phone", "value": "0772123456" }] });
     std::fs::write(folder.path().join("p.json"), patient.to_string()).unwrap();
     let call = |arguments: &[&str]| mjumbe(folder.path(), &[&["--config", "m.toml"], arguments].concat());
     for (tenant, number) in [("default", "+250772123456"), ("north", "+256772123456")] {

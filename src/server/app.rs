@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::fhir::capabilities::Statement;
 use super::supervisor::Readiness;
 use super::webhook::Workspace;
+use crate::auth::jwt::Issuers;
 use crate::delivery::signal::Signals;
 use crate::fhir::capability::Support;
 use crate::fhir::profile::Registry;
@@ -25,6 +26,8 @@ pub struct App {
     pub workspaces: BTreeMap<String, Workspace>,
     /// What claimed profiles ask for.
     pub profiles: Registry,
+    /// The identity providers whose tokens are taken.
+    pub issuers: Issuers,
     pub auth_disabled: bool,
     /// Whether pages of other origins may call.
     pub cors: Support,

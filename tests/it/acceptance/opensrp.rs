@@ -1,4 +1,4 @@
-//! OpenSRP 2 (FHIR Core on Google's FHIR Engine) against Mjumbe, as its requests are written.
+//! OpenSRP 2 (FHIR Core on Google's FHIR Engine) against Mjumbe: what its app uploads, request by request.
 
 use std::io::Write;
 

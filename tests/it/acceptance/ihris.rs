@@ -333,3 +333,31 @@ async fn only_ihris_is_let_in_and_nothing_is_told() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn drop_down_lists_are_expanded_and_codes_looked_up() {
+    each_store(|store| async move {
+        let server = as_ihris(store).await;
+        let system = "http://ihris.org/fhir/CodeSystem/ihris-job";
+        let jobs = json!({
+            "resourceType": "CodeSystem", "id": "ihris-job", "url": system, "status": "active", "content": "complete",
+            "concept": [{ "code": "nurse", "display": "Nurse" }, { "code": "driver", "display": "Driver" }],
+        });
+        let list = json!({
+            "resourceType": "ValueSet", "id": "ihris-job", "url": "http://ihris.org/fhir/ValueSet/ihris-job",
+            "status": "active", "compose": { "include": [{ "system": system }] },
+        });
+        assert_eq!(server.put("CodeSystem/ihris-job", &jobs).await.status, 201);
+        assert_eq!(server.put("ValueSet/ihris-job", &list).await.status, 201);
+        let expanded = server.get("ValueSet/ihris-job/$expand").await;
+        let contains = expanded.body["expansion"]["contains"].as_array().unwrap();
+        let shown: Vec<&str> = contains.iter().map(|one| one["display"].as_str().unwrap()).collect();
+        assert_eq!(shown, ["Nurse", "Driver"]);
+        let looked_up = server.get(&format!("CodeSystem/$lookup?system={system}&code=nurse")).await;
+        let parameters = looked_up.body["parameter"].as_array().unwrap();
+        let display = parameters.iter().find(|one| one["name"] == "display").unwrap();
+        assert_eq!(display["valueString"], "Nurse");
+        server.stop().await;
+    })
+    .await;
+}

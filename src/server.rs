@@ -36,6 +36,8 @@ mod profiles;
 pub mod reload;
 // What a person asks to be mapped again.
 pub mod replay;
+// Search parameters of tenants' own.
+mod parameters;
 // What stands before every route.
 mod shield;
 // From a configuration to a running server.

@@ -25,6 +25,8 @@ pub mod link;
 // What the disk gives.
 mod measure;
 mod migration;
+// Search parameters of a tenant's own, and their values.
+pub mod parameters;
 // Current and earlier versions.
 pub mod read;
 // What evaluations looked up, and what is held.

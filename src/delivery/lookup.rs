@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::watch;
 use crate::fhir::index::ParameterKey;
+use crate::fhir::parameters::custom::Custom;
 use crate::fhir::query::Match;
 use crate::fhir::reference::{Literal, parse};
 use crate::fhir::resource::{instant, splice};
@@ -231,6 +232,7 @@ async fn by_search(
         zone: &around.zone,
         now: Timestamp::now(),
         handling: search::Handling::Strict,
+        custom: Custom::none(),
     };
     let parsed = match search::parse(kind, &pairs, &context) {
         Ok(parsed) => parsed,

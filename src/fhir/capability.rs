@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::fhir::elements::table;
-use crate::fhir::parameters::{self, SearchType};
+use crate::fhir::parameters::custom::{Custom, Own, State};
+use crate::fhir::parameters::{self, Parameter, SearchType};
 
 /// What the server's router has.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +31,8 @@ pub struct Description<'a> {
     pub formats: &'a [&'a str],
     /// The media types of patches.
     pub patch_formats: &'a [&'a str],
+    /// The tenant's own search parameters.
+    pub custom: &'a Custom,
 }
 
 /// An interaction on a type or instance. <https://hl7.org/fhir/R4/valueset-type-restful-interaction.html>
@@ -142,7 +145,7 @@ impl Support {
 
 /// The CapabilityStatement resource. Large and always the same: make it once.
 pub fn statement(description: &Description<'_>) -> Value {
-    let reverse = reverse_includes();
+    let reverse = reverse_includes(description.custom);
     let resources: Vec<Value> =
         table().kinds().iter().map(|kind| resource(kind, description, reverse.get(kind))).collect();
     let system: Vec<Value> = description.system.iter().map(|one| json!({ "code": one.as_str() })).collect();
@@ -211,10 +214,10 @@ pub fn terminology(base: &str, version: &str, date: &str) -> Value {
 }
 
 /// For each type: the `Type:parameter` that may refer to it.
-fn reverse_includes() -> BTreeMap<&'static str, Vec<String>> {
+fn reverse_includes(custom: &Custom) -> BTreeMap<&'static str, Vec<String>> {
     let mut out: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
     for kind in table().kinds() {
-        for parameter in parameters::of(kind) {
+        for parameter in parameters::of(kind).iter().chain(active(custom, kind).map(|own| &own.parameter)) {
             for target in &parameter.targets {
                 out.entry(target).or_default().push(format!("{kind}:{}", parameter.code));
             }
@@ -245,7 +248,7 @@ fn resource(kind: &str, description: &Description<'_>, reverse: Option<&Vec<Stri
     out.insert("conditionalDelete".into(), delete.into());
     out.insert("referencePolicy".into(), json!(["literal", "logical", "local"]));
     if has(Interaction::SearchType) {
-        search(kind, reverse, &mut out);
+        search(kind, (description.custom, reverse), &mut out);
     }
     let of_kind = |one: &&Operation| one.types.is_some_and(|types| types.include(kind));
     let operations: Vec<Value> =
@@ -256,10 +259,17 @@ fn resource(kind: &str, description: &Description<'_>, reverse: Option<&Vec<Stri
     Value::Object(out)
 }
 
-fn search(kind: &str, reverse: Option<&Vec<String>>, out: &mut Map<String, Value>) {
+/// Those that can be searched by.
+fn active<'a>(custom: &'a Custom, kind: &str) -> impl Iterator<Item = &'a Own> {
+    custom.kind(kind).iter().filter(|own| own.state == State::Active)
+}
+
+fn search(kind: &str, (custom, reverse): (&Custom, Option<&Vec<String>>), out: &mut Map<String, Value>) {
     let all = parameters::of(kind);
+    let own = || active(custom, kind);
     let includes: Vec<String> = all
         .iter()
+        .chain(own().map(|own| &own.parameter))
         .filter(|parameter| parameter.search_type == SearchType::Reference)
         .map(|parameter| format!("{kind}:{}", parameter.code))
         .collect();
@@ -269,10 +279,16 @@ fn search(kind: &str, reverse: Option<&Vec<String>>, out: &mut Map<String, Value
     if let Some(reverse) = reverse {
         out.insert("searchRevInclude".into(), reverse.clone().into());
     }
-    let listed: Vec<Value> = all
-        .iter()
-        .map(|parameter| json!({ "name": parameter.code, "type": parameter.search_type.as_str() }))
-        .collect();
+    let named =
+        |parameter: &Parameter| json!({ "name": parameter.code, "type": parameter.search_type.as_str() });
+    let mut listed: Vec<Value> = all.iter().map(named).collect();
+    for own in own() {
+        let mut one = named(&own.parameter);
+        if !own.url.is_empty() {
+            one["definition"] = own.url.as_str().into();
+        }
+        listed.push(one);
+    }
     out.insert("searchParam".into(), listed.into());
 }
 
@@ -303,6 +319,7 @@ mod tests {
             cors: Support::Built,
             formats: &["json"],
             patch_formats: &["application/json-patch+json"],
+            custom: Custom::none(),
         })
     }
 

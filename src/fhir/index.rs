@@ -6,6 +6,8 @@
 //! **Never** fails: what cannot be read as its type gives no row.
 
 mod composite;
+// The values of FHIRPath expressions.
+pub mod expression;
 mod extract;
 // Numbers and quantities.
 pub mod number;
@@ -13,7 +15,8 @@ mod references;
 // Text for search: lower case, without accents.
 pub mod text;
 mod times;
-mod token;
+// Codes, identifiers, booleans.
+pub mod token;
 
 use std::collections::HashSet;
 
@@ -22,6 +25,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::fhir::parameters::{self, Parameter, Program, SearchType};
+use crate::fhir::path::Subject;
 use crate::fhir::reference;
 use extract::Found;
 
@@ -58,6 +62,9 @@ fn values_of(parameter: &Parameter, resource: &Value, zone: &TimeZone) -> Vec<In
             vec![IndexValue::Token { system: String::new(), code, text: String::new() }]
         }
         Program::Composite(pairs) => composite::values(pairs, resource, zone),
+        Program::Expression(found) => {
+            expression::found(found, parameter.search_type, &Subject::new(resource), zone)
+        }
     }
 }
 

@@ -93,6 +93,9 @@ fn fits(wanted: &Match, value: &IndexValue) -> bool {
             identifier == wanted
         }
         (Match::Uri(wanted), IndexValue::Uri(uri)) => uri == wanted,
+        (Match::UriBelow(above), IndexValue::Uri(uri)) => {
+            uri.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        }
         (Match::Composite { first, second }, IndexValue::Composite { first: f, second: s }) => {
             part(first, f) && part(second, s)
         }
@@ -143,6 +146,7 @@ fn number(prefix: Prefix, wanted: (f64, f64), row: (f64, f64)) -> bool {
 mod tests {
     use super::*;
     use crate::fhir::index::rows;
+    use crate::fhir::parameters::custom::Custom;
     use crate::fhir::search::{Context, Handling, parse};
     use jiff::tz::TimeZone;
     use serde_json::json;
@@ -160,7 +164,13 @@ mod tests {
             .map(|(n, v)| (n.into_owned(), v.into_owned()))
             .collect();
         let now = "2024-03-01T00:00:00Z".parse().unwrap();
-        let context = Context { base: "http://us/fhir", zone: &zone, now, handling: Handling::Strict };
+        let context = Context {
+            base: "http://us/fhir",
+            zone: &zone,
+            now,
+            handling: Handling::Strict,
+            custom: Custom::none(),
+        };
         let search = parse("Observation", &pairs, &context).unwrap();
         let rows = rows("Observation", &resource, &zone);
         matches(&search.query, &Candidate { kind: "Observation", id: "o1", updated_ms: 1_000, rows: &rows })

@@ -4,11 +4,16 @@
 //! embedded, and parsed once. A parameter whose expression the steps cannot say is in
 //! `tables/unsupported.txt` and exists nowhere else: it is neither indexed, nor searched, nor advertised.
 
+// Those of a tenant's own.
+pub mod custom;
+
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
 
 use crate::fhir::elements;
 use crate::fhir::index::ParameterKey;
+use crate::fhir::path;
 
 static TABLE: LazyLock<HashMap<&'static str, Vec<Parameter>>> = LazyLock::new(read_all);
 
@@ -61,7 +66,8 @@ impl SearchType {
         }
     }
 
-    fn named(name: &str) -> Option<Self> {
+    /// The type of R4's code.
+    pub fn named(name: &str) -> Option<Self> {
         Some(match name {
             "token" => Self::Token,
             "string" => Self::Text,
@@ -95,6 +101,18 @@ pub enum Program {
     /// True where one of the keys exists and is not `false` (`Patient.deceased`).
     Exists(Vec<&'static str>),
     Composite(Vec<Pair>),
+    /// FHIRPath, of a tenant's own parameter.
+    Expression(Expression),
+}
+
+/// A compiled FHIRPath expression.
+#[derive(Clone)]
+pub struct Expression(pub Arc<dyn path::Program>);
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Expression").field(&self.0.text()).finish()
+    }
 }
 
 /// Steps from the resource to values of one R4 type.

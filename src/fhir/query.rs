@@ -88,6 +88,8 @@ pub enum Match {
     /// `:identifier`, as `system|value`.
     ReferenceIdentifier(String),
     Uri(String),
+    /// This uri, or one whose path goes on from it. Without a slash at the end.
+    UriBelow(String),
     /// Both halves must hold on one row.
     Composite {
         first: PartMatch,

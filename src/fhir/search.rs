@@ -17,8 +17,9 @@ use jiff::tz::TimeZone;
 
 use crate::fhir::index::ParameterKey;
 use crate::fhir::outcome::{IssueType, Outcome, did_you_mean};
-use crate::fhir::parameters::{self, SearchType};
-use crate::fhir::query::{Filter, Match, Parameter, Query, Sort, SortBy};
+use crate::fhir::parameters::custom::{Custom, State};
+use crate::fhir::parameters::{self, Parameter, SearchType};
+use crate::fhir::query::{self, Filter, Match, Query, Sort, SortBy};
 use crate::fhir::summary::Shape;
 use nested::{Reading, Selected};
 
@@ -45,6 +46,8 @@ pub struct Context<'a> {
     /// For the prefix `ap`, which is a tenth of the time between then and the beginning of this UTC day.
     pub now: Timestamp,
     pub handling: Handling,
+    /// The tenant's own parameters.
+    pub custom: &'a Custom,
 }
 
 /// `Prefer: handling=…`
@@ -156,7 +159,7 @@ fn parse_as(
             continue;
         }
         let used = !value.is_empty()
-            && (result_parameter(&mut search, kinds, name, value)? || {
+            && (result_parameter(&mut search, (kinds, context), name, value)? || {
                 let reading = Reading { name, value, context, alternatives: &alternatives };
                 filter(&mut search, &reading)?
             });
@@ -184,7 +187,12 @@ fn not_supported(name: &str, what: &str) -> Outcome {
 }
 
 /// Parameters that shape the answer. True where it was one.
-fn result_parameter(search: &mut Search, kinds: &[&str], name: &str, value: &str) -> Result<bool, Outcome> {
+fn result_parameter(
+    search: &mut Search,
+    (kinds, context): (&[&str], &Context<'_>),
+    name: &str,
+    value: &str,
+) -> Result<bool, Outcome> {
     match name {
         "_getpagesoffset" | "_offset" => search.skip = Some(Skip::Entries(skipped(name, value, 0)?)),
         "_page" => search.skip = Some(Skip::Pages(skipped(name, value, 1)? - 1)),
@@ -193,7 +201,7 @@ fn result_parameter(search: &mut Search, kinds: &[&str], name: &str, value: &str
             let bad = || refused(name, "bad-number", "a whole number of entries");
             search.count = Some(value.parse().map_err(|_| bad())?);
         }
-        "_sort" => search.query.sort = sorts(&search.query.kind, value)?,
+        "_sort" => search.query.sort = sorts(context, &search.query.kind, value)?,
         "_total" => {
             search.total = match value {
                 "none" => Total::None,
@@ -206,8 +214,8 @@ fn result_parameter(search: &mut Search, kinds: &[&str], name: &str, value: &str
         "_summary" => search.shape.and(Shape::summary(value)?)?,
         "_elements" => search.shape.and(Shape::elements(&search.query.kind, value)?)?,
         _ => match name.split_once(':').map_or((name, None), |(name, modifier)| (name, Some(modifier))) {
-            ("_include", modifier) => includes::forward(search, kinds, (name, modifier), value)?,
-            ("_revinclude", modifier) => includes::reverse(search, name, modifier, value)?,
+            ("_include", modifier) => includes::forward(search, (kinds, context), (name, modifier), value)?,
+            ("_revinclude", modifier) => includes::reverse(search, context, (name, modifier), value)?,
             _ => return Ok(false),
         },
     }
@@ -223,27 +231,31 @@ fn skipped(name: &str, value: &str, least: u32) -> Result<u32, Outcome> {
     Ok(number)
 }
 
-fn sorts(kind: &str, value: &str) -> Result<Vec<Sort>, Outcome> {
+fn sorts(context: &Context<'_>, kind: &str, value: &str) -> Result<Vec<Sort>, Outcome> {
     let keys: Vec<&str> = value.split(',').filter(|key| !key.is_empty()).collect();
     if keys.len() > 5 {
         return Err(refused("_sort", "too-many-values", "at most five keys"));
     }
-    keys.into_iter().map(|key| sort(kind, key)).collect()
+    keys.into_iter().map(|key| sort(context, kind, key)).collect()
 }
 
-fn sort(kind: &str, key: &str) -> Result<Sort, Outcome> {
+fn sort(context: &Context<'_>, kind: &str, key: &str) -> Result<Sort, Outcome> {
     let (code, descending) = match key.strip_prefix('-') {
         Some(code) => (code, true),
         None => (key, false),
     };
     let (parameter, by) = match code {
-        "_id" => (Parameter::Id, SortBy::Id),
-        "_lastUpdated" => (Parameter::LastUpdated, SortBy::LastUpdated),
+        "_id" => (query::Parameter::Id, SortBy::Id),
+        "_lastUpdated" => (query::Parameter::LastUpdated, SortBy::LastUpdated),
+        _ if code.contains('.') || code.starts_with("_has:") => {
+            return Err(not_supported("_sort", "the order is by the resource's own parameters"));
+        }
         _ => {
-            let found = parameters::find(kind, code).ok_or_else(|| unknown(kind, "_sort", code))?;
+            let found = found(context, "_sort", kind, code)?;
+            let found = found.ok_or_else(|| unknown(context, kind, "_sort", code))?;
             let by = index_of(found.search_type)
                 .ok_or_else(|| refused("_sort", "not-supported", "a composite has no order"))?;
-            (Parameter::Indexed(found.key), by)
+            (query::Parameter::Indexed(found.key), by)
         }
     };
     Ok(Sort { parameter, by, descending })
@@ -263,13 +275,38 @@ pub fn index_of(search_type: SearchType) -> Option<SortBy> {
     })
 }
 
+/// A parameter of a type: a standard one, or one of the tenant's own.
+fn found<'a>(
+    context: &Context<'a>,
+    name: &str,
+    kind: &str,
+    code: &str,
+) -> Result<Option<&'a Parameter>, Outcome> {
+    if let Some(standard) = parameters::find(kind, code) {
+        return Ok(Some(standard));
+    }
+    match context.custom.find(kind, code) {
+        Some(own) if own.state == State::Building => {
+            let mut outcome = refused(name, "parameter-building", "its values are still being collected");
+            if let Some(issue) = outcome.issues.first_mut() {
+                issue.kind = IssueType::Throttled;
+            }
+            Err(outcome.status(503).hint("try again later"))
+        }
+        own => Ok(own.map(|own| &own.parameter)),
+    }
+}
+
 /// A name that the type does not have, with the nearest one that it has.
-fn unknown(kind: &str, place: &str, name: &str) -> Outcome {
+fn unknown(context: &Context<'_>, kind: &str, place: &str, name: &str) -> Outcome {
     let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
     let outcome = refused(place, "unknown-parameter", &format!("{kind} has no search parameter {shown}"));
-    match did_you_mean(name, parameters::of(kind).iter().map(|parameter| parameter.code)) {
-        Some(close) => outcome.hint(format!("did you mean {close}?")),
-        None => outcome,
+    let own = context.custom.kind(kind).iter().map(|own| own.parameter.code);
+    let there: Vec<&str> = parameters::of(kind).iter().map(|parameter| parameter.code).chain(own).collect();
+    let list = format!("{kind} has {}", there.join(", "));
+    match did_you_mean(name, there) {
+        Some(close) => outcome.hint(format!("did you mean {close}? {list}")),
+        None => outcome.hint(list),
     }
 }
 
@@ -278,7 +315,7 @@ fn filter(search: &mut Search, reading: &Reading<'_>) -> Result<bool, Outcome> {
     match nested::selected(reading, &search.query.kind, reading.name, 0)? {
         Selected::Filter(filter) => search.query.filters.push(filter),
         Selected::Unknown { kind, code } if reading.context.handling == Handling::Strict => {
-            return Err(unknown(&kind, reading.name, &code));
+            return Err(unknown(reading.context, &kind, reading.name, &code));
         }
         Selected::Unknown { .. } | Selected::Ignored => return Ok(false),
     }
@@ -288,7 +325,11 @@ fn filter(search: &mut Search, reading: &Reading<'_>) -> Result<bool, Outcome> {
 /// A filter that holds for one token: for questions that the server itself asks.
 pub fn token_filter(kind: &str, code: &str, system: Option<&str>, value: &str) -> Filter {
     let token = Match::Token { system: system.map(str::to_owned), code: Some(value.to_owned()) };
-    Filter { parameter: Parameter::Indexed(ParameterKey::new(kind, code)), any: vec![token], not: false }
+    Filter {
+        parameter: query::Parameter::Indexed(ParameterKey::new(kind, code)),
+        any: vec![token],
+        not: false,
+    }
 }
 
 #[cfg(test)]

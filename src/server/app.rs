@@ -1,11 +1,12 @@
 //! What every handler shares.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
-use super::fhir::capabilities::Statement;
+use super::fhir::capabilities::{Statement, Statements};
+use super::parameters::OwnParameters;
 use super::supervisor::Readiness;
 use super::webhook::Workspace;
 use crate::auth::jwt::Issuers;
@@ -17,6 +18,8 @@ use crate::store::Store;
 /// What every handler shares; built once, before the first request.
 pub struct App {
     pub store: Store,
+    /// Search parameters of the tenants' own.
+    pub own: OwnParameters,
     /// Wakes the mapper after a write.
     pub signals: Signals,
     /// The address that clients see, without `/fhir` and without a slash at its end.
@@ -41,10 +44,10 @@ pub struct App {
 pub struct Tenant {
     /// Dates without a zone are in it.
     pub zone: jiff::tz::TimeZone,
-    /// Its CapabilityStatement, made at the first request.
-    pub statement: OnceLock<Statement>,
-    /// Its TerminologyCapabilities, likewise.
-    pub terminology: OnceLock<Statement>,
+    /// Its CapabilityStatement, made when it is asked for and search parameters have changed.
+    pub statements: Statements,
+    /// Its TerminologyCapabilities, made at the first request.
+    pub terminology: OnceLock<Arc<Statement>>,
 }
 
 impl App {

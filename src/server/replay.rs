@@ -14,6 +14,7 @@ use crate::delivery::lookup::Surroundings;
 use crate::delivery::record::Acts;
 use crate::delivery::replay::{self, Effect};
 use crate::fhir::outcome::Outcome;
+use crate::fhir::parameters::custom::Custom;
 use crate::fhir::query::{Filter, Match, Parameter, Prefix, Query};
 use crate::fhir::search::{self, Context, Handling};
 use crate::mapping::program::Program;
@@ -218,6 +219,7 @@ impl<'a> Desk<'a> {
             zone: &self.around.zone,
             now: jiff::Timestamp::now(),
             handling: Handling::Strict,
+            custom: Custom::none(),
         };
         let parsed = search::parse(&self.kind, &pairs, &context);
         parsed.map(|search| search.query).map_err(|outcome| Error::Search { reason: told(&outcome) })

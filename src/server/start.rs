@@ -10,6 +10,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::app::{self, App, Tenant};
+use super::fhir::capabilities::Statements;
+use super::parameters::OwnParameters;
 use super::reload::{Mapped, Reload};
 use super::shield::Shield;
 use super::supervisor::{Readiness, Supervisor};
@@ -99,10 +101,12 @@ pub async fn start(config: &Config, store: Store, stop: CancellationToken) -> Re
     let signals = Signals::default();
     let tenants = tenants(config)?;
     let public_url = public_url.trim_end_matches('/').to_owned();
+    let own = own_parameters(&store, &tenants, &supervisor).await?;
     let (hints, mapped) = workers(config, (&store, &signals), (&tenants, &public_url), &supervisor).await?;
     let cors = cors::layer(&config.server);
     let app = Arc::new(App {
         store,
+        own,
         signals,
         public_url: public_url.clone(),
         tenants,
@@ -147,9 +151,29 @@ fn tenants(config: &Config) -> Result<BTreeMap<String, Tenant>, Error> {
     let tenants = config.tenant.iter().map(|(name, tenant)| {
         let zone = jiff::tz::TimeZone::get(&tenant.timezone)
             .map_err(|_| Error::Zone { name: tenant.timezone.clone() })?;
-        Ok((name.clone(), Tenant { zone, statement: OnceLock::new(), terminology: OnceLock::new() }))
+        let (statements, terminology) = (Statements::default(), OnceLock::new());
+        Ok((name.clone(), Tenant { zone, statements, terminology }))
     });
     tenants.collect()
+}
+
+/// Reads every tenant's own search parameters, and keeps them.
+async fn own_parameters(
+    store: &Store,
+    tenants: &BTreeMap<String, Tenant>,
+    supervisor: &Supervisor,
+) -> Result<OwnParameters, Error> {
+    let zones = tenants.iter().map(|(name, tenant)| (name.clone(), tenant.zone.clone()));
+    let own = OwnParameters::new(store.clone(), zones);
+    for name in tenants.keys() {
+        own.refresh(name).await?;
+        let (own, tenant) = (own.clone(), name.clone());
+        supervisor.keep(format!("{name}/search-parameters"), move |stop: CancellationToken| {
+            let (own, tenant) = (own.clone(), tenant.clone());
+            async move { own.run(&tenant, stop).await }
+        });
+    }
+    Ok(own)
 }
 
 /// Starts the workers of every tenant; gives what wakes the pollers, and the mappings.

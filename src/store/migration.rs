@@ -38,6 +38,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(10, "0010_waits"),
     migration!(11, "0011_hours"),
     migration!(12, "0012_clients"),
+    migration!(13, "0013_parameters"),
     migration!(14, "0014_history"),
 ];
 

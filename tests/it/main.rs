@@ -15,7 +15,6 @@ mod dhis2;
 mod doctor;
 mod fhir_out;
 mod fhir_protocol;
-mod fhir_search;
 mod history;
 mod mapping_schema;
 mod mapping_shipped;

@@ -1,11 +1,18 @@
 use super::*;
+use crate::fhir::parameters::custom::Custom;
 use crate::fhir::search::Handling;
 use serde_json::json;
 
 fn with_context<T>(run: impl FnOnce(&Context<'_>, &mut dyn FnMut() -> String) -> T) -> T {
     let zone = TimeZone::UTC;
     let now = "2024-01-11T00:00:00Z".parse().unwrap();
-    let context = Context { base: "http://us/fhir", zone: &zone, now, handling: Handling::Lenient };
+    let context = Context {
+        base: "http://us/fhir",
+        zone: &zone,
+        now,
+        handling: Handling::Lenient,
+        custom: Custom::none(),
+    };
     let mut count = 0;
     run(&context, &mut || {
         count += 1;

@@ -6,14 +6,34 @@ use super::IndexValue;
 use super::extract::Found;
 use super::text::normal;
 
-pub fn values(found: Found<'_>) -> Vec<IndexValue> {
+/// Marks the system of a row that is for `:of-type` only; no uri begins with it.
+const OF_TYPE: char = '\u{1}';
+
+/// The system of the row by which `:of-type` finds an identifier: its type's system and code.
+pub fn of_type_system(system: &str, code: &str) -> String {
+    format!("{OF_TYPE}{system}|{code}")
+}
+
+/// A row for each type of an identifier.
+fn typed<'a>(value: &'a Value) -> impl Iterator<Item = IndexValue> + 'a {
+    let codings = value.pointer("/type/coding").and_then(Value::as_array).into_iter().flatten();
+    let number = string(value, "value");
+    codings.filter(move |coding| !number.is_empty() && !string(coding, "code").is_empty()).map(
+        move |coding| {
+            let system = of_type_system(string(coding, "system"), string(coding, "code"));
+            IndexValue::Token { system, code: number.to_owned(), text: String::new() }
+        },
+    )
+}
+
+pub(super) fn values(found: Found<'_>) -> Vec<IndexValue> {
     let value = found.value;
     match found.kind {
         "CodeableConcept" => concept(value),
         "Coding" => token(value, "code", string(value, "display")).into_iter().collect(),
         "Identifier" => {
             let text = value.pointer("/type/text").and_then(Value::as_str).unwrap_or_default();
-            token(value, "value", text).into_iter().collect()
+            token(value, "value", text).into_iter().chain(typed(value)).collect()
         }
         "ContactPoint" => token(value, "value", "").into_iter().collect(),
         _ => primitive(value).into_iter().collect(),

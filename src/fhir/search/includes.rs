@@ -1,6 +1,6 @@
 //! `_include` and `_revinclude`. <https://hl7.org/fhir/R4/search.html#revinclude>
 
-use super::{Include, Search, refused, unknown};
+use super::{Context, Include, Search, found, refused, unknown};
 use crate::fhir::elements::table;
 use crate::fhir::index::ParameterKey;
 use crate::fhir::outcome::{Outcome, did_you_mean};
@@ -11,13 +11,13 @@ const MAX_INCLUDES: usize = 20;
 /// `_include=Observation:subject:Patient`, `_include=*`
 pub fn forward(
     search: &mut Search,
-    kinds: &[&str],
+    (kinds, context): (&[&str], &Context<'_>),
     (name, modifier): (&str, Option<&str>),
     value: &str,
 ) -> Result<(), Outcome> {
     let iterate = iterates(name, modifier)?;
     let value = if value == "*" { format!("{}:*", search.query.kind) } else { value.to_owned() };
-    let include = read(name, &value, iterate)?;
+    let include = read((name, context), &value, iterate)?;
     if !iterate && !kinds.contains(&include.source) {
         let text = format!("its source is the type searched, {}", search.query.kind);
         return Err(
@@ -28,8 +28,13 @@ pub fn forward(
 }
 
 /// `_revinclude=Observation:subject`
-pub fn reverse(search: &mut Search, name: &str, modifier: Option<&str>, value: &str) -> Result<(), Outcome> {
-    let include = read(name, value, iterates(name, modifier)?)?;
+pub fn reverse(
+    search: &mut Search,
+    context: &Context<'_>,
+    (name, modifier): (&str, Option<&str>),
+    value: &str,
+) -> Result<(), Outcome> {
+    let include = read((name, context), value, iterates(name, modifier)?)?;
     push(&mut search.revincludes, name, include)
 }
 
@@ -52,7 +57,7 @@ fn iterates(name: &str, modifier: Option<&str>) -> Result<bool, Outcome> {
     }
 }
 
-fn read(name: &str, value: &str, iterate: bool) -> Result<Include, Outcome> {
+fn read((name, context): (&str, &Context<'_>), value: &str, iterate: bool) -> Result<Include, Outcome> {
     let mut parts = value.split(':');
     let source = parts.next().unwrap_or_default();
     let source = table().kind(source).ok_or_else(|| unknown_kind(name, source))?;
@@ -63,22 +68,28 @@ fn read(name: &str, value: &str, iterate: bool) -> Result<Include, Outcome> {
         None | Some("") => None,
         Some(target) => Some(table().kind(target).ok_or_else(|| unknown_kind(name, target))?),
     };
-    Ok(Include { source, parameters: followed(name, source, code)?, target, iterate })
+    Ok(Include { source, parameters: followed((name, context), source, code)?, target, iterate })
 }
 
-fn followed(name: &str, source: &str, code: &str) -> Result<Vec<ParameterKey>, Outcome> {
-    let references = || parameters::of(source).iter().filter(|p| p.search_type == SearchType::Reference);
+fn followed(
+    (name, context): (&str, &Context<'_>),
+    source: &str,
+    code: &str,
+) -> Result<Vec<ParameterKey>, Outcome> {
+    let own = || context.custom.kind(source).iter().map(|own| &own.parameter);
+    let all = || parameters::of(source).iter().chain(own());
+    let references = || all().filter(|parameter| parameter.search_type == SearchType::Reference);
     if code == "*" {
         return Ok(references().map(|parameter| parameter.key).collect());
     }
-    match parameters::find(source, code) {
-        Some(found) if found.search_type == SearchType::Reference => Ok(vec![found.key]),
+    match found(context, name, source, code)? {
+        Some(one) if one.search_type == SearchType::Reference => Ok(vec![one.key]),
         Some(_) => {
             let codes: Vec<&str> = references().map(|parameter| parameter.code).collect();
             let hint = format!("references of {source}: {}", codes.join(", "));
             Err(refused(name, "bad-include", "only reference parameters can be followed").hint(hint))
         }
-        None => Err(unknown(source, name, code)),
+        None => Err(unknown(context, source, name, code)),
     }
 }
 

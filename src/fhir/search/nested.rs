@@ -7,7 +7,7 @@
 
 use std::cell::Cell;
 
-use super::{Context, not_supported, refused, unknown, value};
+use super::{Context, Handling, found, not_supported, refused, unknown, value};
 use crate::fhir::elements::table;
 use crate::fhir::outcome::{IssueType, Outcome};
 use crate::fhir::parameters::{self, Parameter, Program, SearchType};
@@ -61,10 +61,16 @@ fn plain(reading: &Reading<'_>, kind: &str, rest: &str, depth: usize) -> Result<
         "_list" | "_text" | "_content" | "_query" | "_filter" => {
             return Err(not_supported(reading.name, "this parameter is not supported"));
         }
+        // Contained resources are not searched; answering as if nobody had asked would hide that.
+        "_contained" | "_containedType"
+            if reading.context.handling == Handling::Strict && reading.value != "false" =>
+        {
+            return Err(not_supported(reading.name, "contained resources are not searched"));
+        }
         "_contained" | "_containedType" => return Ok(Selected::Ignored),
         _ => {}
     }
-    let Some(parameter) = parameters::find(kind, code) else {
+    let Some(parameter) = found(reading.context, reading.name, kind, code)? else {
         if parameters::is_unsupported(kind, code) {
             return Err(not_supported(reading.name, "this standard parameter is not supported"));
         }
@@ -83,7 +89,7 @@ fn chain(
 ) -> Result<Selected, Outcome> {
     deeper(reading, depth)?;
     let (code, named) = head.split_once(':').map_or((head, None), |(code, kind)| (code, Some(kind)));
-    let Some(parameter) = parameters::find(kind, code) else {
+    let Some(parameter) = found(reading.context, reading.name, kind, code)? else {
         return Ok(Selected::Unknown { kind: kind.to_owned(), code: code.to_owned() });
     };
     if parameter.search_type != SearchType::Reference {
@@ -139,6 +145,7 @@ fn links(parameter: &Parameter, target: &'static str, filter: &Filter) -> Vec<Ma
     let link = |via| Match::Chained { kind: target.to_owned(), via, filter: Box::new(filter.clone()) };
     let canonical = match &parameter.program {
         Program::Paths(paths) => paths.iter().any(|path| matches!(path.kind, "canonical" | "uri" | "url")),
+        Program::Expression(_) => true,
         Program::Exists(_) | Program::Composite(_) => false,
     };
     let url = parameters::find(target, "url").filter(|url| canonical && url.search_type == SearchType::Uri);
@@ -155,8 +162,8 @@ fn has(reading: &Reading<'_>, kind: &str, rest: &str, depth: usize) -> Result<Se
     let Some(source) = table().kind(source) else {
         return Err(refused(reading.name, "unknown-type", "R4 has no resource type of this name"));
     };
-    let Some(by) = parameters::find(source, code) else {
-        return Err(unknown(source, reading.name, code));
+    let Some(by) = found(reading.context, reading.name, source, code)? else {
+        return Err(unknown(reading.context, source, reading.name, code));
     };
     if by.search_type != SearchType::Reference {
         return Err(refused(reading.name, "bad-has", &format!("{code} of {source} is no reference")));

@@ -5,6 +5,7 @@ use crate::fhir::dates;
 use crate::fhir::elements::table;
 use crate::fhir::index::number::{decimal, implicit};
 use crate::fhir::index::text::normal;
+use crate::fhir::index::token::of_type_system;
 use crate::fhir::outcome::{Outcome, did_you_mean};
 use crate::fhir::parameters::{Half, Parameter, Program, SearchType};
 use crate::fhir::query::{self, Filter, Match, PartMatch, Prefix};
@@ -12,10 +13,12 @@ use crate::fhir::reference::{self, Literal};
 use rust_decimal::prelude::ToPrimitive;
 
 const DAY_MS: i64 = 86_400_000;
+/// Path segments of a uri that `:above` looks at.
+const ABOVE_MAX: usize = 100;
 
 /// One parameter as the client wrote it.
 pub struct Asked<'a> {
-    pub parameter: &'static Parameter,
+    pub parameter: &'a Parameter,
     /// With its modifier.
     pub name: &'a str,
     pub modifier: Option<&'a str>,
@@ -37,7 +40,13 @@ pub fn filter(asked: &Asked<'_>, text: &str) -> Result<Filter, Outcome> {
     if values.len() > MAX_VALUES {
         return Err(refused(asked.name, "too-many-values", "too many values separated by commas"));
     }
-    let any = values.iter().map(|value| one(asked, value)).collect::<Result<Vec<_>, _>>()?;
+    let mut any = Vec::with_capacity(values.len());
+    for value in &values {
+        match (asked.parameter.search_type, asked.modifier) {
+            (SearchType::Uri, Some("above")) => any.extend(above(&unescape(value)).map(Match::Uri)),
+            _ => any.push(one(asked, value)?),
+        }
+    }
     if any.is_empty() {
         return Err(refused(asked.name, "no-value", "a value is missing"));
     }
@@ -60,11 +69,14 @@ fn check_modifier(asked: &Asked<'_>) -> Result<(), Outcome> {
     let Some(modifier) = asked.modifier else { return Ok(()) };
     let (known, later): (&[&str], &[&str]) = match asked.parameter.search_type {
         SearchType::Token if asked.parameter.code == "_id" => (&["not"], &[]),
-        SearchType::Token => (&["not", "text"], &["in", "not-in", "above", "below", "of-type"]),
+        SearchType::Token if is_identifier(asked.parameter) => {
+            (&["not", "text", "of-type"], &["in", "not-in", "above", "below"])
+        }
+        SearchType::Token => (&["not", "text"], &["in", "not-in", "above", "below"]),
         SearchType::Text => (&["exact", "contains"], &[]),
         SearchType::Reference if table().kind(modifier).is_some() => return Ok(()),
         SearchType::Reference => (&["identifier"], &["above", "below"]),
-        SearchType::Uri => (&[], &["above", "below"]),
+        SearchType::Uri => (&["above", "below"], &[]),
         _ => (&[], &[]),
     };
     if known.contains(&modifier) {
@@ -90,6 +102,7 @@ fn one(asked: &Asked<'_>, text: &str) -> Result<Match, Outcome> {
     }
     match asked.parameter.search_type {
         SearchType::Token if asked.modifier == Some("text") => Ok(Match::TokenText(normal(&unescape(text)))),
+        SearchType::Token if asked.modifier == Some("of-type") => of_type(asked, text),
         SearchType::Token => {
             let (system, code) = token(asked, text, only_primitives(&asked.parameter.program))?;
             Ok(Match::Token { system, code })
@@ -109,6 +122,9 @@ fn one(asked: &Asked<'_>, text: &str) -> Result<Match, Outcome> {
         }
         SearchType::Quantity => quantity(asked, text),
         SearchType::Reference => referred(asked, text),
+        SearchType::Uri if asked.modifier == Some("below") => {
+            Ok(Match::UriBelow(unescape(text).trim_end_matches('/').to_owned()))
+        }
         SearchType::Uri => Ok(Match::Uri(unescape(text))),
         SearchType::Composite => composite(asked, text),
     }
@@ -120,12 +136,49 @@ fn only_primitives(program: &Program) -> bool {
     match program {
         Program::Paths(paths) => paths.iter().all(|path| is_primitive(path.kind)),
         Program::Exists(_) => true,
-        Program::Composite(_) => false,
+        Program::Composite(_) | Program::Expression(_) => false,
     }
 }
 
 fn is_primitive(kind: &str) -> bool {
     kind.starts_with(|c: char| c.is_ascii_lowercase())
+}
+
+fn is_identifier(parameter: &Parameter) -> bool {
+    match &parameter.program {
+        Program::Paths(paths) => paths.iter().any(|path| path.kind == "Identifier"),
+        // An expression may find identifiers.
+        Program::Expression(_) => true,
+        Program::Exists(_) | Program::Composite(_) => false,
+    }
+}
+
+/// `identifier:of-type=system|code|value`: the type of an identifier, and its value.
+/// <https://hl7.org/fhir/R4/search.html#token>
+fn of_type(asked: &Asked<'_>, text: &str) -> Result<Match, Outcome> {
+    match split(text, '|').as_slice() {
+        [system, code, value] if !code.is_empty() && !value.is_empty() => {
+            let system = of_type_system(&unescape(system), &unescape(code));
+            Ok(Match::Token { system: Some(system), code: Some(unescape(value)) })
+        }
+        _ => Err(refused(
+            asked.name,
+            "bad-token",
+            "written system|code|value: the type's, and the identifier's",
+        )),
+    }
+}
+
+/// A uri and those whose paths it goes on from: `http://a/b/c`, `http://a/b/`, `http://a/b`, `http://a/`, `http://a`.
+fn above(uri: &str) -> impl Iterator<Item = String> {
+    let begin = uri.find("://").map_or(0, |at| at + 3);
+    let mut all = vec![uri.to_owned()];
+    for (at, _) in uri.match_indices('/').filter(|(at, _)| *at >= begin).take(ABOVE_MAX) {
+        all.extend(uri.get(..=at).into_iter().chain(uri.get(..at)).map(str::to_owned));
+    }
+    all.sort();
+    all.dedup();
+    all.into_iter()
 }
 
 type Token = (Option<String>, Option<String>);

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Given;
 use crate::fhir::index::{self, IndexValue, text};
+use crate::fhir::parameters::custom::Custom;
 use crate::fhir::query::{Filter, Match, Parameter};
 use crate::fhir::search::{self, Handling};
 use crate::mapping::lookup::{Answer, Query, Source};
@@ -91,6 +92,7 @@ fn matches<'a>(given: &'a Given, query: &str, zone: &TimeZone) -> Result<Vec<&'a
         zone,
         now: Timestamp::UNIX_EPOCH,
         handling: Handling::Strict,
+        custom: Custom::none(),
     };
     let search = search::parse(kind, &pairs, &context).map_err(|_| format!("`{query}` is not a search"))?;
     if search.query.is_nested() {

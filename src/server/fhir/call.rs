@@ -20,6 +20,7 @@ use super::{Segments, dispatch};
 use crate::auth::{Denied, Principal};
 use crate::fhir::elements;
 use crate::fhir::outcome::{IssueType, Outcome};
+use crate::fhir::parameters::custom::Custom;
 use crate::fhir::search::{self, Context};
 use crate::store::{self, write::Refusal};
 
@@ -37,6 +38,8 @@ pub struct Call {
     pub wishes: Wishes,
     pub method: Method,
     pub headers: HeaderMap,
+    /// The tenant's own search parameters.
+    pub custom: Arc<Custom>,
     /// The parameters of the URL, in order.
     pub query: Vec<(String, String)>,
     /// The body, whatever its type; empty where the interaction takes none.
@@ -151,7 +154,9 @@ async fn call(
     let base = app.base(&tenant);
     let (method, headers) = (parts.method, parts.headers);
     let shared = Arc::clone(app);
-    let call = Call { app: shared, tenant, base, principal, wishes, method, headers, query, body, repairs };
+    let custom = shared.own.of(&tenant);
+    let call =
+        Call { app: shared, tenant, base, principal, wishes, method, headers, custom, query, body, repairs };
     told.told((app, &named), (&client, profile), dispatch(call, interaction).await).await
 }
 
@@ -203,7 +208,8 @@ impl Call {
     /// What searches and conditions are read against.
     pub fn context<'a>(&'a self, zone: &'a jiff::tz::TimeZone) -> Context<'a> {
         let handling = if self.is_strict() { search::Handling::Strict } else { search::Handling::Lenient };
-        Context { base: &self.base, zone, now: jiff::Timestamp::now(), handling }
+        let now = jiff::Timestamp::now();
+        Context { base: &self.base, zone, now, handling, custom: &self.custom }
     }
 
     /// The parameters of a conditional update or delete, without those that shape the answer.

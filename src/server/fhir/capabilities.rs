@@ -1,5 +1,7 @@
 //! `GET metadata`: what this server can do, from the tables that the router and the searches use.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use axum::http::{Response, StatusCode, header};
 use sha2::{Digest, Sha256};
 
@@ -10,11 +12,29 @@ use super::call::Call;
 use super::operation::{self, Level};
 use super::{patch, render};
 use crate::fhir::capability::{self, Conditional, Description, Support};
+use crate::fhir::parameters::custom::Custom;
 
 /// When what this server can do last changed.
 const CHANGED: &str = "2026-11-21";
 
-/// A statement and its tag, made once.
+/// The statement of a tenant, with the search parameters that it was made with.
+#[derive(Default)]
+pub struct Statements(Mutex<Option<(Arc<Custom>, Arc<Statement>)>>);
+
+impl Statements {
+    /// Large and mostly the same: made anew only where the tenant's own parameters have changed.
+    fn get(&self, call: &Call) -> Arc<Statement> {
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, statement)) = made.as_ref().filter(|(custom, _)| Arc::ptr_eq(custom, &call.custom)) {
+            return Arc::clone(statement);
+        }
+        let statement = Arc::new(statement(&call.base, call.app.cors, &call.custom));
+        *made = Some((Arc::clone(&call.custom), Arc::clone(&statement)));
+        statement
+    }
+}
+
+/// A statement and its tag.
 pub struct Statement {
     text: String,
     etag: String,
@@ -24,8 +44,10 @@ pub fn answer(call: &Call) -> Answer {
     let Some(tenant) = call.app.tenants.get(&call.tenant) else { return Answer::default() };
     // <https://hl7.org/fhir/R4/http.html#capabilities>: what is not `terminology` is the whole statement.
     let statement = match parameter(&call.query, "mode") {
-        Some("terminology") => tenant.terminology.get_or_init(|| terminology(&call.base)),
-        _ => tenant.statement.get_or_init(|| statement(&call.base, call.app.cors)),
+        Some("terminology") => {
+            Arc::clone(tenant.terminology.get_or_init(|| Arc::new(terminology(&call.base))))
+        }
+        _ => tenant.statements.get(call),
     };
     let tags = call.header("if-none-match").unwrap_or_default();
     let mut answer = if tags.split(',').any(|tag| matches!(tag.trim(), "*") || tag.trim() == statement.etag) {
@@ -39,7 +61,7 @@ pub fn answer(call: &Call) -> Answer {
     answer
 }
 
-fn statement(base: &str, cors: Support) -> Statement {
+fn statement(base: &str, cors: Support, custom: &Custom) -> Statement {
     let conditional = Conditional {
         create: Support::Built,
         update: Support::Built,
@@ -58,6 +80,7 @@ fn statement(base: &str, cors: Support) -> Statement {
         cors,
         formats: &format::FORMATS,
         patch_formats: &patch::ACCEPT_PATCH,
+        custom,
     };
     Statement::of(&capability::statement(&description))
 }

@@ -9,6 +9,7 @@ use crate::auth::Denied;
 use crate::auth::scope::Permission;
 use crate::fhir::bundle::{self, Action, Effect, Operation};
 use crate::fhir::outcome::Outcome;
+use crate::server::parameters;
 use crate::store::write::{self, Matches, Precondition, Put, Question, Refusal, Seen, Standing, Written};
 use crate::telemetry::trace_id;
 
@@ -28,12 +29,14 @@ pub struct Done {
 pub async fn write(call: &Call, plan: bundle::Plan) -> Result<Vec<Done>, Stop> {
     allowed(call, &plan)?;
     conform(call, &plan)?;
+    definitions(call, &plan)?;
     let settled = Arc::default();
     let plan = WritePlan::new(plan, Writer::of(call), Arc::clone(&settled))?;
     let written = call.app.store.write(&call.tenant, Box::new(plan)).await?;
     if !written.is_empty() {
         call.app.signals.changes.give();
         written.iter().for_each(|one| trace(call, one));
+        learn(call, &written).await;
     }
     let actions: Vec<(Action, Option<String>)> =
         std::mem::take(&mut *settled.lock().unwrap_or_else(PoisonError::into_inner));
@@ -70,6 +73,35 @@ fn conform(call: &Call, plan: &bundle::Plan) -> Result<(), Outcome> {
         }
     }
     Ok(())
+}
+
+/// SearchParameters must define what can be searched by.
+fn definitions(call: &Call, plan: &bundle::Plan) -> Result<(), Outcome> {
+    for entry in plan.entries() {
+        let (resource, id) = match &entry.operation {
+            Operation::Create { resource, id, .. }
+            | Operation::Update { resource, id, .. }
+            | Operation::UpdateMatch { resource, id, .. } => (resource, id),
+            _ => continue,
+        };
+        if resource.kind() == parameters::KIND {
+            let checked = call.app.own.check(&call.tenant, resource, id);
+            checked.map_err(|outcome| match entry.path.as_str() {
+                "" => outcome,
+                path => outcome.within(&format!("{path}.resource")),
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// What a SearchParameter defines is known here at once. Where the store does not answer, it is learnt later.
+async fn learn(call: &Call, written: &[Written]) {
+    if written.iter().any(|one| one.kind == parameters::KIND)
+        && let Err(error) = call.app.own.refresh(&call.tenant).await
+    {
+        tracing::warn!(%error, "search parameters could not be read again");
+    }
 }
 
 /// The beginning of the trace that mapping and delivery go on with; one line a version is much for a client

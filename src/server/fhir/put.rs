@@ -1,7 +1,10 @@
 //! From a checked resource to what the store writes.
 
+use std::sync::Arc;
+
 use super::call::Call;
-use crate::fhir::index;
+use crate::fhir::index::{self, expression};
+use crate::fhir::parameters::custom::Custom;
 use crate::fhir::resource::Resource;
 use crate::fhir::subject::subject;
 use crate::store::write::{Origin, Precondition, Put};
@@ -10,21 +13,28 @@ use crate::store::write::{Origin, Precondition, Put};
 pub struct Writer {
     origin: Origin,
     zone: jiff::tz::TimeZone,
+    custom: Arc<Custom>,
 }
 
 impl Writer {
     pub fn of(call: &Call) -> Self {
-        Self { origin: Origin::Client(call.principal.name.clone()), zone: call.zone() }
+        Self {
+            origin: Origin::Client(call.principal.name.clone()),
+            zone: call.zone(),
+            custom: Arc::clone(&call.custom),
+        }
     }
 
     /// A new version of a resource.
     pub fn put(&self, resource: &Resource, id: &str, precondition: Precondition) -> Put {
         let kind = resource.kind();
+        let mut index = index::rows(kind, resource.body(), &self.zone);
+        index.extend(expression::rows(self.custom.kind(kind), resource.body(), &self.zone));
         Put {
             kind: kind.to_owned(),
             id: id.to_owned(),
             body: Some(resource.strip()),
-            index: index::rows(kind, resource.body(), &self.zone),
+            index,
             subject: subject(kind, id, resource.body()),
             precondition,
             origin: self.origin.clone(),

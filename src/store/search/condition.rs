@@ -224,7 +224,7 @@ fn table_of(value: &Match) -> &'static str {
         | Match::ReferenceUrl(_)
         | Match::ReferenceIdentifier(_)
         | Match::Chained { .. } => "index_reference",
-        Match::Uri(_) => "index_uri",
+        Match::Uri(_) | Match::UriBelow(_) => "index_uri",
         Match::Composite { .. } => "index_composite",
         // An id is no indexed value: it is compared with nothing, in whatever table.
         Match::Id(_) | Match::Referring { .. } | Match::Missing { .. } => "index_token",
@@ -261,6 +261,12 @@ fn one_value(sql: &mut Sql, value: &Match) {
             sql.push("x.identifier <> '' and ").compare("x.identifier =", single_key(identifier).as_ref());
         }
         Match::Uri(uri) => drop(sql.compare("x.uri =", single_key(uri).as_ref())),
+        Match::UriBelow(uri) => {
+            sql.compare("x.uri =", single_key(uri).as_ref()).push(" or ");
+            let below = format!("{uri}/");
+            sql.compare("(x.uri >=", below.as_str());
+            sql.compare(" and x.uri <", format!("{below}{LAST_CHARACTER}")).push(")");
+        }
         Match::Composite { first, second } => {
             part(sql, "first", first);
             sql.push(" and ");

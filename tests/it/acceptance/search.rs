@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::server::{Answered, TestServer, answered};
 
 /// The ids of the entries of a mode, in their order.
-fn ids(found: &Answered, mode: &str) -> String {
+pub fn ids(found: &Answered, mode: &str) -> String {
     assert_eq!(found.status, 200, "{}", found.body);
     let ids =
         found.entries(mode).iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
@@ -15,14 +15,14 @@ fn ids(found: &Answered, mode: &str) -> String {
 }
 
 /// Each search with the ids of its matches.
-async fn found(server: &TestServer, searches: &[(&str, &str)]) {
+pub async fn found(server: &TestServer, searches: &[(&str, &str)]) {
     for (path, expected) in searches {
         assert_eq!(ids(&server.get(path).await, "match"), *expected, "{path}");
     }
 }
 
 /// Each search with the code of its refusal, which names the parameter.
-async fn refused(server: &TestServer, searches: &[(&str, &str)]) {
+pub async fn refused(server: &TestServer, searches: &[(&str, &str)]) {
     for (path, code) in searches {
         let answer = server.get(path).await;
         answer.refused(400, code);
@@ -32,7 +32,7 @@ async fn refused(server: &TestServer, searches: &[(&str, &str)]) {
 }
 
 /// Stores resources, in their order.
-async fn stored(server: &TestServer, resources: &[Value]) {
+pub async fn stored(server: &TestServer, resources: &[Value]) {
     for resource in resources {
         let path =
             format!("{}/{}", resource["resourceType"].as_str().unwrap(), resource["id"].as_str().unwrap());
@@ -41,7 +41,7 @@ async fn stored(server: &TestServer, resources: &[Value]) {
     }
 }
 
-fn reference(to: &str) -> Value {
+pub fn reference(to: &str) -> Value {
     json!({ "reference": to })
 }
 
@@ -361,6 +361,280 @@ async fn s22_pages_are_asked_for_at_the_base() {
         let narrow = server.token("narrow", "system/Location.rs").await;
         let page = server.client.get(&next).bearer_auth(narrow);
         answered(page).await.refused(403, "scope-missing");
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn s3_the_searchset() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        two_clinics(&server).await;
+        let search = "Observation?status=final&nonsense=1&patient.name=uwase&_include=Observation:subject";
+        let found = server.get(search).await;
+        assert_eq!((&found.body["type"], &found.body["total"]), (&json!("searchset"), &json!(1)));
+        let used = format!(
+            "{}/fhir/Observation?status=final&patient.name=uwase&_include=Observation%3Asubject",
+            server.url
+        );
+        assert_eq!(found.link("self").unwrap(), used, "what was applied, and no more");
+        let entries = found.body["entry"].as_array().unwrap();
+        let modes: Vec<&str> = entries.iter().map(|one| one["search"]["mode"].as_str().unwrap()).collect();
+        assert_eq!(modes, ["match", "include", "outcome"]);
+        for entry in &entries[..2] {
+            let (kind, id) = (&entry["resource"]["resourceType"], &entry["resource"]["id"]);
+            let url = format!("{}/fhir/{}/{}", server.url, kind.as_str().unwrap(), id.as_str().unwrap());
+            assert_eq!(entry["fullUrl"], url);
+        }
+        let issues = entries[2]["resource"]["issue"].as_array().unwrap();
+        assert!(issues.iter().all(|issue| issue["severity"] == "warning"));
+        assert!(issues[0].to_string().contains("ignored: nonsense"));
+        let strict = server.request(Method::GET, search).header("prefer", "handling=strict");
+        answered(strict).await.refused(400, "unknown-parameter");
+        let strict = server.request(Method::GET, "Patient?gendre=male").header("prefer", "handling=strict");
+        let strict = answered(strict).await;
+        strict.refused(400, "unknown-parameter");
+        for word in ["did you mean gender", "birthdate"] {
+            assert!(strict.body.to_string().contains(word), "{word}: {}", strict.body);
+        }
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn s15_parameters_of_every_type() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        let meta = json!({
+            "tag": [{ "system": "urn:t", "code": "red" }], "security": [{ "system": "urn:s", "code": "R" }],
+            "profile": ["http://example.org/profile|2"], "source": "urn:from",
+        });
+        stored(
+            &server,
+            &[
+                json!({ "resourceType": "Basic", "id": "a", "code": { "text": "x" }, "meta": meta }),
+                json!({ "resourceType": "Basic", "id": "b", "code": { "text": "y" } }),
+                json!({ "resourceType": "List", "id": "l", "status": "current", "mode": "working",
+                    "entry": [{ "item": reference("Basic/b") }] }),
+            ],
+        )
+        .await;
+        let first = server.get("Basic/a").await.body["meta"]["lastUpdated"].as_str().unwrap().to_owned();
+        found(
+            &server,
+            &[
+                ("Basic?_id=a,c", "a"),
+                ("Basic?_id=Basic/b", "b"),
+                ("Basic?_id:not=a", "b"),
+                (&format!("Basic?_lastUpdated={first}"), "a"),
+                (&format!("Basic?_lastUpdated=gt{first}"), "b"),
+                (&format!("Basic?_lastUpdated=le{first}"), "a"),
+                ("Basic?_tag=urn:t|red", "a"),
+                ("Basic?_tag:not=red", "b"),
+                ("Basic?_security=urn:s|R", "a"),
+                ("Basic?_profile=http://example.org/profile", "a"),
+                ("Basic?_profile=http://example.org/profile|2", "a"),
+                ("Basic?_profile=http://example.org/profile|3", ""),
+                ("Basic?_source=urn:from", "a"),
+                ("Basic?_list=l", "b"),
+                ("Basic?_type=Basic", "a,b"),
+                ("?_type=Basic&_list=l", "b"),
+            ],
+        )
+        .await;
+        // What would need a search in all text is refused, not ignored.
+        refused(&server, &[("Basic?_text=x", "not-supported"), ("Basic?_content=x", "not-supported")]).await;
+        refused(&server, &[("Basic?_filter=code%20eq%20x", "not-supported")]).await;
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn s18_what_belongs_to_the_matches_is_included_once() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        two_clinics(&server).await;
+        for (path, matches, included) in [
+            ("Patient?gender=female&_include=Patient:organization", "p-north,p-south", "north,south"),
+            ("Observation?_id=o-north,o-market&_include=Observation:subject:Patient", "o-north,o-market", "p-north"),
+            ("Observation?_id=o-north&_include=*", "o-north", "p-north"),
+            ("Observation?_id=o-north&_include=Observation:*", "o-north", "p-north"),
+            ("Patient?_id=p-north&_revinclude=Observation:subject", "p-north", "o-north"),
+            ("Patient?_id=p-north&_revinclude=Observation:subject&_revinclude=RelatedPerson:patient", "p-north", "r-north,o-north"),
+            ("Patient?_id=p-north&_revinclude=Observation:*", "p-north", "o-north"),
+            ("Observation?_id=o-north&_include=Observation:subject&_include:iterate=Patient:organization", "o-north", "north,p-north"),
+            // OpenSRP's name for it.
+            ("Group?_id=g-north&_include=Group:managing-entity&_include:recurse=RelatedPerson:patient", "g-north", "p-north,r-north"),
+            ("Organization?_id=north&_revinclude=Patient:organization&_revinclude:iterate=Observation:patient", "north", "p-north,o-north"),
+        ] {
+            let found = server.get(path).await;
+            let mut ids_included: Vec<String> = ids(&found, "include").split(',').map(str::to_owned).collect();
+            let mut expected: Vec<&str> = included.split(',').collect();
+            ids_included.sort();
+            expected.sort_unstable();
+            assert_eq!((ids(&found, "match").as_str(), ids_included.join(",")), (matches, expected.join(",")), "{path}");
+            let total = matches.split(',').count();
+            assert_eq!(found.body["total"], total, "{path}: what is included does not count");
+        }
+        let narrow = server.token("narrow", "system/Patient.rs").await;
+        let hidden = server.client.get(format!("{}/fhir/Patient?_include=Patient:organization", server.url));
+        let hidden = answered(hidden.bearer_auth(narrow)).await;
+        assert_eq!((ids(&hidden, "match").as_str(), ids(&hidden, "include").as_str()), ("p-north,p-south", ""));
+        assert!(hidden.entries("outcome")[0].to_string().contains("includes-hidden"));
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn s19_the_order() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        let patient = |id: &str, family: Option<&str>, born: &str| {
+            let mut patient = json!({ "resourceType": "Patient", "id": id, "birthDate": born });
+            if let Some(family) = family {
+                patient["name"] = json!([{ "family": family }]);
+            }
+            patient
+        };
+        let all = [
+            ("d", Some("Bo"), "2000"),
+            ("b", Some("Al"), "2001"),
+            ("c", None, "2001"),
+            ("a", Some("Al"), "1999"),
+        ];
+        stored(&server, &all.map(|(id, family, born)| patient(id, family, born))).await;
+        found(
+            &server,
+            &[
+                ("Patient", "d,b,c,a"),
+                ("Patient?_sort=family", "b,a,d,c"),
+                ("Patient?_sort=-family", "d,a,b,c"),
+                ("Patient?_sort=family,birthdate", "a,b,d,c"),
+                ("Patient?_sort=family,-birthdate", "b,a,d,c"),
+                ("Patient?_sort=_id", "a,b,c,d"),
+                ("Patient?_sort=-_id", "d,c,b,a"),
+                ("Patient?_sort=_lastUpdated", "d,b,c,a"),
+                ("Patient?_sort=-_lastUpdated", "a,c,b,d"),
+            ],
+        )
+        .await;
+        for order in ["family", "-family", "birthdate,-_id", "-_lastUpdated"] {
+            let whole = server.ids(&format!("Patient?_sort={order}")).await;
+            assert_eq!(server.ids(&format!("Patient?_sort={order}&_count=1")).await, whole, "{order}");
+        }
+        refused(
+            &server,
+            &[
+                ("Patient?_sort=organization.name", "not-supported"),
+                ("Patient?_sort=famly", "unknown-parameter"),
+            ],
+        )
+        .await;
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn s20_how_many() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        two_clinics(&server).await;
+        for counted in
+            ["Patient?_summary=count", "Patient?_count=0", "Patient/_search?_count=0&_total=accurate"]
+        {
+            let counted = server.get(counted).await;
+            assert_eq!((counted.body["total"].as_i64(), counted.body.get("entry")), (Some(2), None));
+            assert!(counted.link("next").is_none());
+        }
+        let one = server.get("Patient?_count=1").await;
+        assert_eq!((ids(&one, "match").as_str(), one.body["total"].as_i64()), ("p-north", Some(2)));
+        assert_eq!(ids(&server.get("Patient?_count=100000").await, "match"), "p-north,p-south");
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn s21_totals_that_are_asked_for() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        two_clinics(&server).await;
+        for (total, expected) in [("accurate", Some(2)), ("estimate", Some(2)), ("none", None)] {
+            let found = server.get(&format!("Patient?_total={total}&_count=1")).await;
+            assert_eq!(found.body.get("total").and_then(Value::as_i64), expected, "{total}");
+            assert!(found.link("next").is_some());
+        }
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn s22_pages_neither_miss_nor_repeat_while_others_write() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        let entry = |index: usize| {
+            let gender = if index.is_multiple_of(2) { "male" } else { "female" };
+            json!({
+                "request": { "method": "PUT", "url": format!("Patient/p{index}") },
+                "resource": { "resourceType": "Patient", "id": format!("p{index}"), "gender": gender },
+            })
+        };
+        let entries: Vec<Value> = (0..57).map(entry).collect();
+        let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": entries });
+        assert_eq!(server.post("", &bundle).await.status, 200);
+        for path in [
+            "Patient?_count=10",
+            "Patient?_count=7&_sort=-_lastUpdated",
+            "Patient?_count=13&_sort=gender,-_id",
+        ] {
+            let mut found = server.ids(path).await;
+            assert_eq!(found.len(), 57, "{path}");
+            found.sort();
+            found.dedup();
+            assert_eq!(found.len(), 57, "{path}");
+        }
+        let entry = |index: usize| {
+            let patient = json!({ "resourceType": "Patient", "birthDate": format!("199{index}") });
+            json!({ "request": { "method": "POST", "url": "Patient" }, "resource": patient })
+        };
+        let entries: Vec<Value> = (0..3).map(entry).collect();
+        let bundle = json!({ "resourceType": "Bundle", "type": "batch", "entry": entries });
+        assert_eq!(server.post("", &bundle).await.status, 200);
+        assert_eq!(server.ids("Patient?birthdate=ap1991&_count=1").await.len(), 3, "`ap` looks at the clock");
+        let next = server.get("Patient?_count=50").await.link("next").unwrap();
+        server.post("Patient", &json!({ "resourceType": "Patient" })).await;
+        let page = answered(server.client.get(&next).bearer_auth(&server.token)).await;
+        assert_eq!(page.entries("match").len(), 11, "what came meanwhile comes after");
+        let tampered = format!("{next}x");
+        answered(server.client.get(&tampered).bearer_auth(&server.token)).await.refused(410, "page-token");
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn s24_contained_resources_are_not_searched() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        two_clinics(&server).await;
+        let lenient = server.get("Patient?_contained=true&gender=female").await;
+        assert_eq!(ids(&lenient, "match"), "p-north,p-south");
+        assert!(lenient.body.to_string().contains("ignored: _contained"));
+        for name in ["_contained=true", "_containedType=contained", "_contained=both"] {
+            let strict = server.request(Method::GET, &format!("Patient?{name}"));
+            answered(strict.header("prefer", "handling=strict")).await.refused(400, "not-supported");
+        }
+        let default = server.request(Method::GET, "Patient?_contained=false");
+        assert_eq!(
+            ids(&answered(default.header("prefer", "handling=strict")).await, "match"),
+            "p-north,p-south"
+        );
         server.stop().await;
     })
     .await;

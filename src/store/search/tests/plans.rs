@@ -18,6 +18,7 @@ fn every_match() -> Vec<(&'static str, Match)> {
         ("org", Match::ReferenceUrl(text())),
         ("org", Match::ReferenceIdentifier(text())),
         ("url", Match::Uri(text())),
+        ("url", Match::UriBelow(text())),
         (
             "component",
             Match::Composite {

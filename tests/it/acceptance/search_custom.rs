@@ -1,0 +1,294 @@
+//! Search parameters that a client defines. <https://hl7.org/fhir/R4/searchparameter.html>
+
+use std::time::Duration;
+
+use mjumbe::store::testing::each_store;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::search::{found, ids, reference, stored};
+use crate::server::{TestServer, answered};
+
+/// What a workforce registry and a messaging bridge define: extensions, unions, `exists()`, `empty()`.
+const OWN: &[(&str, &str, &str, &str)] = &[
+    (
+        "Practitioner",
+        "nationality",
+        "token",
+        "Practitioner.extension('http://example.org/nationality').value",
+    ),
+    (
+        "Practitioner",
+        "residence",
+        "reference",
+        "Practitioner.extension('http://example.org/residence').value",
+    ),
+    ("Practitioner", "dependents", "number", "Practitioner.extension('http://example.org/dependents').value"),
+    ("Practitioner", "since", "date", "Practitioner.extension('http://example.org/since').value"),
+    ("Practitioner", "motto", "string", "Practitioner.extension('http://example.org/motto').value"),
+    ("Practitioner", "has-photo", "token", "Practitioner.photo.exists()"),
+    ("Practitioner", "nameless", "token", "Practitioner.name.empty()"),
+    (
+        "Practitioner",
+        "reach",
+        "string",
+        "Practitioner.telecom.where(system='phone').value | Practitioner.telecom.where(system='email').value",
+    ),
+    (
+        "PractitionerRole",
+        "salary",
+        "quantity",
+        "PractitionerRole.extension('http://example.org/salary').value",
+    ),
+    (
+        "Basic",
+        "practitioner",
+        "reference",
+        "Basic.extension('http://example.org/practitioner-reference').value",
+    ),
+    (
+        "Basic",
+        "leave-type",
+        "token",
+        "Basic.extension('http://example.org/leave').extension('leave-type').value",
+    ),
+    ("Basic", "page", "uri", "Basic.extension('http://example.org/page').value"),
+    (
+        "CommunicationRequest",
+        "starts",
+        "string",
+        "CommunicationRequest.extension('http://example.org/flow-starts').extension('uuid').value",
+    ),
+    (
+        "CommunicationRequest",
+        "is-start",
+        "token",
+        "CommunicationRequest.extension('http://example.org/flow-starts').exists()",
+    ),
+];
+
+fn definition((base, code, kind, expression): &(&str, &str, &str, &str)) -> Value {
+    json!({
+        "resourceType": "SearchParameter", "id": format!("{base}-{code}").to_lowercase(), "status": "active",
+        "url": format!("http://example.org/SearchParameter/{base}-{code}"), "name": "Own", "description": "Own",
+        "code": code, "base": [base], "type": kind, "expression": expression,
+    })
+}
+
+fn registry() -> Vec<Value> {
+    let extension = |name: &str, value: (&str, Value)| {
+        let mut one = json!({ "url": format!("http://example.org/{name}") });
+        one[value.0] = value.1;
+        one
+    };
+    let inner = |name: &str, value: (&str, Value)| {
+        let mut one = json!({ "url": name });
+        one[value.0] = value.1;
+        one
+    };
+    let coding = |code: &str| json!({ "system": "urn:nations", "code": code });
+    vec![
+        json!({ "resourceType": "Location", "id": "huye", "status": "active", "name": "Huye" }),
+        json!({
+            "resourceType": "Practitioner", "id": "ange", "name": [{ "family": "Uwase" }], "photo": [{ "url": "http://example.org/a.png" }],
+            "telecom": [{ "system": "phone", "value": "+250788000001" }, { "system": "email", "value": "ange@example.org" }],
+            "extension": [
+                extension("nationality", ("valueCoding", coding("RW"))),
+                extension("residence", ("valueReference", reference("Location/huye"))),
+                extension("dependents", ("valueInteger", json!(3))),
+                extension("since", ("valueDate", json!("2015-03-01"))),
+                extension("motto", ("valueString", json!("Always be Kind"))),
+            ],
+        }),
+        json!({ "resourceType": "Practitioner", "id": "anon", "extension": [extension("nationality", ("valueCoding", coding("KE")))] }),
+        json!({
+            "resourceType": "PractitionerRole", "id": "role",
+            "extension": [extension("salary", ("valueQuantity", json!({ "value": 500, "unit": "USD", "code": "USD", "system": "urn:money" })))],
+        }),
+        json!({
+            "resourceType": "Basic", "id": "leave", "code": { "text": "leave" },
+            "extension": [
+                extension("practitioner-reference", ("valueReference", reference("Practitioner/ange"))),
+                { "url": "http://example.org/leave", "extension": [inner("leave-type", ("valueCoding", coding("sick")))] },
+                extension("page", ("valueUri", json!("http://example.org/pages/1"))),
+            ],
+        }),
+        json!({
+            "resourceType": "CommunicationRequest", "id": "start", "status": "active",
+            "extension": [{ "url": "http://example.org/flow-starts", "extension": [inner("uuid", ("valueString", json!("9f1c-22")))] }],
+        }),
+        json!({ "resourceType": "CommunicationRequest", "id": "broadcast", "status": "active" }),
+    ]
+}
+
+const SEARCHES: &[(&str, &str)] = &[
+    ("Practitioner?nationality=RW", "ange"),
+    ("Practitioner?nationality=urn:nations|KE", "anon"),
+    ("Practitioner?nationality:not=RW", "anon"),
+    ("Practitioner?residence=Location/huye", "ange"),
+    ("Practitioner?residence.name=huye", "ange"),
+    ("Practitioner?residence:missing=true", "anon"),
+    ("Practitioner?dependents=gt2", "ange"),
+    ("Practitioner?since=2015", "ange"),
+    ("Practitioner?motto=always", "ange"),
+    ("Practitioner?motto:contains=KIND", "ange"),
+    ("Practitioner?has-photo=true", "ange"),
+    ("Practitioner?nameless=true", "anon"),
+    ("Practitioner?reach=ange@", "ange"),
+    ("Practitioner?reach:contains=788000", "ange"),
+    ("Practitioner?_sort=-nationality", "ange,anon"),
+    ("PractitionerRole?salary=ge500|urn:money|USD", "role"),
+    ("Basic?practitioner=Practitioner/ange", "leave"),
+    ("Basic?practitioner.nationality=RW", "leave"),
+    ("Basic?leave-type=sick", "leave"),
+    ("Basic?page:below=http://example.org/pages", "leave"),
+    ("CommunicationRequest?starts=9f1c", "start"),
+    ("CommunicationRequest?is-start=true", "start"),
+    ("CommunicationRequest?is-start=false", "broadcast"),
+    ("Practitioner?_has:Basic:practitioner:leave-type=sick", "ange"),
+    ("?_type=Practitioner&nationality=KE", "anon"),
+];
+
+/// Waits until the search is answered and finds this; a search by values that are being collected is 503.
+async fn soon(server: &TestServer, path: &str, expected: &str) {
+    for _ in 0..600 {
+        let answer = server.get(path).await;
+        if answer.status == 503 {
+            answer.refused(503, "parameter-building");
+        } else if ids(&answer, "match") == expected && !answer.body.to_string().contains("parameters-ignored")
+        {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{path} does not come to {expected:?}: {}", server.get(path).await.body);
+}
+
+#[tokio::test]
+async fn s26_what_is_stored_is_indexed_anew() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        stored(&server, &registry()).await;
+        stored(&server, &OWN.iter().map(definition).collect::<Vec<_>>()).await;
+        for (path, expected) in SEARCHES {
+            soon(&server, path, expected).await;
+        }
+        let included = server.get("Basic?leave-type=sick&_include=Basic:practitioner").await;
+        assert_eq!(ids(&included, "include"), "ange");
+        let included = server.get("Practitioner?nationality=RW&_revinclude=Basic:practitioner").await;
+        assert_eq!(ids(&included, "include"), "leave");
+        let statement = server.get("metadata").await.body;
+        let kinds = statement["rest"][0]["resource"].as_array().unwrap();
+        let basic = kinds.iter().find(|kind| kind["type"] == "Basic").unwrap();
+        let listed =
+            basic["searchParam"].as_array().unwrap().iter().find(|one| one["name"] == "leave-type").unwrap();
+        assert_eq!(listed["definition"], "http://example.org/SearchParameter/Basic-leave-type");
+        assert!(basic["searchInclude"].as_array().unwrap().contains(&json!("Basic:practitioner")));
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn s26_writes_are_indexed_at_once_and_changes_are_followed() {
+    each_store(|store| async move {
+        let server = TestServer::start(store.clone()).await;
+        stored(&server, &[definition(&OWN[0]), definition(&OWN[5])]).await;
+        soon(&server, "Practitioner?nationality=RW", "").await;
+        soon(&server, "Practitioner?has-photo=true", "").await;
+        stored(&server, &registry()).await;
+        found(&server, &[("Practitioner?nationality=RW", "ange"), ("Practitioner?has-photo=true", "ange")]).await;
+        // Another process, which shares only the store.
+        let late = json!({ "resourceType": "Practitioner", "id": "late", "photo": [{ "url": "http://example.org/b.png" }] });
+        stored(&server, &[late]).await;
+        found(&server, &[("Practitioner?has-photo=true", "ange,late")]).await;
+        // Another expression: everything is collected again.
+        let mut changed = definition(&OWN[5]);
+        changed["expression"] = json!("Practitioner.photo.empty()");
+        stored(&server, &[changed]).await;
+        soon(&server, "Practitioner?has-photo=true", "anon").await;
+        // Retired, and deleted: nobody searches by it any more.
+        let mut retired = definition(&OWN[0]);
+        retired["status"] = json!("retired");
+        stored(&server, &[retired]).await;
+        server.delete("SearchParameter/practitioner-has-photo").await;
+        for code in ["nationality=RW", "has-photo=true"] {
+            let gone = server.request(Method::GET, &format!("Practitioner?{code}"));
+            answered(gone.header("prefer", "handling=strict")).await.refused(400, "unknown-parameter");
+        }
+        for _ in 0..200 {
+            if store.own_parameters("default").await.unwrap().is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(store.own_parameters("default").await.unwrap(), [], "its values are taken away");
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn s26_what_cannot_be_searched_by_is_refused() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        let with = |key: &str, value: Value| {
+            let mut definition = definition(&OWN[0]);
+            definition[key] = value;
+            definition
+        };
+        for (definition, code, place) in [
+            (
+                with("expression", json!("Practitioner.extension(")),
+                "bad-expression",
+                "SearchParameter.expression",
+            ),
+            (with("expression", Value::Null), "expression-missing", "SearchParameter.expression"),
+            (with("code", json!("gender")), "standard-parameter", "SearchParameter.code"),
+            (with("type", json!("composite")), "not-supported", "SearchParameter.type"),
+            (with("base", json!(["Resource"])), "not-supported", "SearchParameter.base[0]"),
+        ] {
+            let mut definition = definition;
+            definition.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+            let path = format!("SearchParameter/{}", definition["id"].as_str().unwrap());
+            let answer = server.put(&path, &definition).await;
+            answer.refused(422, code);
+            assert_eq!(answer.body["issue"][0]["expression"], json!([place]), "{}", answer.body);
+            // A draft may be anything.
+            definition["status"] = json!("draft");
+            assert!(server.put(&path, &definition).await.status.is_success());
+        }
+        stored(&server, &[definition(&OWN[0])]).await;
+        let mut twice = definition(&OWN[0]);
+        twice["id"] = json!("other");
+        server.put("SearchParameter/other", &twice).await.refused(422, "code-taken");
+        server.stop().await;
+    })
+    .await;
+}
+
+/// A version whose writer did not know the parameter is found all the same.
+#[tokio::test]
+async fn s26_whoever_wrote_it() {
+    each_store(|store| async move {
+        let server = TestServer::start(store.clone()).await;
+        stored(&server, &[definition(&OWN[5])]).await;
+        soon(&server, "Practitioner?has-photo=true", "").await;
+        let put = mjumbe::store::write::Put {
+            kind: "Practitioner".into(),
+            id: "unknowing".into(),
+            body: Some(
+                r#"{"resourceType":"Practitioner","photo":[{"url":"http://example.org/c.png"}]}"#.into(),
+            ),
+            index: Vec::new(),
+            subject: "Practitioner/unknowing".into(),
+            precondition: mjumbe::store::write::Precondition::None,
+            origin: mjumbe::store::write::Origin::Client("another process".into()),
+        };
+        let plan = mjumbe::store::write::Fixed { puts: vec![put], ..Default::default() };
+        store.write("default", Box::new(plan)).await.unwrap();
+        soon(&server, "Practitioner?has-photo=true", "unknowing").await;
+        server.stop().await;
+    })
+    .await;
+}

@@ -87,6 +87,14 @@ pub enum Match {
     ReferenceUrl(String),
     /// `:identifier`, as `system|value`.
     ReferenceIdentifier(String),
+    /// `:below`, `:above`: this resource, or one that is below or above it by the parameter `by`, which leads from
+    /// `kind` to `kind`.
+    ReferenceBranch {
+        kind: String,
+        id: String,
+        way: Way,
+        by: ParameterKey,
+    },
     Uri(String),
     /// This uri, or one whose path goes on from it. Without a slash at the end.
     UriBelow(String),
@@ -117,6 +125,13 @@ pub enum Match {
     },
 }
 
+/// From a resource of a hierarchy to those that are part of it, or to those that it is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Below,
+    Above,
+}
+
 /// How a reference names what it refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Via {
@@ -144,7 +159,8 @@ impl Query {
 
     /// Whether other resources decide about a match.
     pub fn is_nested(&self) -> bool {
-        self.filters.iter().flat_map(|filter| &filter.any).any(|one| one.inner().is_some())
+        let looks_on = |one: &Match| one.inner().is_some() || matches!(one, Match::ReferenceBranch { .. });
+        self.filters.iter().flat_map(|filter| &filter.any).any(looks_on)
     }
 }
 

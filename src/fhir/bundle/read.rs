@@ -357,7 +357,7 @@ fn flat(query: Query) -> Result<Query, Outcome> {
     if !query.is_nested() {
         return Ok(query);
     }
-    let text = "a conditional reference has neither chains nor _has";
+    let text = "a conditional reference has neither chains nor _has, nor a hierarchy";
     Err(Outcome::error(IssueType::NotSupported, "not-supported", text))
 }
 

@@ -8,7 +8,7 @@ use crate::fhir::index::text::normal;
 use crate::fhir::index::token::of_type_system;
 use crate::fhir::outcome::{Outcome, did_you_mean};
 use crate::fhir::parameters::{Half, Parameter, Program, SearchType};
-use crate::fhir::query::{self, Filter, Match, PartMatch, Prefix};
+use crate::fhir::query::{self, Filter, Match, PartMatch, Prefix, Way};
 use crate::fhir::reference::{self, Literal};
 use rust_decimal::prelude::ToPrimitive;
 
@@ -75,6 +75,9 @@ fn check_modifier(asked: &Asked<'_>) -> Result<(), Outcome> {
         SearchType::Token => (&["not", "text"], &["in", "not-in", "above", "below"]),
         SearchType::Text => (&["exact", "contains"], &[]),
         SearchType::Reference if table().kind(modifier).is_some() => return Ok(()),
+        SearchType::Reference if leads_to_its_own(asked.parameter) => {
+            (&["identifier", "above", "below"], &[])
+        }
         SearchType::Reference => (&["identifier"], &["above", "below"]),
         SearchType::Uri => (&["above", "below"], &[]),
         _ => (&[], &[]),
@@ -269,6 +272,9 @@ fn referred(asked: &Asked<'_>, text: &str) -> Result<Match, Outcome> {
         let text = if split(text, '|').len() == 1 { format!("|{text}") } else { text.to_owned() };
         return Ok(Match::ReferenceIdentifier(unescape(&text)));
     }
+    if let Some(way) = way(asked.modifier) {
+        return branch(asked, (text, way));
+    }
     let kind = asked.modifier;
     let targets = &asked.parameter.targets;
     if let Some(kind) = kind
@@ -293,6 +299,34 @@ fn referred(asked: &Asked<'_>, text: &str) -> Result<Match, Outcome> {
         }
         _ => Match::ReferenceUrl(text),
     })
+}
+
+/// Whether it is the link of a hierarchy: `Location.partof`.
+fn leads_to_its_own(parameter: &Parameter) -> bool {
+    parameter.targets.contains(&parameter.kind)
+}
+
+fn way(modifier: Option<&str>) -> Option<Way> {
+    match modifier {
+        Some("below") => Some(Way::Below),
+        Some("above") => Some(Way::Above),
+        _ => None,
+    }
+}
+
+/// `Location?partof:below=Location/district`: the hierarchy is that of the parameter itself.
+fn branch(asked: &Asked<'_>, (text, way): (&str, Way)) -> Result<Match, Outcome> {
+    let (text, kind) = (unescape(text), asked.parameter.kind);
+    let id = match reference::local(&text, asked.context.base) {
+        Some((named, id, _)) if named == kind => id,
+        None if !text.contains([':', '/', '|']) => text.as_str(),
+        _ => {
+            let hint = format!("written {kind}/ID, the resource whose branch is looked at");
+            return Err(refused(asked.name, "bad-target", "its hierarchy is one of its own type").hint(hint));
+        }
+    };
+    let by = asked.parameter.key;
+    Ok(Match::ReferenceBranch { kind: kind.to_owned(), id: id.to_owned(), way, by })
 }
 
 fn composite(asked: &Asked<'_>, text: &str) -> Result<Match, Outcome> {

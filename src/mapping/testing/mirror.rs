@@ -96,7 +96,7 @@ fn matches<'a>(given: &'a Given, query: &str, zone: &TimeZone) -> Result<Vec<&'a
     };
     let search = search::parse(kind, &pairs, &context).map_err(|_| format!("`{query}` is not a search"))?;
     if search.query.is_nested() {
-        return Err("tests of mappings follow neither chains nor _has".to_owned());
+        return Err("tests of mappings follow neither chains nor _has, nor hierarchies".to_owned());
     }
     let mut found = Vec::new();
     for resource in

@@ -5,6 +5,7 @@
 
 // Which filter gives the candidates.
 pub(super) mod lead;
+mod hierarchy;
 mod nested;
 
 use super::sql::Sql;
@@ -223,6 +224,7 @@ fn table_of(value: &Match) -> &'static str {
         Match::Reference { .. }
         | Match::ReferenceUrl(_)
         | Match::ReferenceIdentifier(_)
+        | Match::ReferenceBranch { .. }
         | Match::Chained { .. } => "index_reference",
         Match::Uri(_) | Match::UriBelow(_) => "index_uri",
         Match::Composite { .. } => "index_composite",
@@ -260,6 +262,7 @@ fn one_value(sql: &mut Sql, value: &Match) {
         Match::ReferenceIdentifier(identifier) => {
             sql.push("x.identifier <> '' and ").compare("x.identifier =", single_key(identifier).as_ref());
         }
+        Match::ReferenceBranch { kind, id, way, by } => hierarchy::within(sql, (kind, id), *way, *by),
         Match::Uri(uri) => drop(sql.compare("x.uri =", single_key(uri).as_ref())),
         Match::UriBelow(uri) => {
             sql.compare("x.uri =", single_key(uri).as_ref()).push(" or ");

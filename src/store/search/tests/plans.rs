@@ -1,6 +1,11 @@
 use super::*;
-use crate::fhir::query::Via;
+use crate::fhir::query::{Via, Way};
 use crate::store::db::plans;
+
+fn branch(way: Way) -> Match {
+    let by = ParameterKey::new("T", "org");
+    Match::ReferenceBranch { kind: "x".to_owned(), id: "x".to_owned(), way, by }
+}
 
 /// Every kind of filter, each with a value.
 fn every_match() -> Vec<(&'static str, Match)> {
@@ -17,6 +22,8 @@ fn every_match() -> Vec<(&'static str, Match)> {
         ("org", Match::Reference { kind: String::new(), id: text() }),
         ("org", Match::ReferenceUrl(text())),
         ("org", Match::ReferenceIdentifier(text())),
+        ("org", branch(Way::Below)),
+        ("org", branch(Way::Above)),
         ("url", Match::Uri(text())),
         ("url", Match::UriBelow(text())),
         (

@@ -152,8 +152,13 @@ async fn run(store: &Store, kind: &str, query: &str) -> i64 {
         .map(|(a, b)| (a.to_owned(), b.to_owned()))
         .collect();
     let zone = TimeZone::UTC;
-    let context =
-        Context { base: "http://us/fhir", zone: &zone, now: Timestamp::now(), handling: Handling::Strict };
+    let context = Context {
+        base: "http://us/fhir",
+        zone: &zone,
+        now: Timestamp::now(),
+        handling: Handling::Strict,
+        custom: &Custom::default(),
+    };
     let search =
         search::parse(kind, &pairs, &context).unwrap_or_else(|outcome| panic!("{query}: {outcome:?}"));
     let found = store.search("default", &search.query, &Page::new(PAGE)).await.expect("the store answers");

@@ -154,6 +154,10 @@ fn parse_as(
         if name.is_empty() || matches!(name.as_str(), "_format" | "_pretty") {
             continue;
         }
+        // No database holds it, and no value of R4 has it.
+        if name.contains('\0') || value.contains('\0') {
+            return Err(refused(name, "bad-value", "it holds the character U+0000"));
+        }
         if name == PAGE {
             search.page = Some(value.clone());
             continue;

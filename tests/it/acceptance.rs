@@ -16,9 +16,9 @@ mod opensrp;
 mod opensrp_app;
 mod operations;
 mod search;
-mod summary;
 mod search_custom;
 mod search_values;
+mod summary;
 
 use std::collections::BTreeMap;
 
@@ -94,7 +94,7 @@ const ROWS: &[(&str, &str)] = &[
     ("S20", "_count"),
     ("S21", "_total"),
     ("S22", "links and paging"),
-    ("_summary and _elements of a search"),
+    ("S23", "_summary and _elements of a search"),
     ("S24", "_contained"),
     ("S25", "compartments and searches across types"),
     ("S26", "SearchParameter resources"),

@@ -23,6 +23,7 @@ use crate::fhir::elements::table;
 use crate::fhir::outcome::{Issue, IssueType, Outcome, Severity};
 use crate::fhir::query::Query;
 use crate::fhir::search::{self, Across, PAGE, Search, Skip, Summary};
+use crate::fhir::structure::primitive::is_id;
 use crate::fhir::summary::{Role, Shape};
 use crate::store;
 use crate::store::search::{COUNT_MAX, Found, Page, Total, TotalWanted};
@@ -164,6 +165,10 @@ fn asked(call: &Call, place: &Place, pairs: &[(String, String)]) -> Result<(Acro
         }
         Place::Compartment { compartment, id, kind } => {
             call.principal.require(Permission::Search, compartment)?;
+            if !is_id(id) {
+                let text = "an id is 1 to 64 letters, digits, '-' and '.'";
+                return Err(Outcome::error(IssueType::Value, "bad-id", text).into());
+            }
             let kinds = match kind {
                 Some(kind) => vec![kind.as_str()],
                 None => compartment_kinds(compartment),

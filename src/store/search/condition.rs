@@ -4,8 +4,8 @@
 //! that is turned round `not exists (…)`, so that a resource without a value is found by `:not`.
 
 // Which filter gives the candidates.
-pub(super) mod lead;
 mod hierarchy;
+pub(super) mod lead;
 mod nested;
 
 use super::sql::Sql;

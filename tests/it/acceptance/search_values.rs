@@ -112,6 +112,7 @@ async fn s4_bad_values_name_their_parameter() {
                 ("Observation?subject:Medication=1", "bad-target"),
                 ("Patient?_filter=name%20eq%20x", "not-supported"),
                 ("Patient?_text=x", "not-supported"),
+                ("Patient?name=a%00b", "bad-value"),
             ],
         )
         .await;
@@ -426,6 +427,92 @@ async fn s14_missing() {
             ],
         )
         .await;
+        server.stop().await;
+    })
+    .await;
+}
+
+/// Names and values put together at random: whatever comes, it is answered or refused by the client's fault.
+#[tokio::test]
+async fn s4_nothing_that_is_asked_is_our_fault() {
+    const KINDS: [&str; 6] = ["Patient", "Observation", "Group", "ValueSet", "RiskAssessment", "Provenance"];
+    const MODIFIERS: [&str; 12] = [
+        "",
+        "",
+        "",
+        ":exact",
+        ":contains",
+        ":missing",
+        ":not",
+        ":Patient",
+        ":of-type",
+        ":above",
+        ":below",
+        ":nonsense",
+    ];
+    const VALUES: [&str; 22] = [
+        "",
+        "x",
+        "true",
+        "2024",
+        "ge2024-02-30",
+        "ap0001-01-01",
+        "gt9999-12-31T23:59:59.999Z",
+        "1e308",
+        "-1e-400",
+        "5.4|http://unitsofmeasure.org|mg",
+        "|||",
+        "a$b",
+        "$",
+        "a,b,,c",
+        "\\",
+        "\\,\\$\\|",
+        "Patient/1/_history/2",
+        "http://a/b//c|1|2",
+        "\u{10ffff}\u{1}",
+        "urn:uuid:x",
+        "%_'\"; drop table resource",
+        "99999999999999999999",
+    ];
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        people(&server).await;
+        let mut seed = 20_261_121_u64;
+        let mut roll = |below: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(seed >> 33).unwrap() % below
+        };
+        for round in 0..400 {
+            let kind = KINDS[roll(KINDS.len())];
+            let mut pairs = Vec::new();
+            for _ in 0..=roll(3) {
+                let all = mjumbe::fhir::parameters::of(kind);
+                let code = all[roll(all.len())].code;
+                let modifier = MODIFIERS[roll(MODIFIERS.len())];
+                let name = match roll(8) {
+                    0 => format!("{code}{modifier}.name"),
+                    1 => format!("{code}.{code}{modifier}"),
+                    2 => format!("_has:Observation:subject:{code}{modifier}"),
+                    3 => format!("_has:{code}"),
+                    4 => [
+                        "_sort",
+                        "_include",
+                        "_revinclude",
+                        "_count",
+                        "_getpages",
+                        "_type",
+                        "_page",
+                        "_total",
+                    ][roll(8)]
+                    .to_owned(),
+                    _ => format!("{code}{modifier}"),
+                };
+                pairs.push((name, VALUES[roll(VALUES.len())]));
+            }
+            let path = if roll(6) == 0 { "" } else { kind };
+            let answer = answered(server.request(Method::GET, path).query(&pairs)).await;
+            assert!(answer.status.as_u16() < 500, "round {round}: {path}?{pairs:?}: {}", answer.body);
+        }
         server.stop().await;
     })
     .await;

@@ -7,6 +7,8 @@
 
 // What a caller sends in `Authorization`.
 pub mod credentials;
+// Tokens of identity providers.
+pub mod jwt;
 // `system/Patient.rs` and the like.
 pub mod scope;
 // Making, listing, revoking and recognising tokens.
@@ -53,6 +55,9 @@ pub enum Denied {
     /// 401: no credentials, or credentials that nobody has.
     #[error("a valid token is required")]
     Unknown,
+    /// 401: a token that was right, and is over.
+    #[error("the token expired")]
+    Expired,
     /// 403
     #[error("the token's scope does not include {missing}")]
     Scope { missing: String },

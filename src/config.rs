@@ -6,6 +6,8 @@
 
 // What does not fit together.
 mod check;
+// The same of `[auth.jwt.NAME]`.
+mod identity;
 // The same of `[fhir.NAME]` and `[http.NAME]`.
 mod endpoint;
 // The environment's part: names to keys.
@@ -15,6 +17,7 @@ mod load;
 // What is wrong with a configuration, for a person.
 pub mod problem;
 
+pub use identity::PROFILES;
 pub use load::load;
 
 use std::collections::BTreeMap;
@@ -40,7 +43,49 @@ pub struct Config {
     pub http: BTreeMap<String, Endpoint>,
     /// `default` is always there.
     pub tenant: BTreeMap<String, Tenant>,
+    pub auth: Auth,
     pub log: Log,
+}
+
+/// Who else than `mjumbe token` gives tokens.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    /// Identity providers by a name of one's choice.
+    pub jwt: BTreeMap<String, JwtIssuer>,
+}
+
+/// An identity provider (a realm of Keycloak) whose JSON Web Tokens are taken.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JwtIssuer {
+    /// The tokens' `iss`, to the letter.
+    pub issuer: String,
+    /// One of these is in the tokens' `aud`.
+    pub audience: Vec<String>,
+    /// Where its keys are published.
+    pub jwks_url: String,
+    /// Its tokens are good there only: `default`.
+    #[serde(default)]
+    pub tenant: Option<String>,
+    /// By client id (`azp`): the profile whose ways are repaired.
+    #[serde(default)]
+    pub profiles: BTreeMap<String, String>,
+    /// How far clocks may differ: 60 seconds, at most 300.
+    #[serde(default)]
+    pub leeway_s: Option<u64>,
+    /// Keys are not asked for more often than that: 10.
+    #[serde(default)]
+    pub keys_pause_s: Option<u64>,
+    /// How long known keys count while no new ones can be read: 86,400.
+    #[serde(default)]
+    pub keys_stale_s: Option<u64>,
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    #[serde(default)]
+    pub proxy: Option<String>,
+    #[serde(default)]
+    pub dangerous_accept_http: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -224,6 +269,7 @@ impl Default for Config {
             fhir: BTreeMap::new(),
             http: BTreeMap::new(),
             tenant: BTreeMap::from([("default".to_owned(), Tenant::default())]),
+            auth: Auth::default(),
             log: Log::default(),
         }
     }

@@ -15,10 +15,12 @@ pub enum Permission {
     Search,
 }
 
-const ALL: [Permission; 5] =
-    [Permission::Create, Permission::Read, Permission::Update, Permission::Delete, Permission::Search];
+const ALL: [Permission; 5] = Permission::ALL;
 
 impl Permission {
+    /// In the order of `cruds`.
+    pub const ALL: [Self; 5] = [Self::Create, Self::Read, Self::Update, Self::Delete, Self::Search];
+
     pub fn letter(self) -> char {
         match self {
             Self::Create => 'c',
@@ -54,6 +56,21 @@ impl Scopes {
     /// `system/*.cruds`
     pub fn everything() -> Self {
         Self(vec![Scope { kind: None, permissions: ALL.to_vec() }])
+    }
+
+    /// No scope at all.
+    pub fn nothing() -> Self {
+        Self(Vec::new())
+    }
+
+    /// These permissions on one type, too.
+    pub fn add(&mut self, kind: &str, permissions: &[Permission]) {
+        self.0.push(Scope { kind: Some(kind.to_owned()), permissions: permissions.to_vec() });
+    }
+
+    /// What others allow, too.
+    pub fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
     }
 
     /// Reads scopes parted by spaces. `is_type` tells R4's resource types.

@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
 use super::problem::{Problem, did_you_mean};
-use super::{Config, Dhis2, RapidPro, endpoint};
+use super::{Config, Dhis2, RapidPro, endpoint, identity};
 
 pub(super) fn problems(config: &Config) -> Vec<Problem> {
     let mut found = Vec::new();
@@ -23,6 +23,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
         dhis2(config, name, instance, &mut found);
     }
     endpoint::problems(config, &mut found);
+    identity::problems(config, &mut found);
     found
 }
 

@@ -59,6 +59,7 @@ fn resolve_paths(config: &mut Config, file: Option<&Path>) {
         let files = [&mut instance.token_file, &mut instance.password_file, &mut instance.ca_file];
         files.into_iter().flatten().for_each(resolve);
     }
+    config.auth.jwt.values_mut().filter_map(|issuer| issuer.ca_file.as_mut()).for_each(resolve);
     for endpoint in config.fhir.values_mut().chain(config.http.values_mut()) {
         let files = [&mut endpoint.token_file, &mut endpoint.password_file, &mut endpoint.ca_file];
         files.into_iter().flatten().chain(endpoint.header_files.values_mut()).for_each(resolve);

@@ -57,7 +57,13 @@ pub fn refusal(outcome: &Outcome) -> Answer {
     let headers = answer.headers_mut();
     match status {
         StatusCode::UNAUTHORIZED => {
-            let bearer = HeaderValue::from_static("Bearer realm=\"mjumbe\"");
+            // <https://www.rfc-editor.org/rfc/rfc6750#section-3>
+            let bearer = HeaderValue::from_static(match outcome.issues.first().map(|issue| issue.code) {
+                Some("token-expired") => {
+                    "Bearer realm=\"mjumbe\", error=\"invalid_token\", error_description=\"the token expired\""
+                }
+                _ => "Bearer realm=\"mjumbe\"",
+            });
             let basic = HeaderValue::from_static("Basic realm=\"mjumbe\", charset=\"UTF-8\"");
             headers.append(header::WWW_AUTHENTICATE, bearer);
             headers.append(header::WWW_AUTHENTICATE, basic);
@@ -131,6 +137,9 @@ pub fn denied(denied: &Denied) -> Outcome {
                  `mjumbe token create NAME` makes one",
             )
         }
+        Denied::Expired => Outcome::error(IssueType::Login, "token-expired", denied.to_string())
+            .status(401)
+            .hint("ask the identity provider for another"),
         Denied::Scope { .. } => {
             Outcome::error(IssueType::Forbidden, "scope-missing", denied.to_string()).status(403)
         }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::fhir::capabilities::Statement;
 use super::supervisor::Readiness;
 use super::webhook::Workspace;
+use crate::auth::jwt::Issuers;
 use crate::delivery::signal::Signals;
 use crate::fhir::capability::Support;
 use crate::store::Store;
@@ -22,6 +23,8 @@ pub struct App {
     pub tenants: BTreeMap<String, Tenant>,
     /// The RapidPro workspaces that may call webhooks, by name.
     pub workspaces: BTreeMap<String, Workspace>,
+    /// The identity providers whose tokens are taken.
+    pub issuers: Issuers,
     pub auth_disabled: bool,
     /// Whether pages of other origins may call.
     pub cors: Support,

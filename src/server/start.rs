@@ -16,6 +16,7 @@ use super::supervisor::{Readiness, Supervisor};
 use super::webhook::Workspace;
 use super::workers::Crew;
 use super::{cors, listen, router};
+use crate::auth::jwt::{self, Issuers};
 use crate::config::Config;
 use crate::delivery::signal::Signals;
 use crate::fhir::capability::Support;
@@ -41,6 +42,8 @@ pub enum Error {
     Folder(#[from] super::mappings::Error),
     #[error("{} mistakes in mapping files [mappings]\n{}\n  hint: mjumbe check", diagnostics.len(), join(diagnostics))]
     Mappings { diagnostics: Vec<Diagnostic> },
+    #[error(transparent)]
+    Issuer(#[from] jwt::Error),
     #[error("{reason}")]
     Destination { reason: String },
     #[error("{} [{}]\n  hint: {}", .0, .0.code(), .0.hint())]
@@ -102,6 +105,7 @@ pub async fn start(config: &Config, store: Store, stop: CancellationToken) -> Re
         public_url: public_url.clone(),
         tenants,
         workspaces: workspaces(config, hints),
+        issuers: Issuers::new(config)?,
         auth_disabled: config.server.dangerous_disable_auth,
         cors: if cors.is_some() { Support::Built } else { Support::NotBuilt },
         body_limit: config.server.body_limit_mb as usize * 1024 * 1024,

@@ -61,8 +61,33 @@ fn the_example_is_right_where_it_is_commented_out() {
     let config = load(&uncommented.join("\n"), &secrets).unwrap();
     assert_eq!(config.rapidpro["country"].poll_interval_s, Some(30));
     assert_eq!(config.dhis2["national"].metadata_interval_s, Some(3600));
+    assert_eq!(config.auth.jwt["keycloak"].profiles["fhir-core-client"], "opensrp");
     assert_eq!(config.fhir["shr"].headers.len(), 1);
     assert_eq!(config.http["alerts"].idempotent, Some(false));
+}
+
+#[test]
+fn identity_providers_are_refused_what_does_not_fit() {
+    let at = |lines: &str| {
+        format!(
+            "[auth.jwt.sso]\nissuer = \"https://sso.example.org/realms/r\"\naudience = [\"mjumbe\"]\n\
+             jwks_url = \"https://sso.example.org/certs\"\n{lines}"
+        )
+    };
+    load(&at("profiles = { android = \"opensrp\" }"), &[]).unwrap();
+    refused(&at("profiles = { android = \"opnsrp\" }"), &[], &["profiles.android", "did you mean `opensrp`"]);
+    refused(&at("leeway_s = 301"), &[], &["auth.jwt.sso.leeway_s", "at most 300"]);
+    refused(&at("keys_stale_s = 0"), &[], &["auth.jwt.sso.keys_stale_s"]);
+    refused(&at("tenant = \"x\""), &[], &["auth.jwt.sso.tenant", "unknown-tenant"]);
+    refused(
+        &at("").replace("https://sso.example.org/certs", "http://sso.example.org/certs"),
+        &[],
+        &["insecure-url"],
+    );
+    refused(&at("").replace("[\"mjumbe\"]", "[]"), &[], &["auth.jwt.sso.audience", "audience mapper"]);
+    refused(&at("").replace("audience = [\"mjumbe\"]", ""), &[], &["auth.jwt.sso.audience", "missing-key"]);
+    let twice = format!("{}{}", at(""), at("").replace("jwt.sso", "jwt.other"));
+    refused(&twice, &[], &["auth.jwt.sso.issuer", "contradiction"]);
 }
 
 #[test]

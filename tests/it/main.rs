@@ -2,6 +2,7 @@
 //! and on PostgreSQL.
 
 mod acceptance;
+mod auth_jwt;
 mod auth_matrix;
 mod cli_author;
 mod cli_commands;

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::auth_jwt::{Pair, Provider, SUBJECT, claims};
+
 const NAME: &str = "Canaryname";
 const PHONE: &str = "250788555123";
 const ADDRESS: &str = "Canary-Lane-7";
@@ -25,10 +27,6 @@ impl Program {
         command.current_dir(folder).env("RUST_LOG", "trace").env("MJUMBE__LOG__LEVEL", "trace");
         command.env("MJUMBE_CONFIG", "mjumbe.toml");
         command
-    }
-
-    fn start() -> Self {
-        Self::start_with(|_| "[log]\nformat = \"json\"\n".to_owned())
     }
 
     /// With the configuration that `config` writes for it.
@@ -103,7 +101,15 @@ impl Drop for Program {
 async fn no_canary_is_in_the_log_at_trace() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::new();
-    let mut program = Program::start();
+    let (provider, pair) = (Provider::default(), Pair::p256("canary"));
+    provider.publish(&[&pair]);
+    let keys = provider.start().await;
+    let mut program = Program::start_with(|_| {
+        format!(
+            "[log]\nformat = \"json\"\n[auth.jwt.sso]\nissuer = \"https://sso.example.org/realms/opensrp\"\n\
+             audience = [\"mjumbe\"]\njwks_url = \"{keys}\"\n"
+        )
+    });
     program.ready(&client).await;
     let token = program.token();
     let fhir = format!("{}/fhir", program.url);
@@ -137,11 +143,21 @@ async fn no_canary_is_in_the_log_at_trace() {
         200,
     )
     .await;
+    let jwt = pair.token(&claims());
+    send(client.get(format!("{fhir}/Patient")).bearer_auth(&jwt), 200).await;
+    let mut over = claims();
+    over["exp"] = 1.into();
+    let over = pair.token(&over);
+    send(client.get(format!("{fhir}/Patient")).bearer_auth(&over), 401).await;
+    send(client.get(format!("{fhir}/Patient")).bearer_auth(&jwt[..jwt.len() - 9]), 401).await;
     assert_eq!(program.terminate(), Some(0));
 
     let log = program.log();
     assert!(log.lines().count() > 10, "there is nothing to search:\n{log}");
-    for canary in [NAME, PHONE, ADDRESS, token.as_str(), &token[10..], "Bearer", "Basic"] {
+    let parts = [&jwt, &over].map(|token| token.split('.').skip(1).collect::<Vec<_>>()).concat();
+    let canaries =
+        [NAME, PHONE, ADDRESS, token.as_str(), &token[10..], "Bearer", "Basic", "canary-user", SUBJECT];
+    for canary in canaries.into_iter().chain(parts) {
         if let Some(line) = log.lines().find(|line| line.contains(canary)) {
             panic!("`{canary}` is in the log: {line}");
         }

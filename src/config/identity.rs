@@ -1,0 +1,59 @@
+//! What does not fit together in `[auth.jwt.NAME]`.
+
+use super::check::{destination_url, name_fits, positive, proxy, tenant_exists};
+use super::problem::{Problem, did_you_mean};
+use super::{Config, JwtIssuer};
+
+/// As [`crate::fhir::lenient::Profile`] has them; a test of the room `auth` compares.
+pub const PROFILES: [&str; 5] = ["opensrp", "ihris", "cht", "commcare", "openmrs"];
+/// Clocks that differ by more are wrong.
+const LEEWAY_MAX_S: u64 = 300;
+
+pub(super) fn problems(config: &Config, found: &mut Vec<Problem>) {
+    for (name, issuer) in &config.auth.jwt {
+        one(config, name, issuer, found);
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for (name, issuer) in &config.auth.jwt {
+        let tenant = issuer.tenant.as_deref().unwrap_or("default");
+        if !seen.insert((tenant, issuer.issuer.as_str())) {
+            let hint = "one section an issuer and tenant; name all its audiences there";
+            let message = "is the issuer of another section of this tenant";
+            found.push(Problem::new("contradiction", format!("auth.jwt.{name}.issuer"), message, hint));
+        }
+    }
+}
+
+fn one(config: &Config, name: &str, issuer: &JwtIssuer, found: &mut Vec<Problem>) {
+    let key = |field: &str| format!("auth.jwt.{name}.{field}");
+    name_fits(&format!("auth.jwt.{name}"), name, found);
+    destination_url(&key("jwks_url"), &issuer.jwks_url, issuer.dangerous_accept_http, found);
+    tenant_exists(&key("tenant"), config, issuer.tenant.as_deref(), found);
+    proxy(&key("proxy"), issuer.proxy.as_deref(), found);
+    if issuer.issuer.is_empty() {
+        let hint = "the `iss` of its tokens, e.g. https://sso.example.org/realms/health";
+        found.push(Problem::new("missing-key", key("issuer"), "is empty", hint));
+    }
+    if issuer.audience.is_empty() || issuer.audience.iter().any(String::is_empty) {
+        let hint = "name what its tokens for this server have in `aud`; add an audience mapper in Keycloak";
+        found.push(Problem::new("missing-key", key("audience"), "names nothing", hint));
+    }
+    for (client, profile) in &issuer.profiles {
+        if PROFILES.contains(&profile.as_str()) {
+            continue;
+        }
+        let hint = match did_you_mean(profile, PROFILES) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("one of {}", PROFILES.join(", ")),
+        };
+        let message = format!("`{profile}` is not a profile");
+        found.push(Problem::new("invalid-value", key(&format!("profiles.{client}")), message, hint));
+    }
+    if issuer.leeway_s.is_some_and(|leeway| leeway > LEEWAY_MAX_S) {
+        let hint = "at most 300: set the clocks instead";
+        found.push(Problem::new("invalid-value", key("leeway_s"), "is too much", hint));
+    }
+    for (field, value) in [("keys_pause_s", issuer.keys_pause_s), ("keys_stale_s", issuer.keys_stale_s)] {
+        value.into_iter().for_each(|value| positive(&key(field), value, found));
+    }
+}

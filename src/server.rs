@@ -14,6 +14,8 @@ mod authorise;
 mod cors;
 // Reading bodies up to a limit.
 mod body;
+// emNutt's routes, for iHRIS.
+mod emnutt;
 // FHIR's REST interactions.
 mod fhir;
 // JSON or XML.
@@ -78,6 +80,8 @@ fn router(app: Arc<App>, (shield, cors): (Shield, Option<CorsLayer>)) -> Router 
         .route("/tenants/{tenant}/fhir", any(fhir::base))
         .route("/tenants/{tenant}/fhir/", any(fhir::base))
         .route("/tenants/{tenant}/fhir/{*path}", any(fhir::below))
+        .route("/emNutt/{*path}", any(emnutt::answer))
+        .route("/tenants/{tenant}/emNutt/{*path}", any(emnutt::answer))
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)
         .layer(layers)

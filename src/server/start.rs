@@ -171,7 +171,9 @@ async fn workers(
 fn workspaces(config: &Config, hints: BTreeMap<String, Hints>) -> BTreeMap<String, Workspace> {
     let workspaces = hints.into_iter().map(|(name, hints)| {
         let secret = config.rapidpro.get(&name).and_then(|settings| settings.webhook_secret.clone());
-        (name, Workspace { secret, hints })
+        let tenant = config.rapidpro.get(&name).and_then(|settings| settings.tenant.clone());
+        let tenant = tenant.unwrap_or_else(|| "default".to_owned());
+        (name, Workspace { secret, tenant, hints })
     });
     workspaces.collect()
 }

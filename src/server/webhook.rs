@@ -26,6 +26,7 @@ const BODY_MAX: usize = 1024 * 1024;
 pub struct Workspace {
     /// Without one, nobody may call.
     pub secret: Option<SecretString>,
+    pub tenant: String,
     /// Wakes the workspace's poller.
     pub hints: Hints,
 }

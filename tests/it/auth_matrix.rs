@@ -15,7 +15,7 @@ const METHODS: [Method; 6] =
 /// Every route, whatever the method: only these three answer a stranger.
 const PUBLIC: [&str; 3] = ["/health", "/ready", "/fhir/metadata"];
 
-const ROUTES: [&str; 17] = [
+const ROUTES: [&str; 19] = [
     "/health",
     "/ready",
     "/metrics",
@@ -33,6 +33,8 @@ const ROUTES: [&str; 17] = [
     "/fhir/Foo",
     "/tenants/other/fhir/Patient",
     "/tenants/default/fhir",
+    "/emNutt/fhir/Patient",
+    "/emNutt/getConfig",
 ];
 
 #[tokio::test]

@@ -4,14 +4,20 @@ use serde_json::{Map, Value, json};
 
 use super::Repair;
 
+const SCHEDULE: &str = "http://mhero.org/fhir/StructureDefinition/sms-cron-expression-schedule";
+
 /// What R4 requires and iHRIS and emNutt leave out.
 pub fn repair(resource: &mut Value, repairs: &mut Vec<Repair>) {
     let Some(object) = resource.as_object_mut() else { return };
     match object.get("resourceType").and_then(Value::as_str).unwrap_or_default() {
         "CommunicationRequest" => {
-            let told =
-                ("request-status-missing", "a request without status is active: it asks to be carried out");
-            default("status", json!("active"), (object, repairs), ("CommunicationRequest", told));
+            let (status, text) = if is_scheduled(object) {
+                ("on-hold", "a request without status that has a schedule is on hold until its time")
+            } else {
+                ("active", "a request without status is active: it asks to be carried out")
+            };
+            let told = ("request-status-missing", text);
+            default("status", json!(status), (object, repairs), ("CommunicationRequest", told));
         }
         "Communication" => communication(object, repairs),
         "Group" => {
@@ -23,6 +29,12 @@ pub fn repair(resource: &mut Value, repairs: &mut Vec<Repair>) {
         "Basic" => basic(object, repairs),
         _ => {}
     }
+}
+
+/// Whether mHero's schedule is among the extensions.
+fn is_scheduled(request: &Map<String, Value>) -> bool {
+    let extensions = request.get("extension").and_then(Value::as_array);
+    extensions.into_iter().flatten().any(|one| one.get("url").and_then(Value::as_str) == Some(SCHEDULE))
 }
 
 type Told = (&'static str, &'static str);

@@ -22,6 +22,11 @@ fn what_ihris_leaves_out_is_put_in() {
     let (body, repairs) = settles(Profile::Ihris, request);
     assert_eq!(body["status"], "active");
     assert_eq!(repairs, [("request-status-missing", "CommunicationRequest.status".to_owned())]);
+    let url = "http://mhero.org/fhir/StructureDefinition/sms-cron-expression-schedule";
+    let schedule =
+        json!([{ "url": url, "extension": [{ "url": "cronExpression", "valueString": "0 9 * * *" }] }]);
+    let scheduled = json!({ "resourceType": "CommunicationRequest", "extension": schedule });
+    assert_eq!(settles(Profile::Ihris, scheduled).0["status"], "on-hold");
     let (body, repairs) = settles(Profile::Ihris, json!({ "resourceType": "Group", "name": "x" }));
     assert_eq!((body["type"].as_str(), body["actual"].as_bool()), (Some("practitioner"), Some(true)));
     assert_eq!(repairs.len(), 2);

@@ -10,7 +10,9 @@ mod general;
 mod ihe;
 mod ihris;
 mod instance;
+mod openmrs;
 mod opensrp;
+mod opensrp_login;
 mod operations;
 mod search;
 

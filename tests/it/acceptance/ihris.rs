@@ -140,8 +140,8 @@ async fn the_searches_of_the_backend_are_answered() {
         assert_eq!((own, included), (vec!["l3".to_owned()], vec!["l1".to_owned(), "l2".to_owned()]));
         let restricted = "http://ihris.org/fhir/CodeSystem/ihris-resource-restrictions|x";
         assert_eq!(matches(&format!("Practitioner?_security={restricted}")).await.0, ["p1"]);
-        assert_eq!(matches("Practitioner?_elements=url,title,property&_count=200").await.0, ["p1"]);
         let nobody: Vec<String> = Vec::new();
+        assert_eq!(matches("CodeSystem?_elements=url,title,property&_count=200").await.0, nobody);
         assert_eq!(matches("Person?email=nobody@example.org").await.0, nobody);
         // fhirAxios sends `Cache-Control: no-cache` and plain JSON.
         let read = server.request(Method::GET, "Practitioner/p1/_history/1");
@@ -329,6 +329,34 @@ async fn only_ihris_is_let_in_and_nothing_is_told() {
         server.token = mjumbe::auth::token::create(&server.store, "default", "ihris", grant).await.unwrap();
         let refused = post(&server, "fhir/CommunicationRequest", &communication_request(1)).await;
         refused.refused(403, "scope-missing");
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn drop_down_lists_are_expanded_and_codes_looked_up() {
+    each_store(|store| async move {
+        let server = as_ihris(store).await;
+        let system = "http://ihris.org/fhir/CodeSystem/ihris-job";
+        let jobs = json!({
+            "resourceType": "CodeSystem", "id": "ihris-job", "url": system, "status": "active", "content": "complete",
+            "concept": [{ "code": "nurse", "display": "Nurse" }, { "code": "driver", "display": "Driver" }],
+        });
+        let list = json!({
+            "resourceType": "ValueSet", "id": "ihris-job", "url": "http://ihris.org/fhir/ValueSet/ihris-job",
+            "status": "active", "compose": { "include": [{ "system": system }] },
+        });
+        assert_eq!(server.put("CodeSystem/ihris-job", &jobs).await.status, 201);
+        assert_eq!(server.put("ValueSet/ihris-job", &list).await.status, 201);
+        let expanded = server.get("ValueSet/ihris-job/$expand").await;
+        let contains = expanded.body["expansion"]["contains"].as_array().unwrap();
+        let shown: Vec<&str> = contains.iter().map(|one| one["display"].as_str().unwrap()).collect();
+        assert_eq!(shown, ["Nurse", "Driver"]);
+        let looked_up = server.get(&format!("CodeSystem/$lookup?system={system}&code=nurse")).await;
+        let parameters = looked_up.body["parameter"].as_array().unwrap();
+        let display = parameters.iter().find(|one| one["name"] == "display").unwrap();
+        assert_eq!(display["valueString"], "Nurse");
         server.stop().await;
     })
     .await;

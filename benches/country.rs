@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use mjumbe::fhir::parameters::custom::Custom;
 use mjumbe::fhir::search::{self, Context, Handling};
 use mjumbe::store::Store;
 use mjumbe::store::search::{Page, Total};

@@ -13,7 +13,7 @@ mod ihris;
 mod instance;
 mod openmrs;
 mod opensrp;
-mod opensrp_app;
+mod opensrp_login;
 mod operations;
 mod search;
 mod search_custom;

@@ -8,6 +8,7 @@ mod order;
 mod sql;
 mod token;
 
+use condition::lead::{self, Role};
 use order::Order;
 use sql::Sql;
 use token::Position;
@@ -280,8 +281,10 @@ pub async fn referenced_by(
 fn matching(sql: &mut Sql, query: &Query) {
     sql.push(" from resource r where r.tenant = $1").compare(" and r.kind =", query.kind.as_str());
     sql.push(" and not r.deleted");
-    for filter in &query.filters {
-        condition::filter(sql, filter);
+    let leads = lead::leading(query);
+    for (at, filter) in query.filters.iter().enumerate() {
+        let role = if leads == Some(at) { Role::Leads } else { Role::Follows };
+        condition::filter(sql, filter, role);
     }
 }
 

@@ -1,8 +1,10 @@
 //! Filters as conditions on `resource r`.
 //!
-//! A filter on an indexed parameter becomes `r.rid in (select … from its index table)`, or, where it is
-//! turned round, `not exists (…)`, so that a resource without a value is found by `:not`.
+//! The filter that leads ([`lead`]) becomes `r.rid in (select … from its index table)`, the others `exists (…)`; one
+//! that is turned round `not exists (…)`, so that a resource without a value is found by `:not`.
 
+// Which filter gives the candidates.
+pub(super) mod lead;
 mod nested;
 
 use super::sql::Sql;
@@ -10,6 +12,7 @@ use crate::fhir::index::ParameterKey;
 use crate::fhir::query::{Filter, Match, Parameter, PartMatch, Prefix, SortBy};
 use crate::store::db::{Argument, Engine};
 use crate::store::index::{pair_key, single_key, words};
+use lead::Role;
 
 /// The stored range of dates, numbers and quantities.
 const RANGE: (&str, &str) = ("x.low", "x.high");
@@ -17,12 +20,13 @@ const RANGE: (&str, &str) = ("x.low", "x.high");
 const LAST_CHARACTER: char = '\u{10ffff}';
 
 /// Writes ` and (…)`.
-pub(super) fn filter(sql: &mut Sql, filter: &Filter) {
+pub(super) fn filter(sql: &mut Sql, filter: &Filter, role: Role) {
     sql.push(" and ");
     match filter.parameter {
-        Parameter::Id => on_resource(sql, filter, &id),
+        Parameter::Id if filter.not => on_resource(sql, filter, &|sql, value| id(sql, value, Role::Follows)),
+        Parameter::Id => on_resource(sql, filter, &|sql, value| id(sql, value, role)),
         Parameter::LastUpdated => on_resource(sql, filter, &last_updated),
-        Parameter::Indexed(_) | Parameter::Any(_) => indexed(sql, filter),
+        Parameter::Indexed(_) | Parameter::Any(_) => indexed(sql, filter, role),
     }
 }
 
@@ -33,10 +37,14 @@ fn on_resource(sql: &mut Sql, filter: &Filter, one: &dyn Fn(&mut Sql, &Match)) {
     sql.any_of(&filter.any, one);
 }
 
-fn id(sql: &mut Sql, value: &Match) {
+fn id(sql: &mut Sql, value: &Match, role: Role) {
     match value {
         Match::Id(id) => sql.compare("r.id =", id.as_str()),
         Match::Missing { missing, .. } => sql.push(truth(!missing)),
+        Match::Referring { kind, by, target, filter } if role == Role::Follows => {
+            nested::referring(sql, kind, (*by, target), filter);
+            sql
+        }
         Match::Referring { kind, by, target, filter } => {
             sql.push("r.id in (select x.id from index_reference x where x.tenant = $1");
             sql.compare(" and x.parameter =", by.0).compare(" and x.kind =", target.as_str());
@@ -94,23 +102,36 @@ fn groups<'a>(values: impl Iterator<Item = &'a Match>) -> Vec<Group<'a>> {
     groups
 }
 
-fn indexed(sql: &mut Sql, filter: &Filter) {
+fn indexed(sql: &mut Sql, filter: &Filter, role: Role) {
     let (missing, values): (Vec<&Match>, Vec<&Match>) =
         filter.any.iter().partition(|value| matches!(value, Match::Missing { .. }));
     let groups = groups(values.into_iter());
     let keys = filter.parameter.keys();
     if filter.not {
-        sql.push("not (");
-        sql.any_of(&missing, &|sql, value| self::missing(sql, keys, value));
-        for group in &groups {
-            sql.push(" or exists (select 1 from ");
-            lookup(sql, keys, group);
-            sql.push(" and x.rid = r.rid)");
+        sql.push("not ");
+    }
+    if filter.not || role == Role::Follows {
+        // Nothing but what is asked stands in it, so that PostgreSQL may make a join of it.
+        sql.push("(");
+        if !missing.is_empty() {
+            sql.any_of(&missing, &|sql, value| self::missing(sql, keys, value)).push(" or ");
         }
+        any_exists(sql, keys, &groups, "r.rid");
         sql.push(")");
     } else {
         alternatives(sql, keys, &missing, &groups);
     }
+}
+
+/// Whether the resource `rid` has one of the values.
+fn any_exists(sql: &mut Sql, keys: &[ParameterKey], groups: &[Group<'_>], rid: &str) {
+    sql.push("(");
+    for (index, group) in groups.iter().enumerate() {
+        sql.push(if index == 0 { "" } else { " or " }).push("exists (select 1 from ");
+        lookup(sql, keys, group);
+        sql.push(" and x.rid = ").push(rid).push(")");
+    }
+    sql.push(if groups.is_empty() { "false)" } else { ")" });
 }
 
 /// `:missing` has no values beside it in any request; if it had, either would do.

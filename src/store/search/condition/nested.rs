@@ -3,7 +3,9 @@
 //! A subquery names its tables `r` and `x` again, which hides the outer ones, and refers to nothing outside.
 //! So the database can begin with the innermost look-up, which is mostly the most telling one.
 
-use super::{groups, lookups};
+use super::lead::Role;
+use super::{any_exists, groups, lookups};
+use crate::fhir::index::ParameterKey;
 use crate::fhir::query::{Filter, Match, Via};
 use crate::store::search::sql::Sql;
 
@@ -27,17 +29,37 @@ pub(super) fn refers(sql: &mut Sql, kind: &str, via: Via, filter: &Filter) {
 /// Writes `select …` of the numbers of those of `kind` for which `filter` holds. The index names living ones
 /// only, and its parameter implies the type: often nothing else is needed.
 pub(super) fn rids(sql: &mut Sql, kind: &str, filter: &Filter) {
-    let keys = filter.parameter.keys();
-    let plain = !filter.not && !filter.any.iter().any(|value| matches!(value, Match::Missing { .. }));
-    if plain && !keys.is_empty() && !filter.any.is_empty() {
-        lookups(sql, keys, &groups(filter.any.iter()));
+    if is_plain(filter) {
+        lookups(sql, filter.parameter.keys(), &groups(filter.any.iter()));
     } else {
         resources(sql, "r.rid", kind, filter);
     }
 }
 
+/// Whether rows of the index alone decide.
+fn is_plain(filter: &Filter) -> bool {
+    let missing = filter.any.iter().any(|value| matches!(value, Match::Missing { .. }));
+    !filter.not && !missing && !filter.parameter.keys().is_empty() && !filter.any.is_empty()
+}
+
+/// Writes that a resource of `kind` for which `filter` holds refers to `r`, which is known already, so that only
+/// what refers to it is looked at.
+pub(super) fn referring(sql: &mut Sql, kind: &str, (by, target): (ParameterKey, &str), filter: &Filter) {
+    sql.push("exists (select 1 from index_reference h where h.tenant = $1");
+    sql.compare(" and h.parameter =", by.0).compare(" and h.kind =", target);
+    sql.push(" and h.id = r.id and ");
+    if is_plain(filter) {
+        any_exists(sql, filter.parameter.keys(), &groups(filter.any.iter()), "h.rid");
+    } else {
+        sql.push("h.rid in (");
+        rids(sql, kind, filter);
+        sql.push(")");
+    }
+    sql.push(")");
+}
+
 fn resources(sql: &mut Sql, column: &str, kind: &str, filter: &Filter) {
     sql.push("select ").push(column).push(" from resource r where r.tenant = $1");
     sql.compare(" and r.kind =", kind).push(" and not r.deleted");
-    super::filter(sql, filter);
+    super::filter(sql, filter, Role::Leads);
 }

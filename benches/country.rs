@@ -11,6 +11,7 @@
 //! Organization for ten of them; the others are their Observations and QuestionnaireResponses. The aim: at 1,000,000
 //! each search takes at most three times what it takes at 10,000.
 
+#[path = "country/generate.rs"]
 mod generate;
 
 use std::time::{Duration, Instant};
@@ -66,6 +67,7 @@ async fn country(url: &str, engine: &str, sizes: &[usize]) {
     let store = Store::open(url, CONNECTIONS).await.expect("the store opens");
     let mut rows: Vec<Row> = SEARCHES.iter().map(|(name, _)| Row { name, took: Vec::new() }).collect();
     let mut country = Country::default();
+    let mut done = Vec::new();
     for size in sizes {
         let begun = Instant::now();
         let written = country.grow(&store, *size).await;
@@ -78,8 +80,9 @@ async fn country(url: &str, engine: &str, sizes: &[usize]) {
         for (row, (_, query)) in rows.iter_mut().zip(SEARCHES) {
             row.took.push(measure(&store, &country, query).await);
         }
+        done.push(*size);
+        print(engine, &done, &rows);
     }
-    print(engine, sizes, &rows);
     store.close().await;
 }
 

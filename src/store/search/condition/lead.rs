@@ -51,11 +51,12 @@ fn rank(kind: &str, filter: &Filter) -> Option<u8> {
         Match::TextStarts(text) if text.chars().count() >= TELLING_TEXT => Some(2),
         Match::Date { prefix: Prefix::Eq, .. } => Some(3),
         Match::Uri(_) | Match::Referring { .. } => Some(4),
-        Match::Token { .. } | Match::TokenText(_) | Match::Composite { .. } => Some(5),
         Match::TextStarts(_) | Match::Quantity { .. } | Match::Number { .. } => Some(6),
         Match::Date { .. } => Some(7),
         Match::TextContains(_) => Some(8),
         Match::Id(_) | Match::Missing { .. } => None,
+        // Tokens, composites, and whatever else a code may be shared by.
+        _ => Some(5),
     };
     // The widest of the alternatives decides.
     filter.any.iter().map(of_value).collect::<Option<Vec<u8>>>()?.into_iter().max()

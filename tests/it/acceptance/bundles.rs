@@ -1,9 +1,9 @@
 //! Rows B and T: batch and transaction. <https://hl7.org/fhir/R4/http.html#transaction>
 
 use mjumbe::store::testing::each_store;
-use rand::{Rng, SeedableRng};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
 use crate::server::{Answered, TestServer, answered};
@@ -522,7 +522,9 @@ async fn t1_random_transactions_do_what_a_model_says() {
                 let read = server.get(&format!("Patient/{id}")).await;
                 assert_eq!(read.header("etag"), format!("W/\"{version}\""), "round {round}: {id}");
                 match number {
-                    Some(number) => assert_eq!(read.body["multipleBirthInteger"], *number, "round {round}: {id}"),
+                    Some(number) => {
+                        assert_eq!(read.body["multipleBirthInteger"], *number, "round {round}: {id}")
+                    }
                     None => assert_eq!(read.status, 410, "round {round}: {id}"),
                 }
             }

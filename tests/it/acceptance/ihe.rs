@@ -135,6 +135,40 @@ async fn mcsd_iti_90_finds_by_its_parameters() {
 }
 
 #[tokio::test]
+async fn mcsd_iti_90_follows_chains() {
+    each_store(|db| async move {
+        let server = TestServer::start(db).await;
+        store(&server, directory()).await;
+        found(
+            &server,
+            &[
+                ("Organization?partof.identifier=urn:fac|d", "closed,post"),
+                ("Organization?partof.name:contains=gasabo&active=true", "post"),
+                ("Organization?endpoint.connection-type=urn:c|hl7-fhir-rest", "district"),
+                ("Organization?endpoint.payload-type=urn:p|any", "district"),
+                ("Location?partof.identifier=urn:fac|p", "room"),
+                ("Location?partof.name=nyab", "room"),
+                ("Location?organization.active=true&organization.identifier=urn:fac|p", "l"),
+                ("Location?organization.name:exact=Nyabisindu Health Post", "l"),
+                ("PractitionerRole?practitioner.identifier=urn:fac|w&practitioner.name=ange", "role"),
+                ("PractitionerRole?practitioner.given=marie&practitioner.family=uwa", "role"),
+                ("PractitionerRole?organization.active=true&organization.name=nyab", "role"),
+                ("PractitionerRole?location.status=active&location.identifier=urn:fac|p", "role"),
+                ("PractitionerRole?location.name:contains=post", "role"),
+                ("PractitionerRole?service.active=true&service.identifier=urn:fac|h", "role"),
+                ("PractitionerRole?service.location=Location/l&service.name=ante", "role"),
+                ("PractitionerRole?service.organization=Organization/post", "role"),
+                ("HealthcareService?organization.identifier=urn:fac|p&location.status=active", "hs"),
+                ("HealthcareService?location.name=mater", ""),
+            ],
+        )
+        .await;
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn mcsd_iti_90_includes_pairs_and_compares_times() {
     each_store(|db| async move {
         let server = TestServer::start(db).await;
@@ -171,6 +205,36 @@ async fn mcsd_iti_90_includes_pairs_and_compares_times() {
         server.get("Organization/nobody").await.refused(404, "not-found");
         let nobody = server.get("Organization/nobody").await;
         assert_eq!(nobody.body["issue"][0]["code"], "not-found");
+        server.stop().await;
+    })
+    .await;
+}
+
+/// <https://profiles.ihe.net/ITI/mCSD/ITI-91.html>: what was made, changed and deleted since.
+#[tokio::test]
+async fn mcsd_iti_91_tells_what_changed_since() {
+    each_store(|db| async move {
+        let server = TestServer::start(db).await;
+        store(&server, directory()).await;
+        let before = server.get("Organization/closed").await.body["meta"]["lastUpdated"].clone();
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        let mut post = server.get("Organization/post").await.body;
+        post["name"] = json!("Nyabisindu Health Centre");
+        assert_eq!(server.put("Organization/post", &post).await.status, 200);
+        server.delete("OrganizationAffiliation/aff").await;
+        assert!(server.delete("Organization/closed").await.status.is_success());
+        let since = before.as_str().unwrap();
+        let changed = server.get(&format!("Organization/_history?_since={since}")).await;
+        assert_eq!(
+            (changed.status.as_u16(), &changed.body["type"]),
+            (200, &json!("history")),
+            "{}",
+            changed.body
+        );
+        let told = |entry: &Value| format!("{} {}", entry["request"]["method"], entry["request"]["url"]);
+        let told: Vec<String> = changed.body["entry"].as_array().unwrap().iter().map(told).collect();
+        assert!(told.contains(&"\"DELETE\" \"Organization/closed\"".to_owned()), "{told:?}");
+        assert!(told.contains(&"\"PUT\" \"Organization/post\"".to_owned()), "{told:?}");
         server.stop().await;
     })
     .await;
@@ -330,6 +394,40 @@ async fn pixm_iti_104_adds_revises_merges_and_removes() {
 
         assert!(server.delete(&red("IHERED-994")).await.status.is_success());
         assert_eq!(server.get(&red("IHERED-994")).await.body["total"], 0);
+        server.stop().await;
+    })
+    .await;
+}
+
+/// Both formats, both ways.
+#[tokio::test]
+async fn mcsd_pdqm_and_pixm_speak_xml() {
+    each_store(|db| async move {
+        let server = TestServer::start(db).await;
+        let path = format!("Patient?identifier={RED}%7CIHERED-994");
+        let xml = format!(
+            "<Patient xmlns=\"http://hl7.org/fhir\"><identifier><system value=\"{RED}\"/><value value=\"IHERED-994\"/>\
+             </identifier><active value=\"true\"/><name><family value=\"MOHR\"/><given value=\"ALISSA\"/></name></Patient>"
+        );
+        let put = |body: String| {
+            let request = server.request(Method::PUT, &path);
+            request.header("content-type", "application/fhir+xml").header("accept", "application/fhir+xml").body(body)
+        };
+        let added = answered(put(xml.clone())).await;
+        assert_eq!(added.status, 201, "{}", added.body);
+        let revised = answered(put(xml.replace("ALISSA", "ALICE"))).await;
+        assert_eq!(revised.status, 200, "{}", revised.body);
+        assert!(revised.header("content-type").starts_with("application/fhir+xml"));
+        assert!(revised.body.as_str().unwrap().contains("<given value=\"ALICE\"/>"), "{}", revised.body);
+        let read = server.get(&path).await.entries("match");
+        assert_eq!((read.len(), &read[0]["name"][0]["given"][0]), (1, &json!("ALICE")));
+        for search in ["Patient?family=mohr", "Organization?active=true"] {
+            let asked = server.request(Method::GET, search).header("accept", "application/fhir+xml");
+            let found = answered(asked).await;
+            assert_eq!(found.status, 200, "{search}: {}", found.body);
+            assert!(found.header("content-type").starts_with("application/fhir+xml"));
+            assert!(found.body.as_str().unwrap().contains("<Bundle xmlns=\"http://hl7.org/fhir\">"), "{}", found.body);
+        }
         server.stop().await;
     })
     .await;

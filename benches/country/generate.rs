@@ -155,7 +155,7 @@ fn patient(n: usize) -> Vec<Put> {
     let id = format!("p{n}");
     let born = Date::constant(1950, 1, 1) + i64::try_from(mixed(n) % 27_000).unwrap_or_default().days();
     let resource = json!({
-        "resourceType": "Patient", "active": true, "gender": if mixed(n) % 2 == 0 { "female" } else { "male" },
+        "resourceType": "Patient", "active": true, "gender": if mixed(n).is_multiple_of(2) { "female" } else { "male" },
         "meta": { "tag": [{ "system": "https://smartregister.org/location-tag-id", "code": format!("l{}", organization(n)) }] },
         "identifier": [{ "use": "official", "system": "https://e.org/national-id", "value": national_id(n) },
             { "system": "https://e.org/clinic-number", "value": format!("C{}-{}", organization(n), n % PER_ORGANIZATION) }],
@@ -166,7 +166,7 @@ fn patient(n: usize) -> Vec<Put> {
         "managingOrganization": { "reference": format!("Organization/o{}", organization(n)) }
     });
     let mut puts = vec![put("Patient", &id, &resource)];
-    if n % PER_ORGANIZATION == 0 {
+    if n.is_multiple_of(PER_ORGANIZATION) {
         let name = format!("Health centre {}", organization(n));
         let resource = json!({ "resourceType": "Organization", "active": true, "name": name });
         puts.push(put("Organization", &format!("o{}", organization(n)), &resource));

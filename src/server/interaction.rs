@@ -146,7 +146,7 @@ impl Interaction {
                 if compartment::exists(kind) && (matches!(*within, "*" | "_search") || is_type(within)) =>
             {
                 let search = segments.last() == Some(&"_search");
-                if !get && !(post && search) {
+                if !(get || (post && search)) {
                     return Err(NoInteraction::Method {
                         allow: if search { AT_SEARCH } else { AT_METADATA },
                     });

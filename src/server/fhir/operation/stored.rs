@@ -4,6 +4,7 @@
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
+use std::collections::btree_map::Entry;
 
 use serde_json::Value;
 
@@ -118,17 +119,16 @@ pub async fn known(call: &Call, set: &Value) -> Result<Known, Stop> {
     while let Some(set) = open.pop_front() {
         let needs = expand::needs(&set);
         for canonical in needs.systems {
-            if !known.systems.contains_key(&canonical) {
-                let found = canonical_of(call, "CodeSystem", &canonical).await?;
-                let system = found.as_ref().map(System::read).transpose()?;
-                known.systems.insert(canonical, system);
+            if let Entry::Vacant(place) = known.systems.entry(canonical) {
+                let found = canonical_of(call, "CodeSystem", place.key()).await?;
+                place.insert(found.as_ref().map(System::read).transpose()?);
             }
         }
         for canonical in needs.sets {
-            if !known.sets.contains_key(&canonical) {
-                let found = canonical_of(call, "ValueSet", &canonical).await?;
+            if let Entry::Vacant(place) = known.sets.entry(canonical) {
+                let found = canonical_of(call, "ValueSet", place.key()).await?;
                 open.extend(found.clone());
-                known.sets.insert(canonical, found);
+                place.insert(found);
             }
         }
         if known.systems.len() + known.sets.len() > NEEDS_MAX {

@@ -6,6 +6,7 @@
 mod bundles;
 mod cht;
 mod commcare;
+mod formats;
 mod general;
 mod ihe;
 mod ihris;
@@ -117,6 +118,7 @@ const ROWS: &[(&str, &str)] = &[
 fn tests_by_row() -> BTreeMap<String, Vec<String>> {
     let sources = [
         ("bundles", include_str!("acceptance/bundles.rs")),
+        ("formats", include_str!("acceptance/formats.rs")),
         ("general", include_str!("acceptance/general.rs")),
         ("instance", include_str!("acceptance/instance.rs")),
         ("operations", include_str!("acceptance/operations.rs")),

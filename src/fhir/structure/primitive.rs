@@ -3,6 +3,7 @@
 //! **Never** decides anything but the lexical form (and that a date exists in the calendar).
 
 use crate::fhir::elements::Primitive;
+use crate::fhir::xml;
 use serde_json::Value;
 
 /// What is wrong with a primitive, as a sentence. `None`: nothing.
@@ -52,7 +53,7 @@ fn text_fault(kind: Primitive, text: &str) -> Option<&'static str> {
         Primitive::Time => (is_time(text), "a time is hh:mm:ss"),
         Primitive::Base64Binary => (is_base64(text), "base64Binary is base64"),
         Primitive::Xhtml => {
-            (is_narrative(text), "a narrative is one <div>, with content and without scripts")
+            (is_narrative(text), "a narrative is one well-formed <div>, with content and without scripts")
         }
         _ => (is_text(text), "a string has no control characters"),
     };
@@ -167,7 +168,7 @@ fn is_narrative(text: &str) -> bool {
         .iter()
         .any(|bad| lower.contains(bad));
     let whole = trimmed.starts_with("<div") && (trimmed.ends_with("</div>") || trimmed.ends_with("/>"));
-    whole && !runs
+    whole && !runs && xml::is_well_formed(trimmed)
 }
 
 #[cfg(test)]

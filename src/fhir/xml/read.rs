@@ -44,6 +44,13 @@ struct Reading<'a> {
     elements: usize,
 }
 
+/// Whose children are read: an element's id is an attribute, a resource's is an element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    Resource,
+    Element,
+}
+
 /// A primitive's value, and its id and extensions.
 type Pair = (Option<Value>, Option<Value>);
 
@@ -81,7 +88,7 @@ impl<'a> Reading<'a> {
         self.attributes(start, &[])?;
         let mut object = Map::new();
         object.insert("resourceType".to_owned(), node.name.into());
-        self.children(node, true, &mut object)?;
+        self.children(node, Holder::Resource, &mut object)?;
         Ok(Value::Object(object))
     }
 
@@ -89,7 +96,7 @@ impl<'a> Reading<'a> {
     fn children(
         &mut self,
         node: &'static Node,
-        is_resource: bool,
+        holder: Holder,
         object: &mut Map<String, Value>,
     ) -> Result<(), Outcome> {
         loop {
@@ -97,7 +104,7 @@ impl<'a> Reading<'a> {
                 Token::Start(start) => {
                     self.place.push(start.name);
                     self.within_limits()?;
-                    self.member(node, is_resource, &start, object)?;
+                    self.member(node, holder, &start, object)?;
                     self.place.pop();
                 }
                 Token::End => break,
@@ -123,13 +130,13 @@ impl<'a> Reading<'a> {
     fn member(
         &mut self,
         node: &'static Node,
-        is_resource: bool,
+        holder: Holder,
         start: &Start<'a>,
         object: &mut Map<String, Value>,
     ) -> Result<(), Outcome> {
         // In XML, an element's id and an extension's url are attributes.
-        let attribute =
-            (!is_resource && start.name == "id") || (node.name == "Extension" && start.name == "url");
+        let attribute = (holder == Holder::Element && start.name == "id")
+            || (node.name == "Extension" && start.name == "url");
         let Some(key) = node.keys.get(start.name).filter(|_| !attribute) else {
             return Err(self.unknown(node, start.name));
         };
@@ -180,7 +187,7 @@ impl<'a> Reading<'a> {
                 };
                 let names: &[&str] = if node.name == "Extension" { &["id", "url"] } else { &["id"] };
                 let mut object = self.attributes(start, names)?;
-                self.children(node, false, &mut object)?;
+                self.children(node, Holder::Element, &mut object)?;
                 Ok((Some(Value::Object(object)), None))
             }
             Content::Resource => {
@@ -211,7 +218,7 @@ impl<'a> Reading<'a> {
         let Some(node) = table().node("Element") else {
             return Err(self.refused("unknown-element", "R4 has no such element"));
         };
-        self.children(node, false, &mut extra)?;
+        self.children(node, Holder::Element, &mut extra)?;
         if value.is_none() && extra.is_empty() {
             return Err(self.refused("no-value", "an element has a value or children"));
         }

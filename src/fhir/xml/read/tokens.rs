@@ -212,8 +212,7 @@ pub fn attributes(content: &str, name: usize) -> Result<Vec<(&str, String)>, Fau
     for attribute in attributes.with_checks(false) {
         let broken = || fault("not-xml", "an attribute is not well-formed");
         let attribute = attribute.map_err(|_| broken())?;
-        let at = attribute.key.0.as_ptr() as usize - content.as_ptr() as usize;
-        let key = content.get(at..at + attribute.key.0.len()).ok_or_else(broken)?;
+        let key = std::str::from_utf8(attribute.key.0).map_err(|_| broken())?;
         let raw = match attribute.value {
             Cow::Borrowed(raw) => raw,
             Cow::Owned(_) => return Err(broken()),

@@ -92,7 +92,7 @@ const ROWS: &[(&str, &str)] = &[
     ("S20", "_count"),
     ("S21", "_total"),
     ("S22", "links and paging"),
-    ("_summary and _elements of a search"),
+    ("S23", "_summary and _elements of a search"),
     ("S24", "_contained"),
     ("S25", "compartments and searches across types"),
     ("S26", "SearchParameter resources"),

@@ -4,7 +4,7 @@
 //! version. Documents have no history here. <https://hl7.org/fhir/R4/http.html#history>
 
 use super::Store;
-use super::db::Row;
+use super::db::{Connection, Row};
 use super::error::Error;
 use super::read::{COLUMNS, Stored, stored};
 use crate::args;
@@ -99,24 +99,7 @@ impl Store {
                 ],
             )
             .await?;
-        let known = "select rid from resource where tenant = $1 and kind = $2 and id = $3";
-        let known = connection.optional(known, args![tenant, kind, id]).await?;
-        let total = match known {
-            None => None,
-            Some(_) => {
-                let counted = connection
-                    .one(
-                        format!(
-                            "select count(*) as n from resource r
-                             join version v on v.tenant = r.tenant and v.rid = r.rid
-                             where r.tenant = $1 and r.kind = $2 and r.id = $3 and v.version < $4 and {IN_WINDOW}"
-                        ),
-                        args![tenant, kind, id, i64::MAX, window.since_ms, until, replaced],
-                    )
-                    .await?;
-                Some(counted.int("n")?)
-            }
-        };
+        let total = total(&mut connection, tenant, (kind, id), window).await?;
         let (versions, more) = page(&rows, count)?;
         Ok(History { versions, total, more })
     }
@@ -168,6 +151,30 @@ impl Store {
         };
         Ok(Changes { versions, next })
     }
+}
+
+/// How many versions of one resource are in the window; `None` where there is no such resource.
+async fn total(
+    connection: &mut Connection,
+    tenant: &str,
+    (kind, id): (&str, &str),
+    window: &Window,
+) -> Result<Option<i64>, Error> {
+    let known = "select rid from resource where tenant = $1 and kind = $2 and id = $3";
+    if connection.optional(known, args![tenant, kind, id]).await?.is_none() {
+        return Ok(None);
+    }
+    let counted = connection
+        .one(
+            format!(
+                "select count(*) as n from resource r
+                 join version v on v.tenant = r.tenant and v.rid = r.rid
+                 where r.tenant = $1 and r.kind = $2 and r.id = $3 and v.version < $4 and {IN_WINDOW}"
+            ),
+            args![tenant, kind, id, i64::MAX, window.since_ms, window.until_ms(), window.replaced_ms()],
+        )
+        .await?;
+    Ok(Some(counted.int("n")?))
 }
 
 /// The first `count` of one more than that.

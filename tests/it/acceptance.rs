@@ -8,6 +8,7 @@ mod cht;
 mod commcare;
 mod formats;
 mod general;
+mod histories;
 mod ihe;
 mod ihris;
 mod instance;
@@ -15,6 +16,7 @@ mod openmrs;
 mod opensrp;
 mod opensrp_login;
 mod operations;
+mod patches;
 mod search;
 mod search_custom;
 mod search_values;
@@ -122,9 +124,11 @@ fn tests_by_row() -> BTreeMap<String, Vec<String>> {
         ("bundles", include_str!("acceptance/bundles.rs")),
         ("formats", include_str!("acceptance/formats.rs")),
         ("general", include_str!("acceptance/general.rs")),
+        ("histories", include_str!("acceptance/histories.rs")),
         ("instance", include_str!("acceptance/instance.rs")),
         ("operations", include_str!("acceptance/operations.rs")),
         ("opensrp", include_str!("acceptance/opensrp.rs")),
+        ("patches", include_str!("acceptance/patches.rs")),
         ("search", include_str!("acceptance/search.rs")),
         ("summary", include_str!("acceptance/summary.rs")),
         ("search_custom", include_str!("acceptance/search_custom.rs")),

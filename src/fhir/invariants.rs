@@ -20,7 +20,11 @@ const ELSEWHERE: [&str; 10] =
     ["ele-1", "ext-1", "dom-2", "dom-3", "dom-4", "dom-5", "txt-1", "txt-2", "ref-1", "eld-3"];
 
 /// Rules that are not enforced, and why.
-pub const LEFT: &[(&str, &str)] = &[("dom-6", "best practice: a narrative is welcome and never asked for")];
+pub const LEFT: &[(&str, &str)] = &[
+    ("dom-6", "best practice: a narrative is welcome and never asked for"),
+    ("tst-5", "official examples break it as the engine reads it"),
+    ("tst-6", "official examples break it as the engine reads it"),
+];
 
 /// One rule.
 pub struct Invariant {

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::fhir::outcome::{Issue, IssueType, Severity};
 use crate::fhir::reference::split_canonical;
-use crate::fhir::resource::Resource;
+use crate::fhir::resource::{self, Resource};
 
 /// Definitions of Mjumbe's own, by file name.
 const OWN: &[(&str, &str)] = &[
@@ -87,14 +87,18 @@ impl Registry {
     /// # Errors
     /// [`ProfileError`]
     pub fn with(files: &[(String, String)]) -> Result<Self, ProfileError> {
-        let own = OWN.iter().map(|(name, text)| (*name, *text));
-        let users = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
-        let mut definitions = Vec::new();
-        for (file, text) in own.chain(users) {
-            let unreadable = |reason: String| ProfileError::NotR4 { file: file.to_owned(), reason };
+        let mut definitions: Vec<(&str, Value)> = Vec::new();
+        for (file, text) in OWN {
+            // That these are R4 is tested; at start they are only read.
+            let unreadable = |reason: String| ProfileError::NotR4 { file: (*file).to_owned(), reason };
+            let body = resource::json(text.as_bytes()).map_err(|outcome| unreadable(outcome.to_string()))?;
+            definitions.push((*file, body));
+        }
+        for (file, text) in files {
+            let unreadable = |reason: String| ProfileError::NotR4 { file: file.clone(), reason };
             let resource =
                 Resource::parse(text.as_bytes()).map_err(|outcome| unreadable(outcome.to_string()))?;
-            definitions.push((file, resource.into_body()));
+            definitions.push((file.as_str(), resource.into_body()));
         }
         let terms = terms::Terms::of(definitions.iter().map(|(_, body)| body));
         let mut registry = Self::default();

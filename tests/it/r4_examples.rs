@@ -21,9 +21,14 @@ use crate::server::TestServer;
 
 /// Examples that are not R4, and why.
 const KNOWN_WRONG: &[(&str, &str)] = &[
+    ("Bundle-dataelements.json", "bdl-7 Bundle"),
     ("Bundle-v2-valuesets.json", "bad-value Bundle.entry[814].resource.concept[74].code"),
     ("CodeSystem-v2-0550.json", "bad-value CodeSystem.concept[74].code"),
+    ("DeviceMetric-example.json", "wrong-target DeviceMetric.parent.reference"),
+    ("DeviceUseStatement-example.json", "wrong-target DeviceUseStatement.reasonReference[0].reference"),
     ("ImplementationGuide-fhir.json", "required-element ImplementationGuide.name"),
+    ("MedicationRequest-medrx0301.json", "wrong-target MedicationRequest.dispenseRequest.performer.reference"),
+    ("Observation-clinical-gender.json", "wrong-target Observation.performer[0].reference"),
     ("Questionnaire-qs1.json", "required-element Questionnaire.item[0].item[0].linkId"),
     ("SearchParameter-codesystem-extensions-CodeSystem-author.json", "required-element SearchParameter.base"),
     (

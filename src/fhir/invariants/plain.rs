@@ -31,6 +31,10 @@ pub(super) fn rule(path: &str, key: &str) -> Option<Rule> {
         }
         ("QuestionnaireResponse.item", "qrs-1") => |it| !(has(it, "answer") && has(it, "item")),
         ("Questionnaire", "que-2") => |it| link_ids_differ(it, &mut HashSet::new()),
+        // `answer is Boolean` means FHIR's boolean, which is no System.Boolean to the engine.
+        ("Questionnaire.item.enableWhen", "que-7") => {
+            |it| text(it, "operator") != "exists" || has(it, "answerBoolean")
+        }
         ("CodeSystem", "csd-1") => |it| codes_differ(it, &mut HashSet::new()),
         ("Group", "grp-1") => {
             |it| !has(it, "member") || it.get("actual").is_none_or(|actual| actual == &Value::Bool(true))

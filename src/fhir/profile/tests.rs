@@ -63,6 +63,9 @@ fn our_own_definitions_are_read_whole() {
     let registry = Registry::own().unwrap();
     assert_eq!(registry.told(), Vec::<String>::new());
     assert_eq!(registry.profiles.len(), 3);
+    for (file, text) in OWN {
+        Resource::parse(text.as_bytes()).unwrap_or_else(|outcome| panic!("{file}: {outcome}"));
+    }
     let mut files: Vec<String> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/fhir-profiles"))
         .unwrap()
         .map(|entry| entry.unwrap().path())

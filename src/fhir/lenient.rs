@@ -8,6 +8,7 @@
 mod cht;
 mod commcare;
 mod ihris;
+mod opensrp;
 mod shape;
 
 use serde_json::Value;
@@ -94,8 +95,9 @@ pub fn resource(profile: Profile, resource: &mut Value) -> Vec<Repair> {
     match profile {
         Profile::Ihris => ihris::repair(resource, &mut repairs),
         Profile::Cht => cht::repair(resource, &mut repairs),
+        Profile::OpenSrp => opensrp::repair(resource, &mut repairs),
         // They send R4, as far as one resource goes.
-        Profile::CommCare | Profile::OpenSrp | Profile::OpenMrs => {}
+        Profile::CommCare | Profile::OpenMrs => {}
     }
     repairs
 }

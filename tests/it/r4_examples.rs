@@ -27,7 +27,10 @@ const KNOWN_WRONG: &[(&str, &str)] = &[
     ("DeviceMetric-example.json", "wrong-target DeviceMetric.parent.reference"),
     ("DeviceUseStatement-example.json", "wrong-target DeviceUseStatement.reasonReference[0].reference"),
     ("ImplementationGuide-fhir.json", "required-element ImplementationGuide.name"),
-    ("MedicationRequest-medrx0301.json", "wrong-target MedicationRequest.dispenseRequest.performer.reference"),
+    (
+        "MedicationRequest-medrx0301.json",
+        "wrong-target MedicationRequest.dispenseRequest.performer.reference",
+    ),
     ("Observation-clinical-gender.json", "wrong-target Observation.performer[0].reference"),
     ("Questionnaire-qs1.json", "required-element Questionnaire.item[0].item[0].linkId"),
     ("SearchParameter-codesystem-extensions-CodeSystem-author.json", "required-element SearchParameter.base"),

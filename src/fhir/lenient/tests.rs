@@ -35,6 +35,26 @@ fn what_ihris_leaves_out_is_put_in() {
 }
 
 #[test]
+fn a_section_of_opensrps_configuration_gets_its_focus_as_entry() {
+    let composition = |section: serde_json::Value| {
+        json!({
+            "resourceType": "Composition", "status": "final", "type": { "text": "app" }, "date": "2026-01-01",
+            "author": [{ "display": "x" }], "title": "app", "section": section,
+        })
+    };
+    let focus = json!({ "reference": "Binary/b1" });
+    let bare = json!([{ "title": "icons", "section": [{ "title": "config", "focus": focus }] }]);
+    let (body, repairs) = settles(Profile::OpenSrp, composition(bare.clone()));
+    let section = &body["section"][0]["section"][0];
+    assert_eq!((&section["focus"], &section["entry"]), (&focus, &json!([focus])));
+    let place = "Composition.section[0].section[0]".to_owned();
+    assert_eq!(repairs, [("section-without-content", place)]);
+    let told = json!([{ "title": "config", "focus": focus, "entry": [{ "reference": "Binary/b2" }] }]);
+    assert_eq!(settles(Profile::OpenSrp, composition(told.clone())).0["section"], told);
+    assert!(repaired(Profile::OpenMrs, composition(bare)).1.is_empty());
+}
+
+#[test]
 fn what_emnutt_writes_becomes_r4() {
     let basic = json!({ "resourceType": "Basic", "meta": { "code": { "text": "flow" } } });
     let (body, _) = settles(Profile::Ihris, basic);

@@ -30,13 +30,16 @@ const LONGEST: Duration = Duration::from_millis(3_000);
 const WORKS: Duration = Duration::from_millis(2_800);
 const TERMS: Terms = Terms { hold: Duration::from_millis(600), margin: Duration::from_millis(300) };
 
+/// Slot, value, whether its outcome was unclear before.
+type Carried = (String, Value, bool);
+
 /// What arrived, and what took effect, in order.
 #[derive(Debug, Default)]
 struct Heard {
     slots: BTreeMap<String, Value>,
     effects: Vec<(String, Value)>,
-    /// When each request began and what it carried: (slot, value, whether its outcome was unclear before).
-    requests: Vec<(Instant, Vec<(String, Value, bool)>)>,
+    /// When each request began and what it carried.
+    requests: Vec<(Instant, Vec<Carried>)>,
 }
 
 /// A far side that goes on working on a request whoever listens still. Sends one delivery a request.

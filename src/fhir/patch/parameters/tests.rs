@@ -85,10 +85,14 @@ fn nested_primitives_are_added_replaced_and_deleted() {
     case(both(), &[text], contact(json!({ "name": { "text": "the name" }, "gender": "male" })));
     case(both(), &[operation("delete", gender, &[])], contact(json!({ "name": { "text": "a name" } })));
     // What holds nothing else goes with it.
+    let with_phone = |mut fields: Value| {
+        fields["telecom"] = json!([{ "system": "phone", "value": "1" }]);
+        contact(fields)
+    };
     case(
-        both(),
+        with_phone(json!({ "name": { "text": "a name" } })),
         &[operation("delete", "Patient.contact[0].name.text", &[])],
-        contact(json!({ "gender": "male" })),
+        with_phone(json!({})),
     );
     let add = operation("add", "Patient.contact[0]", &[name("gender"), code("male")]);
     case(contact(json!({ "name": { "text": "a name" } })), &[add], both());

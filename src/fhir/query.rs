@@ -165,6 +165,11 @@ impl Query {
 }
 
 impl Filter {
+    /// How many values are compared, those of chains and `_has` included.
+    pub fn values(&self) -> usize {
+        self.any.iter().map(|one| one.inner().map_or(1, |(_, filter)| filter.values())).sum()
+    }
+
     fn add_kinds<'a>(&'a self, kinds: &mut BTreeSet<&'a str>) {
         for (kind, inner) in self.any.iter().filter_map(Match::inner) {
             kinds.insert(kind);

@@ -29,6 +29,9 @@ pub use across::{Across, across};
 pub const MAX_PARAMETERS: usize = 100;
 /// A parameter may have this many values, separated by commas.
 pub const MAX_VALUES: usize = 2_000;
+/// All parameters of a search together may have this many, in all types that chains and searches across types
+/// look at.
+pub const MAX_VALUES_IN_ALL: usize = 10_000;
 /// The parameter that carries the page token.
 pub const PAGE: &str = "_getpages";
 /// Names of the parameters that say where a page begins without a token.
@@ -129,15 +132,15 @@ pub enum Summary {
 /// # Errors
 /// An [`Outcome`] of status 400 that names the parameter, what is wrong, and a correction where one is near.
 pub fn parse(kind: &str, pairs: &[(String, String)], context: &Context<'_>) -> Result<Search, Outcome> {
-    parse_as(kind, &[kind], pairs, context)
+    parse_as((kind, &[kind]), pairs, context, &Cell::new(0))
 }
 
-/// As [`parse`], as one of several types that are searched at once.
+/// As [`parse`], as one of several types that are searched at once; `values` counts those of all types.
 fn parse_as(
-    kind: &str,
-    kinds: &[&str],
+    (kind, kinds): (&str, &[&str]),
     pairs: &[(String, String)],
     context: &Context<'_>,
+    values: &Cell<usize>,
 ) -> Result<Search, Outcome> {
     if pairs.len() > MAX_PARAMETERS {
         return Err(Outcome::error(
@@ -164,7 +167,7 @@ fn parse_as(
         }
         let used = !value.is_empty()
             && (result_parameter(&mut search, (kinds, context), name, value)? || {
-                let reading = Reading { name, value, context, alternatives: &alternatives };
+                let reading = Reading { name, value, context, alternatives: &alternatives, values };
                 filter(&mut search, &reading)?
             });
         if used {

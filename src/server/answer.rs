@@ -172,6 +172,9 @@ pub fn of_store(error: &store::Error) -> Outcome {
         store::Error::PageToken => Outcome::error(IssueType::NotFound, "page-token", error.to_string())
             .status(410)
             .hint(error.hint()),
+        store::Error::TooCostly => {
+            Outcome::error(IssueType::TooCostly, "too-many-values", error.to_string()).hint(error.hint())
+        }
         error if error.is_transient() => {
             tracing::warn!(code = error.code(), "the store did not answer");
             Outcome::error(IssueType::Throttled, "store-unavailable", "the store does not answer now")

@@ -28,6 +28,9 @@ pub enum Error {
     /// A page token that this store did not give, or that belongs to another search.
     #[error("the page token is not valid")]
     PageToken,
+    /// A search compares with more values than a statement may bind.
+    #[error("the search compares with too many values")]
+    TooCostly,
     /// A stored body cannot be read: damaged, or written by a later release.
     #[error("a stored body cannot be read (codec {codec})")]
     Body { codec: i64 },
@@ -47,6 +50,7 @@ impl Error {
             Self::Column { .. } => "store-column",
             Self::Migration { .. } => "store-migration",
             Self::PageToken => "page-token",
+            Self::TooCostly => "too-many-values",
             Self::Body { .. } => "store-body",
             Self::Taken => "name-taken",
         }
@@ -58,6 +62,7 @@ impl Error {
             Self::Open { hint, .. } | Self::Migration { hint, .. } => hint,
             Self::Conflict { .. } | Self::Unavailable { .. } => "try again",
             Self::PageToken => "start the search again from its first page",
+            Self::TooCostly => "ask in parts, or name fewer types",
             Self::Taken => "choose another name",
             Self::Statement { .. } | Self::Column { .. } | Self::Body { .. } => {
                 "this is a defect: please report it with the log around it"

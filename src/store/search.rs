@@ -202,7 +202,8 @@ pub async fn matches(
     sql.push("select r.kind, r.id, r.version");
     matching(&mut sql, query);
     sql.push(" order by r.rid limit ").bind(limit);
-    let rows = connection.all(sql.text, sql.arguments).await?;
+    let (text, arguments) = sql.whole()?;
+    let rows = connection.all(text, arguments).await?;
     rows.iter().map(|row| Ok((row.text("kind")?, row.text("id")?, row.int("version")?))).collect()
 }
 
@@ -365,7 +366,8 @@ async fn entries(
     wanted: Wanted<'_>,
 ) -> Result<(Vec<Row>, Order), Error> {
     let (sql, order) = page_statement(connection.engine(), tenant, queries, wanted)?;
-    Ok((connection.all(sql.text, sql.arguments).await?, order))
+    let (text, arguments) = sql.whole()?;
+    Ok((connection.all(text, arguments).await?, order))
 }
 
 fn total_statement(engine: Engine, tenant: &str, queries: &[Query], limit: i64) -> Sql {
@@ -386,8 +388,8 @@ async fn total(
     wanted: TotalWanted,
 ) -> Result<Total, Error> {
     let Some(limit) = wanted.limit() else { return Ok(Total::Unknown) };
-    let sql = total_statement(connection.engine(), tenant, queries, limit);
-    let count = connection.one(sql.text, sql.arguments).await?.int("n")?;
+    let (text, arguments) = total_statement(connection.engine(), tenant, queries, limit).whole()?;
+    let count = connection.one(text, arguments).await?.int("n")?;
     Ok(if count == limit { Total::AtLeast(count - 1) } else { Total::Exact(count) })
 }
 

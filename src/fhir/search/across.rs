@@ -4,6 +4,8 @@
 //! Each type has a query of its own, with the parameters that all of them have; the order must be one that
 //! all of them have too.
 
+use std::cell::Cell;
+
 use super::{Context, Search, parse_as, refused};
 use crate::fhir::elements::table;
 use crate::fhir::outcome::{Outcome, did_you_mean};
@@ -25,8 +27,9 @@ pub struct Across {
 pub fn across(kinds: &[&str], pairs: &[(String, String)], context: &Context<'_>) -> Result<Across, Outcome> {
     let kinds = narrowed(kinds, pairs)?;
     let (mut ignored, mut dropped): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+    let values = Cell::new(0);
     for kind in &kinds {
-        let search = parse_as(kind, &kinds, pairs, context)?;
+        let search = parse_as((kind, &kinds), pairs, context, &values)?;
         for name in search.ignored {
             // A name that also came with a value that was used stays.
             if !search.applied.iter().any(|(applied, _)| *applied == name) && !dropped.contains(&name) {
@@ -40,8 +43,9 @@ pub fn across(kinds: &[&str], pairs: &[(String, String)], context: &Context<'_>)
     let common: Vec<(String, String)> =
         pairs.iter().filter(|(name, _)| !dropped.contains(name)).cloned().collect();
     let mut all: Option<Across> = None;
+    values.set(0);
     for kind in &kinds {
-        let one = parse_as(kind, &kinds, &common, context)?;
+        let one = parse_as((kind, &kinds), &common, context, &values)?;
         let query = one.query.clone();
         match &mut all {
             None => all = Some(Across { search: one, queries: vec![query] }),

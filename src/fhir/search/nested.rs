@@ -2,12 +2,12 @@
 //! <https://hl7.org/fhir/R4/search.html#chaining>, <https://hl7.org/fhir/R4/search.html#has>
 //!
 //! A chain to several possible types becomes one alternative for each type that has the next parameter.
-//! Depth and number of alternatives are bounded. **Never** decides what a caller may look at: the server
+//! Depth, number of alternatives and number of values are bounded. **Never** decides what a caller may look at: the server
 //! asks [`crate::fhir::query::Query::narrow`].
 
 use std::cell::Cell;
 
-use super::{Context, Handling, found, not_supported, refused, unknown, value};
+use super::{Context, Handling, MAX_VALUES_IN_ALL, found, not_supported, refused, unknown, value};
 use crate::fhir::elements::table;
 use crate::fhir::outcome::{IssueType, Outcome};
 use crate::fhir::parameters::{self, Parameter, Program, SearchType};
@@ -24,8 +24,10 @@ pub struct Reading<'a> {
     pub name: &'a str,
     pub value: &'a str,
     pub context: &'a Context<'a>,
-    /// How many alternatives the search has so far.
+    /// How many alternatives the search on this type has so far.
     pub alternatives: &'a Cell<usize>,
+    /// How many values the whole search has so far, in all alternatives of all types.
+    pub values: &'a Cell<usize>,
 }
 
 /// What a name came to.
@@ -77,7 +79,9 @@ fn plain(reading: &Reading<'_>, kind: &str, rest: &str, depth: usize) -> Result<
         return Ok(Selected::Unknown { kind: kind.to_owned(), code: code.to_owned() });
     };
     let asked = value::Asked { parameter, name: reading.name, modifier, context: reading.context };
-    Ok(Selected::Filter(value::filter(&asked, reading.value)?))
+    let filter = value::filter(&asked, reading.value)?;
+    count_values(reading, filter.any.len())?;
+    Ok(Selected::Filter(filter))
 }
 
 /// One link of a chain: `subject.name`, `subject:Patient.name`.
@@ -100,11 +104,16 @@ fn chain(
     for target in targets(reading, parameter, named)? {
         match selected(reading, target, rest, depth + 1) {
             Ok(Selected::Filter(filter)) => {
-                any.extend(links(parameter, target, &filter));
+                let links = links(parameter, target, &filter);
                 count(reading, 1)?;
+                // One link has the values that are counted already.
+                count_values(reading, links.len().saturating_sub(1) * filter.values())?;
+                any.extend(links);
             }
             Ok(Selected::Unknown { kind, code }) => drop(missing.get_or_insert((kind, code))),
             Ok(Selected::Ignored) => {}
+            // Whatever the other types say, it is no less costly.
+            Err(outcome) if is_costly(&outcome) => return Err(outcome),
             Err(outcome) => drop(wrong.get_or_insert(outcome)),
         }
     }
@@ -209,6 +218,21 @@ fn count(reading: &Reading<'_>, more: usize) -> Result<(), Outcome> {
     }
     let text = "may lead to too many types";
     Err(costly(refused(reading.name, "chain-too-wide", text)).hint("name the type: subject:Patient.name"))
+}
+
+/// Each is compared in SQL, where the number of bound values is limited.
+fn count_values(reading: &Reading<'_>, more: usize) -> Result<(), Outcome> {
+    let all = reading.values.get() + more;
+    reading.values.set(all);
+    if all <= MAX_VALUES_IN_ALL {
+        return Ok(());
+    }
+    let text = format!("a search has at most {MAX_VALUES_IN_ALL} values, each counted once for each type");
+    Err(costly(refused(reading.name, "too-many-values", &text)).hint("ask in parts, or name fewer types"))
+}
+
+fn is_costly(outcome: &Outcome) -> bool {
+    outcome.issues.iter().any(|issue| issue.kind == IssueType::TooCostly)
 }
 
 fn costly(mut outcome: Outcome) -> Outcome {

@@ -318,3 +318,49 @@ fn every_parameter_of_the_table_takes_a_value() {
         }
     }
 }
+
+/// Whatever is compared counts: in alternatives, behind `_has`, and twice where a link goes two ways.
+#[test]
+fn values_are_counted_over_the_whole_search() {
+    let values = |count: usize| vec!["urn:card|7"; count].join(",");
+    let many = |times: usize| vec![format!("identifier={}", values(2_000)); times].join("&");
+    assert!(parse_text("Patient", &many(5), Handling::Strict).is_ok());
+    let costly = |kind: &str, text: &str| {
+        let outcome = parse_text(kind, text, Handling::Strict).unwrap_err();
+        assert_eq!((outcome.status, outcome.issues[0].kind), (400, IssueType::TooCostly));
+        assert!(outcome.issues[0].text.contains("10000"), "{}", outcome.issues[0].text);
+        outcome.issues[0].code
+    };
+    assert_eq!(costly("Patient", &many(6)), "too-many-values");
+    // Every type that a target may have is one more alternative.
+    assert_eq!(costly("Provenance", &format!("target._id={}", values(2_000))), "too-many-values");
+    assert_eq!(
+        costly("Patient", &format!("_has:Provenance:target:target._id={}", values(200))),
+        "too-many-values"
+    );
+    // A link by id and by url compares twice.
+    let twice = |count| {
+        format!("questionnaire.title={0}&questionnaire.title={0}&questionnaire.title={0}", values(count))
+    };
+    assert!(parse_text("QuestionnaireResponse", &twice(1_600), Handling::Strict).is_ok());
+    assert_eq!(costly("QuestionnaireResponse", &twice(1_700)), "too-many-values");
+}
+
+#[test]
+fn values_are_counted_over_all_types() {
+    let zone = TimeZone::UTC;
+    let now = "2024-01-11T00:00:00Z".parse().unwrap();
+    let context = Context {
+        base: "http://us/fhir",
+        zone: &zone,
+        now,
+        handling: Handling::Strict,
+        custom: Custom::none(),
+    };
+    let asked = |count: usize| {
+        let pairs = [("_id".to_owned(), vec!["x"; count].join(","))];
+        across(&["Patient", "Observation", "Encounter", "Group", "List", "Basic"], &pairs, &context).map(drop)
+    };
+    assert_eq!(asked(1_600), Ok(()));
+    assert_eq!(asked(1_700).unwrap_err().issues[0].code, "too-many-values");
+}

@@ -38,7 +38,8 @@ pub fn filter(asked: &Asked<'_>, text: &str) -> Result<Filter, Outcome> {
     check_modifier(asked)?;
     let values: Vec<String> = split(text, ',').into_iter().filter(|value| !value.is_empty()).collect();
     if values.len() > MAX_VALUES {
-        return Err(refused(asked.name, "too-many-values", "too many values separated by commas"));
+        let text = format!("at most {MAX_VALUES} values separated by commas");
+        return Err(refused(asked.name, "too-many-values", &text));
     }
     let mut any = Vec::with_capacity(values.len());
     for value in &values {

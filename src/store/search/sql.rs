@@ -1,6 +1,10 @@
 //! A statement that grows: text and bound values together. Values never become text.
 
+use crate::store::Error;
 use crate::store::db::{Argument, Engine};
+
+/// SQLite binds no more; PostgreSQL 65,535. <https://sqlite.org/limits.html#max_variable_number>
+const BOUND_MAX: usize = 32_766;
 
 /// Text with placeholders, and what they stand for.
 #[derive(Debug)]
@@ -14,6 +18,18 @@ impl Sql {
     /// Begins with the tenant as `$1`.
     pub(super) fn new(engine: Engine, tenant: &str) -> Self {
         Self { engine, text: String::new(), arguments: vec![tenant.into()] }
+    }
+
+    /// The statement, whole.
+    ///
+    /// # Errors
+    /// [`Error::TooCostly`] where it binds more than every engine takes: `fhir::search` counts values, each of
+    /// which binds a few.
+    pub(super) fn whole(self) -> Result<(String, Vec<Argument>), Error> {
+        match self.arguments.len() {
+            ..=BOUND_MAX => Ok((self.text, self.arguments)),
+            _ => Err(Error::TooCostly),
+        }
     }
 
     pub(super) fn push(&mut self, text: &str) -> &mut Self {

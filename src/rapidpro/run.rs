@@ -15,7 +15,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::flow::questionnaire::canonical;
+use super::flow::questionnaire::{canonical, text};
 use super::flow::{Category, Flow, Kind, Node, Question, Standing};
 
 /// The tag of a response with answers whose type is not known: (system, code).
@@ -197,7 +197,8 @@ impl Answers {
                 answer
             }
         };
-        self.items.push(json!({"linkId": given.key, "text": given.text(), "answer": [answer]}));
+        let text = question.map_or_else(|| given.text(), text);
+        self.items.push(json!({"linkId": given.key, "text": text, "answer": [answer]}));
         if given.time > self.last {
             self.last.clone_from(&given.time);
         }

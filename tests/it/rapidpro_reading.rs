@@ -164,7 +164,7 @@ fn a_completed_run_becomes_a_typed_response() {
             "case_status": {"valueString": "suspected"}
         })
     );
-    assert_eq!(response["item"][1]["text"], "Patient Age");
+    assert_eq!(response["item"][1]["text"], "How old is the patient, in years?");
     assert!(reading.untyped.is_empty() && reading.unreadable.is_empty());
 }
 

@@ -10,7 +10,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Flow, Giver, Kind, Question};
+use super::{Flow, Giver, Kind, Question, Words};
 use crate::rapidpro::run::{clean, code_of};
 
 const TRANSLATION: &str = "http://hl7.org/fhir/StructureDefinition/translation";
@@ -99,16 +99,20 @@ fn item(question: &Question) -> Option<Value> {
     Some(Value::Object(item))
 }
 
-/// The words of the first question that has any, else the result's name.
+/// What a result's item says: the words of the first question that has any, else the result's name. A response
+/// says the same: "if text exists, it must match the questionnaire's".
+pub fn text(question: &Question) -> String {
+    let text = asked(question).map_or(question.name.as_str(), |words| words.text.as_str());
+    said(text).unwrap_or_else(|| question.key.clone())
+}
+
+fn asked(question: &Question) -> Option<&Words> {
+    question.nodes.iter().find_map(|node| node.asked.as_ref().filter(|words| said(&words.text).is_some()))
+}
+
 fn add_text(item: &mut Map<String, Value>, question: &Question) {
-    let asked = question
-        .nodes
-        .iter()
-        .find_map(|node| node.asked.as_ref().filter(|words| said(&words.text).is_some()));
-    let text = asked.map_or(question.name.as_str(), |words| words.text.as_str());
-    let text = said(text).unwrap_or_else(|| question.key.clone());
-    item.insert("text".to_owned(), json!(text));
-    let localised = asked.into_iter().flat_map(|words| &words.localised);
+    item.insert("text".to_owned(), json!(text(question)));
+    let localised = asked(question).into_iter().flat_map(|words| &words.localised);
     if let Some(translations) = translations(localised) {
         item.insert("_text".to_owned(), translations);
     }

@@ -284,7 +284,9 @@ fn warning(search: &Search, included: &Included, left_out: usize) -> Option<Stri
         warn("includes-cut", "there are more included resources than one page holds".to_owned());
     }
     let outcome = Outcome::of(issues)?.to_value();
-    Some(json!({ "resource": outcome, "search": { "mode": "outcome" } }).to_string())
+    // It is stored nowhere, and an entry of a searchset has a full url: <https://hl7.org/fhir/R4/bundle.html#bundle-unique>
+    let url = format!("urn:uuid:{}", uuid::Uuid::new_v4());
+    Some(json!({ "fullUrl": url, "resource": outcome, "search": { "mode": "outcome" } }).to_string())
 }
 
 fn assemble(links: &Value, found: &Found, entries: &[String]) -> String {

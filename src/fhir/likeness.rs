@@ -26,6 +26,11 @@ const POSSIBLE: f64 = 0.4;
 /// Digits at the end of two phone numbers that must be equal, however the rest is written.
 const PHONE_DIGITS: usize = 8;
 
+/// Family names, and given names, of a person that are compared: the first ones.
+pub const NAMES_MAX: usize = 10;
+/// Characters of a name or place that are compared; comparing two names costs the product of their lengths.
+const TEXT_MAX: usize = 64;
+
 /// <https://hl7.org/fhir/R4/valueset-match-grade.html>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grade {
@@ -126,12 +131,19 @@ fn names(asked: &Value, candidate: &Value, tally: &mut Tally) {
 }
 
 fn family(person: &Value) -> Vec<String> {
-    items(person, "name").iter().filter_map(|name| text(name, "family")).map(normal).collect()
+    let all = items(person, "name").iter().filter_map(|name| text(name, "family"));
+    all.take(NAMES_MAX).map(compared).collect()
 }
 
 fn given(person: &Value) -> Vec<String> {
     let all = items(person, "name").iter().flat_map(|name| items(name, "given"));
-    all.filter_map(Value::as_str).map(normal).collect()
+    all.filter_map(Value::as_str).take(NAMES_MAX).map(compared).collect()
+}
+
+/// What is compared of a text: its beginning, without case and accents.
+fn compared(text: &str) -> String {
+    let end = text.char_indices().nth(TEXT_MAX).map_or(text.len(), |(at, _)| at);
+    normal(text.get(..end).unwrap_or(text))
 }
 
 /// How alike the two most alike are; `None` where one side says nothing.
@@ -195,7 +207,7 @@ fn places(asked: &Value, candidate: &Value, tally: &mut Tally) {
     let of = |person: &Value| -> Vec<String> {
         let parts = ["city", "district", "postalCode"];
         let all = items(person, "address").iter().flat_map(|one| parts.map(|part| text(one, part)));
-        all.flatten().map(normal).collect()
+        all.flatten().map(compared).collect()
     };
     let (some, others) = (of(asked), of(candidate));
     if some.iter().any(|one| others.contains(one)) {
@@ -244,6 +256,16 @@ mod tests {
         assert!(matches!(grade(&spelt), Grade::Probable | Grade::Possible));
         let local = json!({ "name": [{ "family": "Uwase", "given": ["Aline"] }], "telecom": [{ "system": "phone", "value": "0788 123 456" }] });
         assert_eq!(grade(&local), Grade::Probable);
+    }
+
+    #[test]
+    fn only_the_beginning_of_what_is_stored_is_compared() {
+        let names = |name: Value| json!({ "name": [name] });
+        let long = "a".repeat(100_000);
+        let stored = names(json!({ "family": long, "given": vec![long.clone(); 10_000] }));
+        assert_eq!(family(&stored), ["a".repeat(TEXT_MAX)]);
+        assert_eq!(given(&stored).len(), NAMES_MAX);
+        assert_eq!(compared("é".repeat(100).as_str()).chars().count(), TEXT_MAX);
     }
 
     #[test]

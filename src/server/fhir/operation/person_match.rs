@@ -13,8 +13,8 @@ use super::super::call::{Call, Stop};
 use super::arguments::bad;
 use super::{Arguments, answered, stored};
 use crate::auth::scope::Permission;
-use crate::fhir::likeness::{Grade, Likeness, likeness};
-use crate::fhir::outcome::Outcome;
+use crate::fhir::likeness::{Grade, Likeness, NAMES_MAX, likeness};
+use crate::fhir::outcome::{IssueType, Outcome};
 use crate::fhir::search;
 use crate::store::search::{Page, TotalWanted};
 
@@ -22,6 +22,10 @@ use crate::store::search::{Page, TotalWanted};
 const CANDIDATES: u32 = 100;
 /// Searches that one call makes, at most.
 const SEARCHES: usize = 20;
+/// Items of one list of the Patient that is asked for, at most.
+const LISTS: [(&str, usize); 4] = [("identifier", 20), ("telecom", 20), ("address", 20), ("name", NAMES_MAX)];
+/// Characters of one text that is compared, at most.
+const TEXT_MAX: usize = 256;
 /// Matches of an answer, where the caller does not say.
 const COUNT: u32 = 20;
 const GRADE: &str = "http://hl7.org/fhir/StructureDefinition/match-grade";
@@ -31,6 +35,7 @@ pub async fn find(call: &Call, arguments: &Arguments) -> Result<Answer, Stop> {
     call.principal.require(Permission::Read, "Patient")?;
     let asked = arguments.resource("resource").filter(|one| one["resourceType"] == "Patient");
     let asked = asked.ok_or_else(|| bad("resource", "is a Patient"))?;
+    bounded(asked)?;
     let count = arguments.number("count")?.unwrap_or(COUNT);
     let certain_only = arguments.is_set("onlyCertainMatches")?;
     let mut found: Vec<(Likeness, Value)> = candidates(call, asked)
@@ -54,12 +59,40 @@ pub async fn find(call: &Call, arguments: &Arguments) -> Result<Answer, Stop> {
     Ok(answered(call, &bundle(call, &found)))
 }
 
+/// 400 for a Patient that says more than is worth comparing: what follows costs the product of its lists.
+fn bounded(asked: &Value) -> Result<(), Outcome> {
+    let given = items(asked, "name").iter().map(|name| items(name, "given").len()).sum::<usize>();
+    let many = LISTS.iter().find(|(name, most)| items(asked, name).len() > *most);
+    if let Some((name, most)) = many.copied().or((given > NAMES_MAX).then_some(("name.given", NAMES_MAX))) {
+        let text = format!("a person is searched for by at most {most} of each list");
+        return Err(Outcome::error(IssueType::TooCostly, "too-costly", text).at(&format!("Patient.{name}")));
+    }
+    let mut compared = LISTS.iter().map(|(name, _)| *name).chain(["birthDate", "gender"]);
+    match compared.find(|name| asked.get(name).is_some_and(is_long)) {
+        None => Ok(()),
+        Some(name) => {
+            let text = format!("a person is searched for by texts of at most {TEXT_MAX} characters");
+            Err(Outcome::error(IssueType::TooCostly, "too-costly", text).at(&format!("Patient.{name}")))
+        }
+    }
+}
+
+/// Whether a text in it is longer than [`TEXT_MAX`].
+fn is_long(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.chars().nth(TEXT_MAX).is_some(),
+        Value::Array(all) => all.iter().any(is_long),
+        Value::Object(members) => members.values().any(is_long),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
 /// Each once, by its id.
 async fn candidates(call: &Call, asked: &Value) -> Result<Vec<Value>, Stop> {
     let zone = call.zone();
     let context = call.context(&zone);
     let mut all: BTreeMap<String, Value> = BTreeMap::new();
-    for pairs in searches(asked).into_iter().take(SEARCHES) {
+    for pairs in searches(asked).take(SEARCHES) {
         let query = search::parse("Patient", &pairs, &context).map_err(|_| unreadable())?.query;
         let page = Page { count: CANDIDATES, total: TotalWanted::None, ..Page::default() };
         let found = call.app.store.search(&call.tenant, &query, &page).await?;
@@ -72,35 +105,35 @@ fn unreadable() -> Outcome {
     bad("resource", "has an identifier, name, phone or birth date that cannot be searched by")
 }
 
-/// The searches that could find the person, those that tell most first.
-fn searches(asked: &Value) -> Vec<Vec<(String, String)>> {
-    let mut all = Vec::new();
-    for one in items(asked, "identifier") {
-        if let (Some(system), Some(value)) = (one["system"].as_str(), one["value"].as_str()) {
-            all.push(vec![pair("identifier", format!("{}|{}", escaped(system), escaped(value)))]);
-        }
-    }
-    for one in items(asked, "telecom").iter().filter(|one| one["system"] == "phone") {
-        all.extend(one["value"].as_str().map(|value| vec![pair("phone", escaped(value))]));
-    }
-    let names = items(asked, "name");
-    let families: Vec<&str> = names.iter().filter_map(|name| name["family"].as_str()).collect();
-    let given = names.iter().flat_map(|name| items(name, "given")).filter_map(Value::as_str);
-    let given: Vec<&str> = given.collect();
+type Pairs = Vec<(String, String)>;
+
+/// The searches that could find the person, those that tell most first; each is made when it is asked for.
+fn searches(asked: &Value) -> impl Iterator<Item = Pairs> {
     let born = asked["birthDate"].as_str();
-    for name in families.iter().map(|name| pair("family", escaped(name))) {
-        all.extend(born.map(|born| vec![name.clone(), pair("birthdate", born.to_owned())]));
-        all.extend(given.iter().map(|given| vec![name.clone(), pair("given", escaped(given))]));
-    }
-    for name in given.iter().map(|name| pair("given", escaped(name))) {
-        all.extend(born.map(|born| vec![name.clone(), pair("birthdate", born.to_owned())]));
-    }
+    let with_birth = move |name: (String, String)| born.map(|born| vec![name, pair("birthdate", born.to_owned())]);
+    let by_identifier = items(asked, "identifier").iter().filter_map(|one| {
+        let (system, value) = (one["system"].as_str()?, one["value"].as_str()?);
+        Some(vec![pair("identifier", format!("{}|{}", escaped(system), escaped(value)))])
+    });
+    let phones = items(asked, "telecom").iter().filter(|one| one["system"] == "phone");
+    let by_phone = phones.filter_map(|one| Some(vec![pair("phone", escaped(one["value"].as_str()?))]));
+    let given = || {
+        let all = items(asked, "name").iter().flat_map(|name| items(name, "given"));
+        all.filter_map(Value::as_str).map(|name| pair("given", escaped(name)))
+    };
+    let families = items(asked, "name").iter().filter_map(|name| name["family"].as_str());
+    let by_family = families.map(|name| pair("family", escaped(name))).flat_map(move |family| {
+        let with_given = given().map({
+            let family = family.clone();
+            move |given| vec![family.clone(), given]
+        });
+        with_birth(family).into_iter().chain(with_given)
+    });
     // A name that is spelt otherwise is found by the day of birth and the gender.
-    if let (Some(born), Some(gender)) = (born, asked["gender"].as_str()) {
-        all.push(vec![pair("birthdate", born.to_owned()), pair("gender", escaped(gender))]);
-    }
-    all.retain(|pairs| pairs.iter().all(|(_, value)| !value.is_empty()));
-    all
+    let gender = asked["gender"].as_str().map(|gender| pair("gender", escaped(gender)));
+    let all = by_identifier.chain(by_phone).chain(by_family).chain(given().filter_map(with_birth));
+    let all = all.chain(gender.and_then(with_birth));
+    all.filter(|pairs| pairs.iter().all(|(_, value)| !value.is_empty()))
 }
 
 fn pair(name: &str, value: String) -> (String, String) {
@@ -140,4 +173,62 @@ fn bundle(call: &Call, found: &[(Likeness, Value)]) -> Value {
         bundle["entry"] = entries.into();
     }
     bundle
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_searches_that_tell_most_come_first() {
+        let asked = json!({ "identifier": [{ "system": "urn:card", "value": "7|8" }], "birthDate": "2021-03-04",
+            "gender": "female", "telecom": [{ "system": "phone", "value": "0788" }, { "system": "email", "value": "x" }],
+            "name": [{ "family": "Uwase", "given": ["Aline", ""] }] });
+        let all: Vec<String> = searches(&asked)
+            .map(|pairs| {
+                let pairs = pairs.iter().map(|(name, value)| format!("{name}={value}"));
+                pairs.collect::<Vec<_>>().join("&")
+            })
+            .collect();
+        let family = "family=Uwase";
+        assert_eq!(
+            all,
+            [
+                "identifier=urn:card|7\\|8",
+                "phone=0788",
+                &format!("{family}&birthdate=2021-03-04"),
+                &format!("{family}&given=Aline"),
+                "given=Aline&birthdate=2021-03-04",
+                "gender=female&birthdate=2021-03-04"
+            ]
+        );
+    }
+
+    #[test]
+    fn searches_are_made_as_they_are_asked_for() {
+        let names: Vec<String> = (0..20_000).map(|at| at.to_string()).collect();
+        let families: Vec<Value> = names.iter().map(|name| json!({ "family": name })).collect();
+        let mut asked = json!({ "name": families });
+        asked["name"][0]["given"] = names.into();
+        // 400,000,000 pairs: taking some must not make them all.
+        assert_eq!(searches(&asked).take(SEARCHES).count(), SEARCHES);
+    }
+
+    #[test]
+    fn a_person_who_says_too_much_is_refused() {
+        assert!(bounded(&json!({ "name": [{ "family": "Uwase", "given": vec!["a"; NAMES_MAX] }] })).is_ok());
+        let photo = json!({ "photo": [{ "data": "a".repeat(1000) }] });
+        assert!(bounded(&photo).is_ok(), "it is not compared");
+        for wrong in [
+            json!({ "identifier": vec![json!({}); 21] }),
+            json!({ "telecom": vec![json!({}); 21] }),
+            json!({ "name": vec![json!({}); NAMES_MAX + 1] }),
+            json!({ "name": [{ "given": vec!["a"; NAMES_MAX + 1] }] }),
+            json!({ "name": [{ "family": "a".repeat(TEXT_MAX + 1) }] }),
+            json!({ "birthDate": "2".repeat(TEXT_MAX + 1) }),
+        ] {
+            let refused = bounded(&wrong).unwrap_err();
+            assert_eq!((refused.status, refused.issues[0].code), (400, "too-costly"), "{wrong}");
+        }
+    }
 }

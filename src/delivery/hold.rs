@@ -3,7 +3,7 @@
 //! One process at a time holds a destination: a row of the store with a fence. The holder knows by its own
 //! clocks when its hold is over at the latest, without asking the store, and begins no request afterwards
 //! ([`Leave`]). So whoever takes the destination over knows when the last request of the former holder can
-//! have begun and when it was over at the latest, and ends its claims then ([`take`]) instead of waiting for
+//! have begun and when it was over at the latest, and ends its claims then (`take`) instead of waiting for
 //! the whole of their leases.
 //!
 //! **Never** tells that a hold lasts longer than the store says, and lengthens no lease.

@@ -1,8 +1,8 @@
 //! The invariants of R4: which rule holds where, and how it is checked.
 //!
 //! The table comes from the official definitions (`tools/r4-tables.py`). A rule is FHIRPath, compiled when
-//! it is first needed, unless plain Rust says the same much faster ([`plain`]), another part checks it
-//! ([`ELSEWHERE`]) or it is not enforced, with a reason ([`LEFT`]). **Never** edited by hand.
+//! it is first needed, unless plain Rust says the same much faster (`plain`), another part checks it
+//! (`ELSEWHERE`) or it is not enforced, with a reason (`LEFT`). **Never** edited by hand.
 //! <https://hl7.org/fhir/R4/conformance-rules.html#constraints>
 
 // Rules in plain Rust.

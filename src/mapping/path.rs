@@ -1,6 +1,6 @@
 //! JSONPath (RFC 9535): compiled when the file is loaded, evaluated against a [`Scope`].
 //!
-//! Names, indices, `*` and filters that compare with texts become steps of our own ([`walk`]); any other path
+//! Names, indices, `*` and filters that compare with texts become steps of our own (`walk`); any other path
 //! goes to jsonpath-rust, parsed once. What the RFC's compliance suite shows to be wrong in jsonpath-rust is refused here, at load, so
 //! that no mapping depends on it: filters in filters, ill-typed function calls, several selectors after
 //! `..`.

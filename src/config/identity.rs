@@ -8,6 +8,9 @@ use super::{Config, JwtIssuer};
 pub const PROFILES: [&str; 5] = ["opensrp", "ihris", "cht", "commcare", "openmrs"];
 /// Clocks that differ by more are wrong.
 const LEEWAY_MAX_S: u64 = 300;
+/// Whoever withdraws a key must not wait for longer.
+const KEYS_PAUSE_MAX_S: u64 = 3_600;
+const KEYS_STALE_MAX_S: u64 = 30 * 86_400;
 
 pub(super) fn problems(config: &Config, found: &mut Vec<Problem>) {
     for (name, issuer) in &config.auth.jwt {
@@ -53,7 +56,14 @@ fn one(config: &Config, name: &str, issuer: &JwtIssuer, found: &mut Vec<Problem>
         let hint = "at most 300: set the clocks instead";
         found.push(Problem::new("invalid-value", key("leeway_s"), "is too much", hint));
     }
-    for (field, value) in [("keys_pause_s", issuer.keys_pause_s), ("keys_stale_s", issuer.keys_stale_s)] {
+    for (field, value, most) in [
+        ("keys_pause_s", issuer.keys_pause_s, KEYS_PAUSE_MAX_S),
+        ("keys_stale_s", issuer.keys_stale_s, KEYS_STALE_MAX_S),
+    ] {
         value.into_iter().for_each(|value| positive(&key(field), value, found));
+        if value.is_some_and(|value| value > most) {
+            let hint = format!("at most {most}: withdrawn keys must not count for long");
+            found.push(Problem::new("invalid-value", key(field), "is too much", hint));
+        }
     }
 }

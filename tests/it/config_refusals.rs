@@ -78,6 +78,8 @@ fn identity_providers_are_refused_what_does_not_fit() {
     refused(&at("profiles = { android = \"opnsrp\" }"), &[], &["profiles.android", "did you mean `opensrp`"]);
     refused(&at("leeway_s = 301"), &[], &["auth.jwt.sso.leeway_s", "at most 300"]);
     refused(&at("keys_stale_s = 0"), &[], &["auth.jwt.sso.keys_stale_s"]);
+    refused(&at("keys_stale_s = 9223372036854775807"), &[], &["auth.jwt.sso.keys_stale_s"]);
+    refused(&at("keys_pause_s = 3601"), &[], &["auth.jwt.sso.keys_pause_s"]);
     refused(&at("tenant = \"x\""), &[], &["auth.jwt.sso.tenant", "unknown-tenant"]);
     refused(
         &at("").replace("https://sso.example.org/certs", "http://sso.example.org/certs"),

@@ -62,8 +62,8 @@ enum Age {
 impl Known {
     fn age(&self, now: Instant, pace: Pace) -> Age {
         match self.read {
-            Some((at, fresh)) if now < at + fresh => Age::Fresh,
-            Some((at, _)) if now < at + pace.stale => Age::Stale,
+            Some((at, fresh)) if now.saturating_duration_since(at) < fresh => Age::Fresh,
+            Some((at, _)) if now.saturating_duration_since(at) < pace.stale => Age::Stale,
             _ => Age::Gone,
         }
     }
@@ -112,7 +112,7 @@ impl Keys {
     /// Asks the provider, unless it was asked just before.
     async fn fetch(&self, tried: &mut Option<Instant>) {
         let now = Instant::now();
-        if tried.is_some_and(|at| now < at + self.pace.pause) {
+        if tried.is_some_and(|at| now.saturating_duration_since(at) < self.pace.pause) {
             return;
         }
         *tried = Some(now);
@@ -191,6 +191,8 @@ mod tests {
             (Age::Fresh, Age::Stale, Age::Stale, Age::Gone)
         );
         assert_eq!(Known::default().age(now, pace), Age::Gone);
+        let for_ever = Pace { pause: Duration::MAX, stale: Duration::MAX };
+        assert_eq!(known.age(now + Duration::from_secs(60), for_ever), Age::Stale);
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod operations;
 mod patches;
 mod search;
 mod search_custom;
+mod search_pages;
 mod search_values;
 mod summary;
 

@@ -108,13 +108,11 @@ pub fn outcome_of_no_interaction(reason: &NoInteraction) -> Outcome {
                 None => outcome.hint("GET metadata lists the operations of each type"),
             }
         }
-        NoInteraction::Method { allow: "" } => Outcome::error(
-            IssueType::NotSupported,
-            "method-not-allowed",
-            "this operation is at another level",
-        )
-        .status(405)
-        .hint("GET metadata names its definition, which says whether it is for types or instances"),
+        NoInteraction::OperationElsewhere { levels } => {
+            let levels: Vec<String> = levels.iter().map(ToString::to_string).collect();
+            Outcome::error(IssueType::NotFound, "unknown-operation", "this operation is at another level")
+                .hint(format!("it is called at {}", levels.join(" and ")))
+        }
         NoInteraction::Method { allow } => {
             Outcome::error(IssueType::NotSupported, "method-not-allowed", "this method does nothing here")
                 .status(405)

@@ -38,6 +38,7 @@ pub fn layer(server: &config::Server) -> Option<CorsLayer> {
         header::LAST_MODIFIED,
         header::RETRY_AFTER,
         HeaderName::from_static("x-request-id"),
+        HeaderName::from_static("mjumbe-repaired"),
     ];
     Some(
         CorsLayer::new()

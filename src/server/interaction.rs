@@ -3,7 +3,7 @@
 
 use axum::http::Method;
 
-use super::fhir::operation::{self, Definition, Missing, Place};
+use super::fhir::operation::{self, Definition, Level, Missing, Place};
 use crate::auth::scope::Permission;
 use crate::fhir::capability::{Interaction as OnType, SystemInteraction};
 use crate::fhir::compartment;
@@ -84,6 +84,10 @@ pub enum NoInteraction {
     UnknownType(String),
     /// No operation of this name, or not of this type.
     UnknownOperation(String),
+    /// The type has the operation, at these levels only.
+    OperationElsewhere {
+        levels: &'static [Level],
+    },
     /// 405, with what is allowed there.
     Method {
         allow: &'static str,
@@ -176,7 +180,7 @@ impl Interaction {
         match operation::find(name.trim_start_matches('$'), &place) {
             Ok(operation) if operation.answers(method) => Ok(Self::Operation { place, operation }),
             Ok(operation) => Err(NoInteraction::Method { allow: operation.allow() }),
-            Err(Missing::Elsewhere) => Err(NoInteraction::Method { allow: "" }),
+            Err(Missing::Elsewhere { levels }) => Err(NoInteraction::OperationElsewhere { levels }),
             Err(Missing::Unknown) => Err(NoInteraction::UnknownOperation(name.to_owned())),
         }
     }
@@ -237,6 +241,14 @@ impl Interaction {
             Self::Delete { kind, .. } | Self::DeleteMatch { kind } => Some((Permission::Delete, kind)),
             Self::Operation { place, operation } => Some((operation.permission, place.kind())),
         }
+    }
+
+    /// Whether it may change what is stored.
+    pub fn writes(&self) -> bool {
+        let permission = self.permission().map(|(permission, _)| permission);
+        let changes =
+            matches!(permission, Some(Permission::Create | Permission::Update | Permission::Delete));
+        changes || matches!(self, Self::Bundle)
     }
 
     /// Whether it needs no token at all.
@@ -322,7 +334,8 @@ mod tests {
         let unknown = NoInteraction::UnknownOperation("$frobnicate".to_owned());
         assert_eq!(parse(Method::POST, "Patient/1/$frobnicate"), Err(unknown));
         assert_eq!(parse(Method::GET, "Patient/1/$meta-add"), Err(NoInteraction::Method { allow: "POST" }));
-        assert_eq!(parse(Method::GET, "Patient/$meta-add"), Err(NoInteraction::Method { allow: "" }));
+        let elsewhere = NoInteraction::OperationElsewhere { levels: &[Level::Instance] };
+        assert_eq!(parse(Method::GET, "Patient/$meta-add"), Err(elsewhere));
     }
 
     /// The property that nothing is without a policy: whatever is an interaction either needs a permission,

@@ -79,6 +79,16 @@ pub enum Level {
     Instance,
 }
 
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::System => "[base]/$…",
+            Self::Type => "[type]/$…",
+            Self::Instance => "[type]/[id]/$…",
+        })
+    }
+}
+
 /// Whether an operation may be called by GET.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Get {
@@ -143,8 +153,8 @@ impl Definition {
 pub enum Missing {
     /// No operation of this name, or not of this type.
     Unknown,
-    /// The type has it, at another level.
-    Elsewhere,
+    /// The type has it, at other levels.
+    Elsewhere { levels: &'static [Level] },
 }
 
 /// The operation of this name (without `$`) at a place.
@@ -161,7 +171,7 @@ pub fn find(name: &str, place: &Place) -> Result<&'static Definition, Missing> {
         if one.levels.contains(&place.level()) {
             return Ok(one);
         }
-        missing = Missing::Elsewhere;
+        missing = Missing::Elsewhere { levels: one.levels };
     }
     Err(missing)
 }
@@ -306,8 +316,9 @@ mod tests {
 
     #[test]
     fn an_operation_is_found_where_it_is() {
+        let elsewhere = Err(Missing::Elsewhere { levels: &[Level::Instance] });
         assert_eq!(find("meta", &patient("1")).unwrap().name, "meta");
-        assert_eq!(find("meta", &Place::Type { kind: "Patient".to_owned() }), Err(Missing::Elsewhere));
+        assert_eq!(find("meta", &Place::Type { kind: "Patient".to_owned() }), elsewhere);
         assert_eq!(find("frobnicate", &patient("1")), Err(Missing::Unknown));
     }
 

@@ -52,7 +52,6 @@ async fn o5_operations_are_called_by_post_and_by_get_where_they_change_nothing()
         let changing = server.get("Patient/p1/$meta-add").await;
         changing.refused(405, "method-not-allowed");
         assert_eq!(changing.header("allow"), "POST");
-        server.get("Patient/$meta-add").await.refused(405, "method-not-allowed");
         let other = server.post("Patient/p1/$meta-add", &json!({ "resourceType": "Patient" })).await;
         other.refused(400, "not-parameters");
         let reader = server.token("reader", "system/Patient.rs").await;
@@ -77,6 +76,10 @@ async fn o6_an_operation_that_is_not_known_is_not_found() {
                 .post(path, &json!({ "resourceType": "Parameters" }))
                 .await
                 .refused(404, "unknown-operation");
+        }
+        // Known, at another level.
+        for path in ["Patient/$meta-add", "$expand", "Patient/p1/$match"] {
+            server.get(path).await.refused(404, "unknown-operation");
         }
         server.get("Foo/$meta").await.refused(404, "unknown-type");
         let near = server.post("Patient/p1/$meta-ad", &json!({ "resourceType": "Parameters" })).await;

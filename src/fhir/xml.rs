@@ -6,6 +6,7 @@
 //! **Never** resolves an entity, a DTD or anything outside the text, and never judges a resource beyond what
 //! its form in XML demands: that is [`crate::fhir::structure`]'s work.
 
+mod entities;
 mod narrative;
 mod read;
 mod write;

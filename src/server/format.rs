@@ -1,9 +1,13 @@
 //! JSON or XML: what a client sends, and what it is answered.
 //!
 //! This is the one border where XML exists: what comes in is JSON from here on, what goes out was JSON until
-//! here. **Never** looks into a resource. <https://hl7.org/fhir/R4/http.html#mime-type>
+//! here. **Never** looks into a resource, but for what XML cannot hold. <https://hl7.org/fhir/R4/http.html#mime-type>
+
+// Bundles without what XML cannot hold.
+mod left_out;
 
 use axum::body::{Body, Bytes};
+use axum::http::response::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -39,6 +43,15 @@ impl Dress {
     pub fn of_pairs(headers: &HeaderMap, pairs: &[(String, String)]) -> Self {
         Self { format: asked(headers, pairs).unwrap_or(Format::Json), layout: wishes::layout(pairs) }
     }
+}
+
+/// What stands for a resource that XML cannot hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instead {
+    /// 406: nothing was changed, so the client may ask again for JSON.
+    Refusal,
+    /// Status and headers alone: what was asked for is done, and asking again would do it twice.
+    Nothing,
 }
 
 /// What the CapabilityStatement says.
@@ -189,8 +202,9 @@ pub fn as_json(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Outcome> {
     Ok(xml::read(&body)?.to_string().into())
 }
 
-/// A finished answer as the client asked for it. What is not FHIR JSON stays as it is.
-pub async fn dressed(answer: Answer, Dress { format, layout }: Dress) -> Answer {
+/// A finished answer as the client asked for it. What is not FHIR JSON stays as it is, and so does a refusal that
+/// XML cannot hold.
+pub async fn dressed(answer: Answer, Dress { format, layout }: Dress, instead: Instead) -> Answer {
     let is_fhir = answer.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == FHIR_JSON);
     // Handlers lay out what they answer; a refusal does not know what was wished for.
     let done = format == Format::Json && (layout == Layout::Compact || answer.status().is_success());
@@ -204,16 +218,34 @@ pub async fn dressed(answer: Answer, Dress { format, layout }: Dress) -> Answer 
     };
     let Ok(resource) = serde_json::from_slice::<Value>(&text) else { return defect() };
     parts.headers.remove(header::CONTENT_LENGTH);
-    match format {
-        Format::Json => Answer::from_parts(parts, Body::from(answer::text(&resource, layout))),
-        Format::Xml => match xml::write(&resource, layout) {
-            Ok(text) => {
-                parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(FHIR_XML));
-                Answer::from_parts(parts, Body::from(text))
-            }
-            Err(outcome) => answer::refusal(&outcome),
-        },
+    if format == Format::Json {
+        return Answer::from_parts(parts, Body::from(answer::text(&resource, layout)));
     }
+    match in_xml(&parts, resource, layout) {
+        Ok(xml) => {
+            parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(FHIR_XML));
+            Answer::from_parts(parts, Body::from(xml))
+        }
+        Err(_) if !parts.status.is_success() => Answer::from_parts(parts, Body::from(text)),
+        Err(_) if instead == Instead::Nothing => {
+            parts.headers.remove(header::CONTENT_TYPE);
+            Answer::from_parts(parts, Body::empty())
+        }
+        Err(outcome) => answer::refusal(&outcome),
+    }
+}
+
+fn in_xml(parts: &Parts, mut resource: Value, layout: Layout) -> Result<String, Outcome> {
+    let refused = match xml::write(&resource, layout) {
+        Ok(text) => return Ok(text),
+        Err(outcome) => outcome,
+    };
+    // A Bundle that is stored has a version: it is given whole or not at all.
+    let stored = parts.headers.contains_key(header::ETAG);
+    if stored || !left_out::leave_out(&mut resource) {
+        return Err(refused);
+    }
+    xml::write(&resource, layout)
 }
 
 fn defect() -> Answer {

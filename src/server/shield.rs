@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use super::answer::{self, Answer};
-use super::format::{self, Dress};
+use super::format::{self, Dress, Instead};
 use crate::fhir::outcome::{IssueType, Outcome};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -47,7 +47,7 @@ pub async fn guard(State(shield): State<Shield>, request: Request, next: Next) -
     let dress = Dress::of(request.headers(), request.uri().query().unwrap_or_default().as_bytes());
     let mut answer = match bounded(&shield, request, next).instrument(span.clone()).await {
         Ok(answer) => answer,
-        Err(outcome) => format::dressed(answer::refusal(&outcome), dress).await,
+        Err(outcome) => format::dressed(answer::refusal(&outcome), dress, Instead::Refusal).await,
     };
     count(&span, &template, method, &answer, started.elapsed());
     answer.headers_mut().insert(REQUEST_ID, id);

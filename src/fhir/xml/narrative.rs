@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use quick_xml::Reader;
 use quick_xml::events::{BytesRef, Event};
 
+use super::entities;
 use super::read::tokens::attributes;
 use super::{XHTML, is_character};
 
@@ -34,15 +35,51 @@ pub fn checked(text: &str) -> Result<String, Fault> {
     Ok(text.to_owned())
 }
 
-/// A narrative of JSON for XML, with its namespace.
+/// A narrative of JSON for XML: with its namespace, and characters for HTML's own entities.
 pub fn to_xml(text: &str) -> Result<Cow<'_, str>, Fault> {
     let text = text.trim();
-    let root = check(text, None)?;
+    let text = if text.contains('&') { Cow::Owned(with_characters(text)?) } else { Cow::Borrowed(text) };
+    let root = check(&text, None)?;
     if root.declares {
-        return Ok(Cow::Borrowed(text));
+        return Ok(text);
     }
     let (name, rest) = text.split_at_checked(root.name_end).ok_or(BROKEN)?;
     Ok(Cow::Owned(format!("{name} xmlns=\"{XHTML}\"{rest}")))
+}
+
+/// The same with characters for HTML's own entities, in text and in attributes.
+fn with_characters(text: &str) -> Result<String, Fault> {
+    let mut reader = Reader::from_str(text);
+    let (mut out, mut at) = (String::with_capacity(text.len()), 0usize);
+    loop {
+        let event = reader.read_event().map_err(|_| BROKEN)?;
+        let end = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
+        let raw = text.get(at..end).unwrap_or_default();
+        at = end;
+        match event {
+            Event::Eof => return Ok(out),
+            // Here an entity is none.
+            Event::Comment(_) | Event::CData(_) => out.push_str(raw),
+            _ => push_with_characters(&mut out, raw),
+        }
+    }
+}
+
+fn push_with_characters(out: &mut String, mut rest: &str) {
+    while let Some((before, after)) = rest.split_once('&') {
+        out.push_str(before);
+        rest = match after.split_once(';').and_then(|(name, rest)| Some((entities::character(name)?, rest))) {
+            Some((character, rest)) => {
+                out.push(character);
+                rest
+            }
+            None => {
+                out.push('&');
+                after
+            }
+        };
+    }
+    out.push_str(rest);
 }
 
 /// A narrative that came in XML with a prefix, or with a namespace from outside: the same without.

@@ -277,3 +277,20 @@ mod any_resource {
         }
     }
 }
+
+#[test]
+fn htmls_entities_become_characters() {
+    let div = |inner: &str| format!("<div xmlns=\"http://www.w3.org/1999/xhtml\">{inner}</div>");
+    let given = div(
+        "<p title='a&nbsp;&quot;b'>&nbsp;&eacute; &amp;nbsp; &#160;&lt;</p><!--&nbsp;--><![CDATA[&nbsp;]]>",
+    );
+    let wanted =
+        div("<p title='a\u{a0}&quot;b'>\u{a0}é &amp;nbsp; &#160;&lt;</p><!--&nbsp;--><![CDATA[&nbsp;]]>");
+    let patient =
+        |div: &str| json!({ "resourceType": "Patient", "text": { "status": "generated", "div": div } });
+    assert_eq!(structure::check(&patient(&given)), []);
+    let xml = write(&patient(&given), Layout::Compact).unwrap();
+    assert_eq!(read(xml.as_bytes()).unwrap(), patient(&wanted));
+    let outcome = write(&patient(&div("&foo;")), Layout::Compact).unwrap_err();
+    assert_eq!((outcome.status, outcome.issues[0].expression[0].as_str()), (406, "Patient.text.div"));
+}

@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 
 use super::super::answer::{self, Answer};
 use super::super::app::{App, Tenant};
-use super::super::format::{self, Dress};
+use super::super::format::{self, Dress, Instead};
 use super::super::interaction::{Interaction, NoInteraction};
 use super::super::shield::Label;
 use super::super::wishes::{Handling, Wishes};
@@ -94,6 +94,10 @@ pub async fn answer(app: &Arc<App>, segments: &Segments, request: Request) -> An
     let path = segments.get("path").map_or("", String::as_str);
     let interaction = Interaction::parse(&parts.method, path, is_type);
     let label = interaction.as_ref().map_or("none", Interaction::label);
+    let instead = match &interaction {
+        Ok(interaction) if interaction.writes() => Instead::Nothing,
+        _ => Instead::Refusal,
+    };
     let tenant = segments.get("tenant").map_or("default", String::as_str).to_owned();
     let mut dress = Dress::of(&parts.headers, parts.uri.query().unwrap_or_default().as_bytes());
     let answered = match call(app, tenant, interaction, (parts, body), &mut dress).await {
@@ -101,7 +105,7 @@ pub async fn answer(app: &Arc<App>, segments: &Segments, request: Request) -> An
         Err(Stop::Outcome(outcome)) => answer::refusal(&outcome),
         Err(Stop::NoInteraction(reason)) => answer::no_interaction(&reason),
     };
-    let mut answered = format::dressed(answered, dress).await;
+    let mut answered = format::dressed(answered, dress, instead).await;
     answered.extensions_mut().insert(Label(label));
     answered
 }

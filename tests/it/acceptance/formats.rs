@@ -125,6 +125,46 @@ async fn g4_format_wins_over_accept() {
 }
 
 #[tokio::test]
+async fn g4_a_write_is_answered_though_xml_cannot_hold_it() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        let div = |text: &str| json!({ "status": "generated", "div": format!("<div xmlns=\"http://www.w3.org/1999/xhtml\">{text}</div>") });
+        let send = |method: Method, path: &'static str, body: Value| {
+            let request = server.request(method, path).header("content-type", "application/json");
+            answered(request.header("accept", "application/fhir+xml").body(body.to_string()))
+        };
+        // HTML's entities become characters.
+        let html = json!({ "resourceType": "Patient", "id": "html", "text": div("a&nbsp;b") });
+        let put = send(Method::PUT, "Patient/html", html.clone()).await;
+        assert_eq!((put.status.as_u16(), &resource(&put)["text"]), (201, &div("a\u{a0}b")));
+        assert_eq!(server.get("Patient/html").await.body["text"], html["text"]);
+        // XML has no such character at all.
+        let never = json!({ "resourceType": "Patient", "name": [{ "family": "a\u{ffff}" }] });
+        let made = send(Method::POST, "Patient", never.clone()).await;
+        assert_eq!((made.status.as_u16(), made.header("content-type"), made.header("etag")), (201, "", "W/\"1\""));
+        let (_, id) = made.header("location").split_once("/Patient/").unwrap();
+        let id = id.split('/').next().unwrap().to_owned();
+        got(&server, &format!("Patient/{id}"), "application/fhir+xml").await.refused(406, "no-xml");
+        // A page leaves it out and says so.
+        let page = resource(&got(&server, "Patient", "application/fhir+xml").await);
+        let modes: Vec<_> = page["entry"].as_array().unwrap().iter().map(|one| &one["search"]["mode"]).collect();
+        assert!(modes.contains(&&json!("match")) && modes.contains(&&json!("outcome")), "{page}");
+        assert_eq!((&page["total"], mjumbe::fhir::structure::check(&page)), (&json!(2), vec![]));
+        assert!(page.to_string().contains(&format!("Patient/{id} is left out")), "{page}");
+        let history = resource(&got(&server, "Patient/_history", "application/fhir+xml").await);
+        assert_eq!(mjumbe::fhir::structure::check(&history), []);
+        let entries = history["entry"].as_array().unwrap();
+        assert_eq!(entries.iter().filter(|one| one["response"]["outcome"].is_object()).count(), 1, "{history}");
+        let entry = json!({ "resource": never, "request": { "method": "POST", "url": "Patient" } });
+        let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [entry] });
+        let done = resource(&send(Method::POST, "", bundle).await);
+        assert_eq!(done["entry"][0]["response"]["status"], "201 Created", "{done}");
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn g4_broken_xml_is_told_with_its_place() {
     each_store(|store| async move {
         let server = TestServer::start(store).await;

@@ -133,6 +133,7 @@ fn tests_by_row() -> BTreeMap<String, Vec<String>> {
         ("search", include_str!("acceptance/search.rs")),
         ("summary", include_str!("acceptance/summary.rs")),
         ("search_custom", include_str!("acceptance/search_custom.rs")),
+        ("search_pages", include_str!("acceptance/search_pages.rs")),
         ("search_values", include_str!("acceptance/search_values.rs")),
     ];
     let mut by_row: BTreeMap<String, Vec<String>> = BTreeMap::new();

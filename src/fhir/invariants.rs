@@ -132,7 +132,72 @@ fn how(path: &str, key: &'static str, expression: &'static str) -> How {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::{Map, Value, json};
+
     use super::*;
+    use crate::fhir::path::{Focus, Subject};
+
+    #[test]
+    fn what_is_not_enforced_is_known_and_has_a_reason() {
+        let left = rules().all().iter().filter(|rule| matches!(rule.how, How::Left(_)));
+        let left: BTreeSet<&str> = left.map(|rule| rule.key).collect();
+        assert_eq!(left, BTreeSet::from(["dom-6", "tst-5", "tst-6"]));
+        assert_eq!(LEFT.len(), left.len());
+        assert!(LEFT.iter().all(|(_, reason)| reason.contains(' ')), "{LEFT:?}");
+    }
+
+    /// Every pair of these, in an item of every type.
+    fn items() -> Vec<Value> {
+        let pieces = [
+            json!({}),
+            json!({"readOnly": true}),
+            json!({"initial": [{"valueInteger": 1}]}),
+            json!({"initial": [{"valueInteger": 1}, {"valueInteger": 2}]}),
+            json!({"required": false}),
+            json!({"repeats": true}),
+            json!({"repeats": false}),
+            json!({"answerValueSet": "http://x"}),
+            json!({"answerOption": [{"valueInteger": 1}]}),
+            json!({"code": [{"code": "x"}]}),
+            json!({"maxLength": 3}),
+            json!({"item": [{"linkId": "y", "type": "string"}]}),
+            json!({"enableWhen": vec![json!({"question": "x", "operator": "=", "answerInteger": 1}); 3]}),
+            json!({"enableBehavior": "all"}),
+        ];
+        let types = "group display boolean decimal integer date dateTime time string text url choice open-choice \
+            attachment reference quantity";
+        let mut items = Vec::new();
+        for kind in types.split_whitespace() {
+            for (at, one) in pieces.iter().enumerate() {
+                for other in pieces.iter().skip(at) {
+                    let own = Map::from_iter([("linkId".into(), "x".into()), ("type".into(), kind.into())]);
+                    let all = [one, other].into_iter().filter_map(Value::as_object).cloned().flatten();
+                    items.push(Value::Object(own.into_iter().chain(all).collect()));
+                }
+            }
+        }
+        items
+    }
+
+    /// A Questionnaire of thousands of items costs no evaluation, and plain Rust says what FHIRPath says.
+    #[test]
+    fn an_items_rules_are_plain_and_as_in_fhirpath() {
+        let found = rules().of_type("Questionnaire.item");
+        let rules: Vec<_> = found.iter().filter(|rule| rule.path == "Questionnaire.item").collect();
+        assert_eq!(rules.len(), 11);
+        for item in items() {
+            let questionnaire = json!({"resourceType": "Questionnaire", "item": [item]});
+            let subject = Subject::new(&questionnaire);
+            let focus = Focus { pointer: "/item/0", kind: Some("Questionnaire.item") };
+            for rule in &rules {
+                let How::Plain(holds) = &rule.how else { panic!("{} is evaluated", rule.key) };
+                let truth = engine().compile(rule.expression).unwrap().truth(&subject, &focus).unwrap();
+                assert_eq!(holds(item.as_object().unwrap()), truth != Some(false), "{} {item}", rule.key);
+            }
+        }
+    }
 
     #[test]
     fn every_rule_is_checked_or_left_for_a_reason() {

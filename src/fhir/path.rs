@@ -16,7 +16,7 @@ mod places;
 
 use std::any::Any;
 use std::sync::{Arc, LazyLock, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -94,6 +94,11 @@ pub trait Program: Send + Sync {
 pub fn engine() -> &'static dyn Engine {
     static ENGINE: LazyLock<octofhir::Octofhir> = LazyLock::new(octofhir::Octofhir::new);
     &*ENGINE
+}
+
+/// Gives many evaluations one deadline; one that goes on when it is over ends with [`PathError::TooLong`].
+pub fn within<T>(deadline: Instant, work: impl FnOnce() -> T) -> T {
+    model::until(deadline, work)
 }
 
 /// A resource on which expressions are evaluated. What an engine makes of it is made once.

@@ -39,7 +39,8 @@ impl Resource {
     /// As [`Resource::parse`].
     pub fn from_value(body: Value) -> Result<Self, Outcome> {
         if let Some(outcome) = Outcome::of(structure::check(&body)) {
-            return Err(outcome);
+            let costly = outcome.issues.iter().any(|issue| issue.code == structure::TOO_COSTLY);
+            return Err(if costly { outcome.status(422) } else { outcome });
         }
         let kind = body.get("resourceType").and_then(Value::as_str).and_then(|name| table().kind(name));
         let Some(kind) = kind else {

@@ -17,6 +17,8 @@ mod sibling;
 // What a Reference may name.
 mod target;
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 use crate::fhir::elements::{Content, Element, Key, Node, Primitive, table};
@@ -31,20 +33,25 @@ pub const MAX_ELEMENTS: usize = 1_000_000;
 /// Checking stops after this many faults.
 pub const MAX_ISSUES: usize = 50;
 
+/// All invariants in FHIRPath of one resource (or Bundle) may take this long.
+pub const MAX_TIME: Duration = Duration::from_secs(2);
+/// The code of the issue where [`MAX_TIME`] was not enough.
+pub const TOO_COSTLY: &str = "rules-too-costly";
+
 /// Checks a resource. Empty: it is an R4 resource as far as the tables say.
 pub fn check(resource: &Value) -> Vec<Issue> {
-    walked(resource, Wanted::Errors)
+    walked(resource, Wanted::Errors, MAX_TIME)
 }
 
 /// Checks a resource and gives advice: also the rules of severity `warning`.
 pub fn advise(resource: &Value) -> Vec<Issue> {
-    walked(resource, Wanted::Advice)
+    walked(resource, Wanted::Advice, MAX_TIME)
 }
 
 /// Checks the shell of a transaction or batch, whose resources were taken out: without invariants, which a
 /// single wrong entry of a batch would break for all.
 pub fn check_shell(bundle: &Value) -> Vec<Issue> {
-    walked(bundle, Wanted::Structure)
+    walked(bundle, Wanted::Structure, MAX_TIME)
 }
 
 /// Which invariants are looked at.
@@ -55,7 +62,7 @@ enum Wanted {
     Advice,
 }
 
-fn walked(resource: &Value, wanted: Wanted) -> Vec<Issue> {
+fn walked(resource: &Value, wanted: Wanted, time: Duration) -> Vec<Issue> {
     let mut walk = Walk {
         path: Vec::new(),
         issues: Vec::new(),
@@ -66,7 +73,7 @@ fn walked(resource: &Value, wanted: Wanted) -> Vec<Issue> {
         due: Vec::new(),
     };
     walk.resource(resource);
-    walk.settle();
+    walk.settle(time);
     walk.issues
 }
 

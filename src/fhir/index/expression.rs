@@ -1,9 +1,11 @@
 //! The values of parameters that are FHIRPath expressions: those of a tenant's own.
 //!
 //! An expression that has no result, takes too long or has too many results gives no row: a resource is
-//! stored whatever it contains.
+//! stored whatever it contains. A writer evaluates for [`WRITE_TIME`] at most; the walk over new versions
+//! (`store::parameters`) finds what is left.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use serde_json::Value;
@@ -12,27 +14,64 @@ use super::extract::Found;
 use super::{IndexRow, IndexValue, values};
 use crate::fhir::parameters::custom::Own;
 use crate::fhir::parameters::{Expression, Program, SearchType};
-use crate::fhir::path::Subject;
+use crate::fhir::path::{self, Subject};
 
 /// One parameter has at most this many rows of one resource.
 const ROWS_MAX: usize = 1_000;
 
-/// The rows of these parameters for one resource, as [`super::rows`] gives those of the standard ones.
+/// While a resource is written, all expressions on it together may take this long: others wait meanwhile.
+pub const WRITE_TIME: Duration = Duration::from_millis(250);
+
+/// The rows of these parameters for one resource, as [`super::rows`] gives those of the standard ones. For
+/// the walk: each expression has its own time.
 pub fn rows(own: &[Own], resource: &Value, zone: &TimeZone) -> Vec<IndexRow> {
-    if own.is_empty() {
-        return Vec::new();
-    }
     let subject = Subject::new(resource);
-    let mut out = Vec::new();
-    for own in own {
-        let parameter = &own.parameter;
-        let Program::Expression(expression) = &parameter.program else { continue };
-        let mut seen = HashSet::new();
-        let found = found(expression, parameter.search_type, &subject, zone);
-        let once = found.into_iter().filter(|value| seen.insert(format!("{value:?}"))).take(ROWS_MAX);
-        out.extend(once.map(|value| IndexRow { parameter: parameter.key, value }));
+    own.iter().flat_map(|own| rows_of(own, &subject, zone)).collect()
+}
+
+/// For a writer: whole parameters, as many as [`WRITE_TIME`] allows. Only for a version that a walk passes
+/// afterwards.
+pub fn rows_for_write(own: &[Own], resource: &Value, zone: &TimeZone) -> Vec<IndexRow> {
+    let (rows, left) = rows_within(own, resource, zone, WRITE_TIME);
+    if let Some(first) = left.first() {
+        tracing::warn!(
+            parameter = first,
+            parameters = left.len(),
+            "search parameters of one's own take too long; these values are collected in the background"
+        );
     }
-    out
+    rows
+}
+
+/// The rows, and the codes of the parameters that there was no time for.
+fn rows_within<'a>(
+    own: &'a [Own],
+    resource: &Value,
+    zone: &TimeZone,
+    time: Duration,
+) -> (Vec<IndexRow>, Vec<&'a str>) {
+    let deadline = Instant::now() + time;
+    let subject = Subject::new(resource);
+    let (mut rows, mut left) = (Vec::new(), Vec::new());
+    for own in own {
+        let is_over = || Instant::now() >= deadline;
+        let found = (!is_over()).then(|| path::within(deadline, || rows_of(own, &subject, zone)));
+        match found {
+            Some(found) if !is_over() => rows.extend(found),
+            // None, or perhaps some of them only.
+            _ => left.push(own.parameter.code),
+        }
+    }
+    (rows, left)
+}
+
+fn rows_of(own: &Own, subject: &Subject<'_>, zone: &TimeZone) -> Vec<IndexRow> {
+    let parameter = &own.parameter;
+    let Program::Expression(expression) = &parameter.program else { return Vec::new() };
+    let mut seen = HashSet::new();
+    let found = found(expression, parameter.search_type, subject, zone);
+    let once = found.into_iter().filter(|value| seen.insert(format!("{value:?}"))).take(ROWS_MAX);
+    once.map(|value| IndexRow { parameter: parameter.key, value }).collect()
 }
 
 /// The values that one expression finds.
@@ -68,5 +107,39 @@ fn guessed(value: &Value) -> &'static str {
         Value::Object(_) if has("system") && has("code") && !has("value") => "Coding",
         Value::Object(_) if has("use") || has("assigner") => "Identifier",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fhir::parameters::custom::{Custom, State, definitions};
+
+    #[test]
+    fn a_writer_leaves_whole_parameters_to_the_walk() {
+        let defined = |code: &str, expression: &str| {
+            let resource = json!({"resourceType": "SearchParameter", "url": format!("http://x/{code}"),
+                "name": "x", "status": "active", "description": "x", "code": code, "base": ["Patient"],
+                "type": "string", "expression": expression});
+            definitions(&resource).unwrap().into_iter().map(|one| (one, "x".to_owned(), State::Active))
+        };
+        let slow =
+            "name.where(family = %resource.name.where(family = %resource.name.last().family).family).family";
+        let all = [("a-quick", "Patient.name.first().family"), ("b-slow", slow), ("c-quick", "Patient.id")];
+        let custom = Custom::of(all.iter().flat_map(|(code, expression)| defined(code, expression)));
+        let own = custom.kind("Patient");
+        let names: Vec<Value> = (0..3_000).map(|n| json!({ "family": format!("f{n}") })).collect();
+        let patient = json!({ "resourceType": "Patient", "id": "p", "name": names });
+        let zone = TimeZone::UTC;
+        let (rows, left) = rows_within(own, &patient, &zone, WRITE_TIME);
+        assert_eq!(left, ["b-slow", "c-quick"]);
+        assert!(rows.iter().all(|row| row.parameter == own[0].parameter.key) && rows.len() == 1);
+        assert_eq!(rows_within(own, &patient, &zone, Duration::ZERO).1.len(), 3);
+        // The walk gives each its time.
+        let walked: HashSet<i64> =
+            super::rows(own, &patient, &zone).iter().map(|row| row.parameter.0).collect();
+        assert!(walked.contains(&own[2].parameter.key.0));
     }
 }

@@ -35,6 +35,7 @@ pub(super) fn rule(path: &str, key: &str) -> Option<Rule> {
         ("Questionnaire.item.enableWhen", "que-7") => {
             |it| text(it, "operator") != "exists" || has(it, "answerBoolean")
         }
+        ("Questionnaire.item", key) => return question(key),
         ("CodeSystem", "csd-1") => |it| codes_differ(it, &mut HashSet::new()),
         ("Group", "grp-1") => {
             |it| !has(it, "member") || it.get("actual").is_none_or(|actual| actual == &Value::Bool(true))
@@ -71,6 +72,37 @@ fn bundle(key: &str) -> Option<Rule> {
         "bdl-10" => |it| !is(it, &["document"]) || it.contains_key("timestamp"),
         "bdl-11" => |it| !is(it, &["document"]) || first_is(it, "Composition"),
         "bdl-12" => |it| !is(it, &["message"]) || first_is(it, "MessageHeader"),
+        _ => return None,
+    })
+}
+
+/// A Questionnaire has hundreds of items. What has no type yet (`""`) breaks nothing here.
+fn question(key: &str) -> Option<Rule> {
+    Some(match key {
+        "que-1" => |it| match text(it, "type") {
+            "group" => has(it, "item"),
+            "display" => !has(it, "item"),
+            _ => true,
+        },
+        "que-3" => |it| !is(it, &["display"]) || !has(it, "code"),
+        "que-4" => |it| !(has(it, "answerOption") && has(it, "answerValueSet")),
+        "que-5" => |it| {
+            let kinds = ["decimal", "integer", "date", "dateTime", "time", "string", "quantity"];
+            is(it, &["", "choice", "open-choice"])
+                || is(it, &kinds)
+                || !(has(it, "answerOption") || has(it, "answerValueSet"))
+        },
+        "que-6" => |it| !is(it, &["display"]) || !(has(it, "required") || has(it, "repeats")),
+        "que-8" => |it| !is(it, &["group", "display"]) || !has(it, "initial"),
+        "que-9" => |it| !is(it, &["display"]) || !has(it, "readOnly"),
+        "que-10" => |it| {
+            let kinds = ["", "boolean", "decimal", "integer", "string", "text", "url", "open-choice"];
+            is(it, &kinds) || !has(it, "maxLength")
+        },
+        "que-11" => |it| !(has(it, "answerOption") && has(it, "initial")),
+        "que-12" => |it| list(it, "enableWhen").count() <= 2 || has(it, "enableBehavior"),
+        // Without `repeats` the expression has no result.
+        "que-13" => |it| list(it, "initial").count() <= 1 || it.get("repeats") != Some(&Value::Bool(false)),
         _ => return None,
     })
 }
@@ -115,7 +147,7 @@ fn period(period: &Map<String, Value>) -> bool {
 
 /// Has a component a coding of the observation's own code?
 fn same_code<'a>(code: Option<&Value>, mut components: impl Iterator<Item = &'a Map<String, Value>>) -> bool {
-    let own = codings(code);
+    let own: HashSet<&Value> = codings(code).iter().collect();
     !own.is_empty()
         && components
             .any(|component| codings(component.get("code")).iter().any(|coding| own.contains(coding)))

@@ -17,11 +17,18 @@ thread_local! {
 
 /// Runs `work` with a deadline; nested ones are not prolonged.
 pub(super) fn until<T>(deadline: Instant, work: impl FnOnce() -> T) -> T {
-    let outer = DEADLINE.with(|cell| cell.replace(Some(deadline)));
-    DEADLINE.with(|cell| cell.set(Some(outer.map_or(deadline, |outer| outer.min(deadline)))));
-    let result = work();
-    DEADLINE.with(|cell| cell.set(outer));
-    result
+    let outer = Outer(DEADLINE.with(Cell::get));
+    DEADLINE.with(|cell| cell.set(Some(outer.0.map_or(deadline, |outer| outer.min(deadline)))));
+    work()
+}
+
+/// Puts the outer deadline back, also when the work panics.
+struct Outer(Option<Instant>);
+
+impl Drop for Outer {
+    fn drop(&mut self) {
+        DEADLINE.with(|cell| cell.set(self.0));
+    }
 }
 
 fn over() -> bool {

@@ -156,3 +156,49 @@ fn odd_resources_make_errors_at_most() {
         }
     }
 }
+
+/// Expressions as deep as they may be are evaluated where requests are: a worker of tokio has 2 MB of stack,
+/// of which a part is used already.
+#[test]
+fn the_deepest_expressions_fit_on_a_worker() {
+    let chain = |unit: &str, joint: &str, times: usize| vec![unit; times].join(joint);
+    let nested = |open: &str, inner: &str, close: &str| {
+        let deep = |levels: usize| open.repeat(levels) + inner + &close.repeat(levels);
+        let levels = (1..=MAX_DEPTH).take_while(|levels| engine().compile(&deep(*levels)).is_ok()).count();
+        assert!(levels > 5, "{open}: {levels}");
+        deep(levels)
+    };
+    let deepest = [
+        chain("extension", ".", 95),
+        chain("true", " and ", 95),
+        chain("extension.exists().not()", " or ", 90),
+        chain("1", " + ", 95),
+        chain("extension", " | ", 95),
+        "extension".to_owned() + &".where($this.exists())".repeat(90),
+        "extension".to_owned() + &".select($this)".repeat(90),
+        "extension".to_owned() + &"[0].extension".repeat(45),
+        nested("(", "true", ")"),
+        nested("(extension | ", "extension", ")"),
+        nested("extension.where(", "true", ")"),
+        nested("extension.all(", "true", ")"),
+        nested("extension.select(", "$this", ")"),
+        nested("iif(true, ", "1", ")"),
+        nested("(true implies (", "true", "))"),
+        nested("(extension as Extension).where(", "true", ")"),
+        nested("- (", "1", ")"),
+    ];
+    let mut extension = json!({ "url": "u", "valueBoolean": true });
+    for _ in 0..60 {
+        extension = json!({ "url": "u", "extension": [extension] });
+    }
+    let resource = json!({ "resourceType": "Patient", "extension": [extension] });
+    let programs: Vec<_> = deepest.iter().map(|text| engine().compile(text).unwrap()).collect();
+    let work = move || {
+        for program in programs {
+            let subject = Subject::new(&resource);
+            let _ = (program.values(&subject), program.places(&subject), program.holds(&subject));
+        }
+    };
+    let worker = std::thread::Builder::new().stack_size(3 << 19).spawn(work);
+    worker.unwrap().join().unwrap();
+}

@@ -5,13 +5,15 @@
 //! result is not broken: a comparison of dates of unlike precision has none, nor has the engine where R4 has
 //! `true` for an empty list (`isDistinct()`, `all()`).
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
-use super::{MAX_ISSUES, Step, Walk, Wanted};
+use super::{MAX_ISSUES, Step, TOO_COSTLY, Walk, Wanted};
 use crate::fhir::elements::{Key, Node};
 use crate::fhir::invariants::{How, Invariant, rules};
 use crate::fhir::outcome::{Issue, IssueType, Severity};
-use crate::fhir::path::{Focus, Subject};
+use crate::fhir::path::{self, Focus, Subject};
 
 /// Invariants to be evaluated at one place.
 pub(super) struct Due<'a> {
@@ -84,24 +86,41 @@ impl<'a> Walk<'a> {
         self.due.push(Due { resource, depth, path: self.path.clone(), value, kind, rules: later });
     }
 
-    /// Evaluates what is due, unless something is wrong already.
-    pub(super) fn settle(&mut self) {
+    /// Evaluates what is due in `time`, unless something is wrong already.
+    pub(super) fn settle(&mut self, time: Duration) {
         let due = std::mem::take(&mut self.due);
         if self.issues.iter().any(|issue| issue.severity == Severity::Error) {
             return;
         }
+        let deadline = Instant::now() + time;
+        path::within(deadline, || self.evaluate_all(&due, deadline));
+    }
+
+    fn evaluate_all(&mut self, due: &[Due<'a>], deadline: Instant) {
         let mut subject: Option<Subject> = None;
-        for place in due {
+        for (before, place) in due.iter().enumerate() {
             let current = match subject.take() {
                 Some(current) if std::ptr::eq(current.resource(), place.resource) => current,
                 _ => Subject::new(place.resource),
             };
-            self.evaluate(&place, &current);
+            self.evaluate(place, &current);
             subject = Some(current);
             if self.issues.len() >= MAX_ISSUES {
                 return;
             }
+            // What was evaluated last may have been cut short.
+            if Instant::now() >= deadline {
+                return self.too_costly(before, due.len());
+            }
         }
+    }
+
+    fn too_costly(&mut self, checked: usize, all: usize) {
+        let text =
+            format!("R4's rules for this resource take too long: {checked} of {all} elements were checked");
+        let hint = format!("divide it: a resource may have about {checked} elements with rules");
+        self.path.truncate(1);
+        self.report(Issue::error(IssueType::TooCostly, TOO_COSTLY, text).hint(hint));
     }
 
     fn evaluate(&mut self, place: &Due<'a>, subject: &Subject) {

@@ -215,6 +215,22 @@ fn invariants_hold_where_their_type_occurs() {
 }
 
 #[test]
+fn rules_have_one_deadline_for_a_resource() {
+    let range = json!({"low": {"value": 1}});
+    let observation = json!({"resourceType": "Observation", "status": "final", "code": {"text": "x"},
+        "referenceRange": [range, range, range]});
+    assert_eq!(check(&observation), []);
+    let issues = walked(&observation, Wanted::Errors, Duration::ZERO);
+    assert_eq!(issues.len(), 1, "{issues:?}");
+    let found = &issues[0];
+    assert_eq!(
+        (found.code, found.kind, found.expression[0].as_str()),
+        (TOO_COSTLY, IssueType::TooCostly, "Observation")
+    );
+    assert!(found.text.ends_with("0 of 3 elements were checked"), "{}", found.text);
+}
+
+#[test]
 fn warnings_are_advice() {
     let map = json!({"resourceType": "ValueSet", "status": "draft", "name": "not a name"});
     assert_eq!(check(&map), []);

@@ -29,7 +29,7 @@ impl Writer {
     pub fn put(&self, resource: &Resource, id: &str, precondition: Precondition) -> Put {
         let kind = resource.kind();
         let mut index = index::rows(kind, resource.body(), &self.zone);
-        index.extend(expression::rows(self.custom.kind(kind), resource.body(), &self.zone));
+        index.extend(expression::rows_for_write(self.custom.kind(kind), resource.body(), &self.zone));
         Put {
             kind: kind.to_owned(),
             id: id.to_owned(),

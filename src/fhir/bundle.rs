@@ -13,7 +13,8 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use crate::fhir::outcome::{Issue, IssueType, Outcome};
-use crate::fhir::patch::Patch;
+use crate::fhir::parameters::custom::Custom;
+use crate::fhir::patch::{Deadline, Patch};
 use crate::fhir::query::Query;
 use crate::fhir::resource::Resource;
 use crate::fhir::search::Context;
@@ -100,6 +101,10 @@ pub struct Answers<'a> {
     pub matches: &'a [Vec<Matched>],
     /// What a resource of [`Plan::reads`] (kind, id) is now; `None`: there never was one.
     pub current: &'a dyn Fn(&str, &str) -> Option<Current>,
+    /// The tenant's own search parameters: a conditional reference may name what the same plan writes by them.
+    pub custom: &'a Custom,
+    /// Until when patches may be applied.
+    pub deadline: Deadline,
 }
 
 /// What is to be done for one entry, now that all is known.

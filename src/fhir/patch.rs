@@ -9,7 +9,8 @@ mod json;
 // FHIRPath Patch.
 mod parameters;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -21,8 +22,10 @@ use crate::fhir::resource::{self, Resource};
 
 /// The media type of a JSON Patch.
 pub const JSON_PATCH: &str = "application/json-patch+json";
-/// A patch may have this many operations.
+/// The patches of one request may have this many operations together.
 pub const MAX_OPERATIONS: usize = 10_000;
+/// The patches of one plan may take this long together.
+const MAX_TIME: Duration = Duration::from_secs(1);
 /// The elements and characters that one patch may copy within a resource.
 const MAX_COPIED: usize = 8 * 1024 * 1024;
 /// How deep a patched resource may be, before its structure is checked.
@@ -43,7 +46,7 @@ impl Patch {
     /// # Errors
     /// 400 with what is malformed.
     pub fn json(text: &[u8]) -> Result<Self, Outcome> {
-        json::Operations::read(&resource::json(text)?).map(Self::Json)
+        json::Operations::read(&resource::json(text)?, &mut Reader::default()).map(Self::Json)
     }
 
     /// Reads a patch whose media type does not say of which kind it is: a `Parameters`, or the array of a JSON Patch.
@@ -51,25 +54,27 @@ impl Patch {
     /// # Errors
     /// 400 with what is malformed.
     pub fn of_value(value: &Value) -> Result<Self, Outcome> {
+        let mut reader = Reader::default();
         if value.is_array() {
-            return json::Operations::read(value).map(Self::Json);
+            return json::Operations::read(value, &mut reader).map(Self::Json);
         }
         if value.get("resourceType").and_then(Value::as_str) != Some("Parameters") {
             return Err(malformed("a patch is a Parameters (FHIRPath Patch), or a JSON Patch")
                 .hint(format!("send {JSON_PATCH}, or a Parameters as application/fhir+json")));
         }
-        parameters::Operations::read(Resource::from_value(value.clone())?.body()).map(Self::Path)
+        let parameters = Resource::from_value(value.clone())?;
+        parameters::Operations::read(parameters.body(), &mut reader).map(Self::Path)
     }
 
     /// Reads a patch from the resource of a Bundle's entry: `Binary` with a JSON Patch in `data`, or a
     /// `Parameters`.
     ///
     /// # Errors
-    /// 400 with what is malformed, seen from that resource.
-    pub fn of_resource(resource: &Resource) -> Result<Self, Outcome> {
+    /// 400 with what is malformed, seen from that resource; 422: too many operations.
+    pub fn of_resource(resource: &Resource, reader: &mut Reader) -> Result<Self, Outcome> {
         match resource.kind() {
-            "Binary" => binary(resource.body()),
-            "Parameters" => parameters::Operations::read(resource.body()).map(Self::Path),
+            "Binary" => binary(resource.body(), reader),
+            "Parameters" => parameters::Operations::read(resource.body(), reader).map(Self::Path),
             _ => Err(malformed("the resource of a PATCH is a Binary or a Parameters").at(resource.kind())),
         }
     }
@@ -77,12 +82,14 @@ impl Patch {
     /// The next version of a resource.
     ///
     /// # Errors
-    /// 422: an operation does not fit the resource, or what it makes is not R4 or another resource.
-    pub fn apply(&self, current: &Value) -> Result<Resource, Outcome> {
+    /// 422: an operation does not fit the resource, or what it makes is not R4 or another resource; or the time is
+    /// over.
+    pub fn apply(&self, current: &Value, deadline: Deadline) -> Result<Resource, Outcome> {
         let next = match self {
-            Self::Json(operations) => operations.apply(current)?,
-            Self::Path(operations) => operations.apply(current)?,
+            Self::Json(operations) => operations.apply(current, deadline)?,
+            Self::Path(operations) => operations.apply(current, deadline)?,
         };
+        deadline.check()?;
         for key in ["resourceType", "id"] {
             if next.get(key) != current.get(key) {
                 let kind = current.get("resourceType").and_then(Value::as_str).unwrap_or("Resource");
@@ -104,7 +111,7 @@ impl Patch {
 }
 
 /// `Binary{contentType: application/json-patch+json, data}`, as HAPI takes it and OpenSRP sends it.
-fn binary(body: &Value) -> Result<Patch, Outcome> {
+fn binary(body: &Value, reader: &mut Reader) -> Result<Patch, Outcome> {
     let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
     let media = text("contentType").split(';').next().unwrap_or_default().trim();
     if !media.eq_ignore_ascii_case(JSON_PATCH) {
@@ -114,10 +121,51 @@ fn binary(body: &Value) -> Result<Patch, Outcome> {
     }
     let data: String = text("data").chars().filter(|c| !c.is_ascii_whitespace()).collect();
     let bytes = STANDARD.decode(data).map_err(|_| malformed("this is not base64").at("Binary.data"))?;
-    Patch::json(&bytes).map_err(|mut outcome| {
+    let read = resource::json(&bytes).and_then(|value| json::Operations::read(&value, reader));
+    read.map(Patch::Json).map_err(|mut outcome| {
         outcome.issues.iter_mut().for_each(|issue| issue.expression.clear());
         outcome.at("Binary.data")
     })
+}
+
+/// Reads the patches of one request: their operations are counted together, and each path is compiled once.
+#[derive(Debug, Default)]
+pub struct Reader {
+    operations: usize,
+    paths: HashMap<String, parameters::Selection>,
+}
+
+impl Reader {
+    /// # Errors
+    /// 422: with these there are too many.
+    fn count(&mut self, operations: usize) -> Result<(), Outcome> {
+        self.operations = self.operations.saturating_add(operations);
+        if self.operations <= MAX_OPERATIONS {
+            return Ok(());
+        }
+        Err(too_costly("the patches of a request have at most 10,000 operations together"))
+    }
+}
+
+/// Until when the patches of a plan may be applied: meanwhile the tenant's other writers wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// For a plan whose patches begin now.
+    pub fn begin() -> Self {
+        Self(Instant::now() + MAX_TIME)
+    }
+
+    /// # Errors
+    /// 422: it is over.
+    pub fn check(self) -> Result<(), Outcome> {
+        if Instant::now() < self.0 {
+            return Ok(());
+        }
+        Err(too_costly("the patches of this request take too long")
+            .hint("send fewer or smaller ones at once"))
+    }
 }
 
 /// 400

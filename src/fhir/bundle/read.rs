@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Asked, Condition, Entry, MAX_ENTRIES, Operation, Order, Plan, Question, version};
 use crate::fhir::elements::table;
 use crate::fhir::outcome::{Issue, IssueType, Outcome};
-use crate::fhir::patch::Patch;
+use crate::fhir::patch::{Patch, Reader};
 use crate::fhir::query::Query;
 use crate::fhir::reference::rewrite;
 use crate::fhir::resource::Resource;
@@ -42,8 +42,11 @@ pub fn entries(
     }
     let shells = bundle.get("entry").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let both = shells.iter().zip(resources).enumerate();
+    let mut reader = Reader::default();
     Ok(both
-        .map(|(index, (shell, resource))| entry(index, shell, resource, (context, &mut *new_id)))
+        .map(|(index, (shell, resource))| {
+            entry(index, (shell, resource), context, (&mut *new_id, &mut reader))
+        })
         .collect())
 }
 
@@ -59,9 +62,9 @@ pub fn repeat(entry: &mut Value) {
 
 fn entry(
     index: usize,
-    shell: &Value,
-    resource: Option<Value>,
-    (context, new_id): (&Context<'_>, NewId<'_>),
+    (shell, resource): (&Value, Option<Value>),
+    context: &Context<'_>,
+    with: (NewId<'_>, &mut Reader),
 ) -> Result<Entry, Outcome> {
     let path = format!("Bundle.entry[{index}]");
     let Some(request) = shell.get("request") else {
@@ -81,7 +84,7 @@ fn entry(
         outcome.hint("written Patient, Patient/1 or Patient?identifier=x")
     })?;
     let request = Request { path: &path, url, target, text: &text };
-    let operation = operation(&request, resource, new_id)?;
+    let operation = operation(&request, resource, with)?;
     let full_url = shell.get("fullUrl").and_then(Value::as_str).map(str::to_owned);
     Ok(Entry { index, path, full_url, operation })
 }
@@ -89,12 +92,12 @@ fn entry(
 fn operation(
     request: &Request<'_>,
     resource: Option<Resource>,
-    new_id: NewId<'_>,
+    (new_id, reader): (NewId<'_>, &mut Reader),
 ) -> Result<Operation, Outcome> {
     match (request.text)("method").unwrap_or_default() {
         "POST" => create(request, resource, new_id()),
         "PUT" => update(request, resource, new_id()),
-        "PATCH" => patch(request, resource),
+        "PATCH" => patch(request, resource, reader),
         "DELETE" => delete(request),
         "GET" => Ok(read(request, false)),
         "HEAD" => Ok(read(request, true)),
@@ -235,7 +238,11 @@ fn check_id(resource: &Resource, id: &str, path: &str) -> Result<(), Outcome> {
     }
 }
 
-fn patch(request: &Request<'_>, resource: Option<Resource>) -> Result<Operation, Outcome> {
+fn patch(
+    request: &Request<'_>,
+    resource: Option<Resource>,
+    reader: &mut Reader,
+) -> Result<Operation, Outcome> {
     let (kind, condition) = (request.kind()?, request.condition()?);
     let at = format!("{}.resource", request.path);
     let resource = resource.ok_or_else(|| {
@@ -247,7 +254,7 @@ fn patch(request: &Request<'_>, resource: Option<Resource>) -> Result<Operation,
         .at(&*at)
         .hint("a Parameters (FHIRPath Patch), or a Binary with a JSON Patch")
     })?;
-    let patch = Patch::of_resource(&resource).map_err(|outcome| outcome.within(&at))?;
+    let patch = Patch::of_resource(&resource, reader).map_err(|outcome| outcome.within(&at))?;
     match (request.id()?, request.target.query) {
         (Some(id), None) => Ok(Operation::Patch { kind, id: id.to_owned(), patch, condition }),
         (None, Some(query)) => Ok(Operation::PatchMatch { kind, query: query.to_owned(), patch, condition }),

@@ -7,10 +7,11 @@ use super::{
     Action, Answers, Asked, Condition, Current, Effect, Entry, Matched, Method, Operation, Order, Plan,
     Question,
 };
-use crate::fhir::index::{self, IndexRow};
+use crate::fhir::index::{self, IndexRow, expression};
 use crate::fhir::matching::{Candidate, matches};
 use crate::fhir::outcome::{IssueType, Outcome};
-use crate::fhir::patch::Patch;
+use crate::fhir::parameters::custom::Custom;
+use crate::fhir::patch::{Deadline, Patch};
 use crate::fhir::reference::{self, Literal, rewrite};
 use crate::fhir::resource::Resource;
 
@@ -38,7 +39,7 @@ impl Plan {
             check_identities(&actions)?;
         }
         let mut map = self.names(&actions);
-        self.resolve(answers.matches, &actions, &mut map)?;
+        self.resolve(answers, &actions, &mut map)?;
         replace(&mut actions, &map)?;
         match self.order {
             Order::Rules => actions.sort_by_key(|action| order(&action.effect)),
@@ -60,9 +61,10 @@ impl Plan {
             }
             _ => return effect(entry, found),
         };
+        answers.deadline.check().map_err(|outcome| seen(outcome, entry))?;
         let current = (answers.current)(kind, id);
-        let mut resource =
-            patched(patch, condition, current.as_ref()).map_err(|outcome| seen(outcome, entry))?;
+        let mut resource = patched((patch, answers.deadline), condition, current.as_ref())
+            .map_err(|outcome| seen(outcome, entry))?;
         rewrite::localise(resource.body_mut(), &self.base);
         let version = current.map_or(0, |current| current.version);
         Ok(put(&resource, id, Condition::Version(version), Method::Patch))
@@ -90,14 +92,14 @@ impl Plan {
     /// Adds what conditional references become: the one match in the store or in this transaction.
     fn resolve(
         &self,
-        answers: &[Vec<Matched>],
+        answers: &Answers<'_>,
         actions: &[Action],
         map: &mut HashMap<String, String>,
     ) -> Result<(), Outcome> {
         let mut own = None;
-        for ((asked, question), answer) in self.asked.iter().zip(&self.questions).zip(answers) {
+        for ((asked, question), answer) in self.asked.iter().zip(&self.questions).zip(answers.matches) {
             let Asked::Reference { text, path } = asked else { continue };
-            let own = own.get_or_insert_with(|| self.own_writes(actions));
+            let own = own.get_or_insert_with(|| self.own_writes(actions, answers.custom));
             let mut found: HashSet<(&str, &str)> =
                 answer.iter().map(|(kind, id, _)| (kind.as_str(), id.as_str())).collect();
             for write in own.iter() {
@@ -117,12 +119,14 @@ impl Plan {
         Ok(())
     }
 
-    fn own_writes<'a>(&self, actions: &'a [Action]) -> Vec<OwnWrite<'a>> {
+    fn own_writes<'a>(&self, actions: &'a [Action], custom: &Custom) -> Vec<OwnWrite<'a>> {
         let write = |action: &'a Action| match &action.effect {
             Effect::Delete { kind, id, .. } => Some(OwnWrite { kind, id, rows: None }),
             Effect::Put { resource, id, .. } => {
-                let rows = index::rows(resource.kind(), resource.body(), &self.zone);
-                Some(OwnWrite { kind: resource.kind(), id, rows: Some(rows) })
+                let (kind, body) = (resource.kind(), resource.body());
+                let mut rows = index::rows(kind, body, &self.zone);
+                rows.extend(expression::rows_for_write(custom.kind(kind), body, &self.zone));
+                Some(OwnWrite { kind, id, rows: Some(rows) })
             }
             _ => None,
         };
@@ -190,7 +194,11 @@ fn replace(actions: &mut [Action], map: &HashMap<String, String>) -> Result<(), 
 }
 
 /// The next version, if the current one is as the client expects it.
-fn patched(patch: &Patch, condition: Condition, current: Option<&Current>) -> Result<Resource, Outcome> {
+fn patched(
+    (patch, deadline): (&Patch, Deadline),
+    condition: Condition,
+    current: Option<&Current>,
+) -> Result<Resource, Outcome> {
     let refused = |kind: IssueType, code: &'static str, text: &str| Err(Outcome::error(kind, code, text));
     let Some(current) = current else {
         return refused(IssueType::NotFound, "not-found", "there is no such resource to be patched");
@@ -202,7 +210,7 @@ fn patched(patch: &Patch, condition: Condition, current: Option<&Current>) -> Re
             let outcome = Outcome::error(IssueType::Conflict, "version-conflict", text).status(412);
             Err(outcome.hint("read it again and repeat the change on its current version"))
         }
-        Some(body) => patch.apply(body),
+        Some(body) => patch.apply(body, deadline),
         None => refused(IssueType::Deleted, "deleted", "what is to be patched was deleted"),
     }
 }

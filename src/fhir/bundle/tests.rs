@@ -1,5 +1,4 @@
 use super::*;
-use crate::fhir::parameters::custom::Custom;
 use crate::fhir::search::Handling;
 use serde_json::json;
 
@@ -39,7 +38,8 @@ fn settled(
         let found = now.iter().find(|(name, _)| *name == format!("{kind}/{id}"));
         found.map(|(_, current)| current.clone())
     };
-    plan.settle(&Answers { matches, current: &current })
+    let (custom, deadline) = (Custom::none(), Deadline::begin());
+    plan.settle(&Answers { matches, current: &current, custom, deadline })
 }
 
 fn patient_at(version: i64, active: bool) -> Vec<(String, Current)> {
@@ -188,6 +188,36 @@ fn conditional_references_match_the_store_or_the_transaction() {
     let Effect::Put { resource, .. } = &actions[0].effect else { panic!() };
     assert_eq!(resource.body()["subject"]["reference"], "Patient/new-2");
     assert_eq!(refusal(json!([observation, patient]), &[one("Patient", "p9")]).0, 412);
+}
+
+#[test]
+fn what_the_transaction_writes_is_found_by_a_tenants_own_parameters() {
+    use crate::fhir::parameters::custom::{Definition, State};
+    let clan = Definition {
+        kind: "Patient",
+        code: "clan".into(),
+        url: String::new(),
+        search_type: "string",
+        targets: vec![],
+        expression: "Patient.extension('http://e.org/clan').value".into(),
+    };
+    let custom = Custom::of([(clan, "clan".to_owned(), State::Active)]);
+    let settled = |clan: &str| {
+        let extension = json!([{"url": "http://e.org/clan", "valueString": clan}]);
+        let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": [
+            {"resource": {"resourceType": "Observation", "status": "final", "code": {"text": "x"}, "subject": {"reference": "Patient?clan=Abega"}}, "request": {"method": "POST", "url": "Observation"}},
+            {"resource": {"resourceType": "Patient", "id": "p9", "extension": extension}, "request": {"method": "PUT", "url": "Patient/p9"}}
+        ]});
+        let plan = with_context(|context, new_id| {
+            transaction(bundle, &Context { custom: &custom, ..*context }, new_id)
+        });
+        let matches = [one("Patient", "p9")];
+        let (current, deadline) = (&|_: &str, _: &str| None, Deadline::begin());
+        plan.unwrap().settle(&Answers { matches: &matches, current, custom: &custom, deadline })
+    };
+    let Effect::Put { resource, .. } = &settled("Abega").unwrap()[0].effect else { panic!() };
+    assert_eq!(resource.body()["subject"]["reference"], "Patient/p9");
+    assert_eq!(settled("Abasinga").unwrap_err().status, 412, "it is not of that clan any more");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use json_patch::{
 };
 use serde_json::Value;
 
-use super::{Budget, MAX_OPERATIONS, conditional_in, malformed, too_costly};
+use super::{Budget, Deadline, Reader, conditional_in, malformed};
 use crate::fhir::outcome::{IssueType, Outcome};
 
 /// A JSON Patch.
@@ -21,14 +21,12 @@ pub struct Operations(Vec<PatchOperation>);
 
 impl Operations {
     /// # Errors
-    /// 400: not a JSON Patch; with which operation is wrong.
-    pub(super) fn read(value: &Value) -> Result<Self, Outcome> {
+    /// 400: not a JSON Patch; with which operation is wrong. 422: too many operations.
+    pub(super) fn read(value: &Value, reader: &mut Reader) -> Result<Self, Outcome> {
         let Some(items) = value.as_array() else {
             return Err(malformed("a JSON Patch is an array of operations"));
         };
-        if items.len() > MAX_OPERATIONS {
-            return Err(too_costly("a patch has at most 10,000 operations").status(413));
-        }
+        reader.count(items.len())?;
         items
             .iter()
             .enumerate()
@@ -38,11 +36,12 @@ impl Operations {
     }
 
     /// # Errors
-    /// 422: an operation does not fit.
-    pub(super) fn apply(&self, current: &Value) -> Result<Value, Outcome> {
+    /// 422: an operation does not fit, or the time is over.
+    pub(super) fn apply(&self, current: &Value, deadline: Deadline) -> Result<Value, Outcome> {
         let mut next = current.clone();
         let mut budget = Budget::default();
         for (index, operation) in self.0.iter().enumerate() {
+            deadline.check()?;
             bounded(operation, &next, &mut budget)?;
             json_patch::patch_unsafe(&mut next, std::slice::from_ref(operation))
                 .map_err(|error| refused(index, operation, &error.kind, current))?;
@@ -51,6 +50,7 @@ impl Operations {
             if let PatchOperation::Remove(RemoveOperation { path })
             | PatchOperation::Move(MoveOperation { from: path, .. }) = operation
             {
+                deadline.check()?;
                 drop_if_empty(&mut next, path);
             }
         }

@@ -9,19 +9,16 @@ mod tree;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Budget, conditional_in, malformed, too_costly};
+use super::{Budget, Deadline, Reader, conditional_in, malformed, too_costly};
 use crate::fhir::outcome::{IssueType, Outcome};
 use crate::fhir::path::{self, PathError, Program, Subject};
 use content::Content;
 
 /// A FHIRPath Patch may have this many operations.
 const MAX_OPERATIONS: usize = 1_000;
-/// All of its paths together may take this long.
-const MAX_TIME: Duration = Duration::from_millis(500);
 
 /// A FHIRPath Patch.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +26,7 @@ pub struct Operations(Vec<Operation>);
 
 /// A compiled path.
 #[derive(Clone)]
-struct Selection(Arc<dyn Program>);
+pub(super) struct Selection(Arc<dyn Program>);
 
 impl std::fmt::Debug for Selection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -63,27 +60,25 @@ impl Operations {
     /// Reads the patch from the `Parameters`.
     ///
     /// # Errors
-    /// 400: not a FHIRPath Patch, with the place in it.
-    pub(super) fn read(parameters: &Value) -> Result<Self, Outcome> {
+    /// 400: not a FHIRPath Patch, with the place in it; 422: too many operations.
+    pub(super) fn read(parameters: &Value, reader: &mut Reader) -> Result<Self, Outcome> {
         let items = parameters.get("parameter").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         if items.len() > MAX_OPERATIONS {
-            return Err(too_costly("a FHIRPath Patch has at most 1,000 operations").status(413));
+            return Err(too_costly("a FHIRPath Patch has at most 1,000 operations"));
         }
-        let read = |(index, item)| operation(item).map_err(|outcome| outcome.at(place(index)));
+        reader.count(items.len())?;
+        let read = |(index, item)| operation(item, reader).map_err(|outcome| outcome.at(place(index)));
         items.iter().enumerate().map(read).collect::<Result<_, _>>().map(Self)
     }
 
     /// # Errors
-    /// 422: an operation does not fit.
-    pub(super) fn apply(&self, current: &Value) -> Result<Value, Outcome> {
+    /// 422: an operation does not fit, or the time is over.
+    pub(super) fn apply(&self, current: &Value, deadline: Deadline) -> Result<Value, Outcome> {
         let mut next = current.clone();
         let mut budget = Budget::default();
-        let begun = Instant::now();
         for (index, operation) in self.0.iter().enumerate() {
-            if begun.elapsed() > MAX_TIME {
-                return Err(too_costly("the paths of this patch take too long").at(place(index)));
-            }
-            step(operation, &mut next, &mut budget).map_err(|outcome| outcome.at(place(index)))?;
+            let step = deadline.check().and_then(|()| step(operation, &mut next, &mut budget));
+            step.map_err(|outcome| outcome.at(place(index)))?;
         }
         Ok(next)
     }
@@ -110,7 +105,7 @@ fn place(index: usize) -> String {
     format!("Parameters.parameter[{index}]")
 }
 
-fn operation(item: &Value) -> Result<Operation, Outcome> {
+fn operation(item: &Value, reader: &mut Reader) -> Result<Operation, Outcome> {
     if item.get("name").and_then(Value::as_str) != Some("operation") {
         return Err(malformed("the parameters of a FHIRPath Patch are named `operation`"));
     }
@@ -133,30 +128,43 @@ fn operation(item: &Value) -> Result<Operation, Outcome> {
     };
     let path = text("path")?;
     Ok(match text("type")? {
-        "add" => Operation::Add { at: selection(path)?, name: text("name")?.to_owned(), content: content()? },
-        "insert" => Operation::Insert { list: list(path)?, index: number("index")?, content: content()? },
-        "delete" => Operation::Delete { at: selection(path)? },
-        "replace" => Operation::Replace { at: selection(path)?, content: content()? },
-        "move" => Operation::Move { list: list(path)?, from: number("source")?, to: number("destination")? },
+        "add" => Operation::Add {
+            at: selection(path, reader)?,
+            name: text("name")?.to_owned(),
+            content: content()?,
+        },
+        "insert" => {
+            Operation::Insert { list: list(path, reader)?, index: number("index")?, content: content()? }
+        }
+        "delete" => Operation::Delete { at: selection(path, reader)? },
+        "replace" => Operation::Replace { at: selection(path, reader)?, content: content()? },
+        "move" => {
+            Operation::Move { list: list(path, reader)?, from: number("source")?, to: number("destination")? }
+        }
         _ => return Err(malformed("the operation is none of add, insert, delete, replace and move")),
     })
 }
 
-fn selection(path: &str) -> Result<Selection, Outcome> {
-    path::engine().compile(path).map(Selection).map_err(|error| {
+fn selection(path: &str, reader: &mut Reader) -> Result<Selection, Outcome> {
+    if let Some(compiled) = reader.paths.get(path) {
+        return Ok(compiled.clone());
+    }
+    let compiled = path::engine().compile(path).map(Selection).map_err(|error| {
         let kind =
             if matches!(error, PathError::Refused(_)) { IssueType::NotSupported } else { IssueType::Invalid };
         Outcome::error(kind, "patch-path", "the path is not FHIRPath, or uses what is not allowed here")
-    })
+    })?;
+    reader.paths.insert(path.to_owned(), compiled.clone());
+    Ok(compiled)
 }
 
 /// `Patient.contact[0].telecom` as the list `telecom` of `Patient.contact[0]`.
-fn list(path: &str) -> Result<List, Outcome> {
+fn list(path: &str, reader: &mut Reader) -> Result<List, Outcome> {
     let (parent, name) = path.trim().rsplit_once('.').unwrap_or(("$this", path.trim()));
     if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return Err(malformed("insert and move name a list").hint("written Patient.contact[0].telecom"));
     }
-    Ok(List { parent: selection(parent)?, name: name.to_owned() })
+    Ok(List { parent: selection(parent, reader)?, name: name.to_owned() })
 }
 
 fn step(operation: &Operation, next: &mut Value, budget: &mut Budget) -> Result<(), Outcome> {

@@ -11,7 +11,7 @@ fn patient() -> Value {
 
 fn apply(operations: Value) -> Result<Value, (u16, &'static str, Vec<String>)> {
     let patch = Patch::json(operations.to_string().as_bytes()).map_err(|outcome| brief(&outcome))?;
-    patch.apply(&patient()).map(Resource::into_body).map_err(|outcome| brief(&outcome))
+    patch.apply(&patient(), Deadline::begin()).map(Resource::into_body).map_err(|outcome| brief(&outcome))
 }
 
 fn brief(outcome: &Outcome) -> (u16, &'static str, Vec<String>) {
@@ -45,7 +45,7 @@ fn every_operation_does_what_rfc_6902_says() {
 #[test]
 fn digits_of_what_is_added_stay() {
     let text = br#"[{"op":"replace","path":"/extension/0/valueDecimal","value":2.500}]"#;
-    let next = Patch::json(text).unwrap().apply(&patient()).unwrap();
+    let next = Patch::json(text).unwrap().apply(&patient(), Deadline::begin()).unwrap();
     assert_eq!(next.body()["extension"][0]["valueDecimal"].to_string(), "2.500");
 }
 
@@ -127,10 +127,45 @@ fn conditional_references_in_values_are_found() {
 fn a_binary_carries_a_patch() {
     let binary = |media: &str, data: &str| {
         let body = json!({ "resourceType": "Binary", "contentType": media, "data": data });
-        Patch::of_resource(&Resource::from_value(body).unwrap())
+        Patch::of_resource(&Resource::from_value(body).unwrap(), &mut Reader::default())
     };
     let data = STANDARD.encode(br#"[{"op":"remove","path":"/active"}]"#);
     assert!(binary(JSON_PATCH, &data).is_ok());
     assert_eq!(brief(&binary("text/plain", &data).unwrap_err()).2, ["Binary.contentType"]);
     assert_eq!(brief(&binary(JSON_PATCH, "e30=").unwrap_err()).2, ["Binary.data"]);
+}
+
+#[test]
+fn what_takes_too_long_is_refused_between_operations() {
+    let identifiers = vec![json!({ "value": "1" }); 100_000];
+    let patient = json!({ "resourceType": "Patient", "identifier": identifiers });
+    let first = json!({ "op": "add", "path": "/identifier/0", "value": { "value": "2" } });
+    let operations = Value::Array(vec![first; MAX_OPERATIONS]);
+    let json = Patch::json(operations.to_string().as_bytes()).unwrap();
+    let paths = Patch::of_value(
+        &json!({ "resourceType": "Parameters", "parameter": [{ "name": "operation", "part": [
+        { "name": "type", "valueCode": "delete" }, { "name": "path", "valueString": "Patient.active" }
+    ] }] }),
+    );
+    for (patch, time) in [(json, 100), (paths.unwrap(), 0)] {
+        let begun = Instant::now();
+        let refused = patch.apply(&patient, Deadline(begun + Duration::from_millis(time))).unwrap_err();
+        assert_eq!((refused.status, refused.issues[0].kind), (422, IssueType::TooCostly));
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn a_path_is_compiled_once_for_all_patches_of_a_request() {
+    let path = json!({ "name": "path", "valueString": "Patient.active" });
+    let delete = json!({ "name": "operation", "part": [{ "name": "type", "valueCode": "delete" }, path] });
+    let patch = json!({ "resourceType": "Parameters", "parameter": vec![delete; 1_000] });
+    let patch = Resource::from_value(patch).unwrap();
+    let mut reader = Reader::default();
+    for _ in 0..10 {
+        Patch::of_resource(&patch, &mut reader).unwrap();
+    }
+    assert_eq!(reader.paths.len(), 1);
+    let refused = Patch::of_resource(&patch, &mut reader).unwrap_err();
+    assert_eq!((refused.status, refused.issues[0].kind), (422, IssueType::TooCostly));
 }

@@ -9,6 +9,8 @@ use crate::auth::Denied;
 use crate::auth::scope::Permission;
 use crate::fhir::bundle::{self, Action, Effect, Operation};
 use crate::fhir::outcome::Outcome;
+use crate::fhir::patch::Deadline;
+use crate::server::app::App;
 use crate::server::parameters;
 use crate::store::write::{self, Matches, Precondition, Put, Question, Refusal, Seen, Standing, Written};
 use crate::telemetry::trace_id;
@@ -28,10 +30,8 @@ pub struct Done {
 /// 403 where the caller may not do all of it; else why nothing was written.
 pub async fn write(call: &Call, plan: bundle::Plan) -> Result<Vec<Done>, Stop> {
     allowed(call, &plan)?;
-    conform(call, &plan)?;
-    definitions(call, &plan)?;
     let settled = Arc::default();
-    let plan = WritePlan::new(plan, Writer::of(call), Arc::clone(&settled))?;
+    let plan = WritePlan::new(call, plan, Arc::clone(&settled))?;
     let written = call.app.store.write(&call.tenant, Box::new(plan)).await?;
     if !written.is_empty() {
         call.app.signals.changes.give();
@@ -55,44 +55,6 @@ pub fn shown<'a>(call: &Call, method: bundle::Method, done: &'a Done) -> Option<
     let may = |written: &Written| call.principal.require(Permission::Read, &written.kind).is_ok();
     let hidden = method == bundle::Method::Patch && !done.written.as_ref().is_some_and(may);
     done.stored.as_deref().filter(|_| !hidden)
-}
-
-/// Every resource keeps to the profiles that it claims: 422.
-fn conform(call: &Call, plan: &bundle::Plan) -> Result<(), Outcome> {
-    for entry in plan.entries() {
-        let (Operation::Create { resource, .. }
-        | Operation::Update { resource, .. }
-        | Operation::UpdateMatch { resource, .. }) = &entry.operation
-        else {
-            continue;
-        };
-        if let Some(outcome) = Outcome::of(call.app.profiles.check(resource.body())) {
-            let outcome = outcome.status(422);
-            let of_entry = format!("{}.resource", entry.path);
-            return Err(if entry.path.is_empty() { outcome } else { outcome.within(&of_entry) });
-        }
-    }
-    Ok(())
-}
-
-/// SearchParameters must define what can be searched by.
-fn definitions(call: &Call, plan: &bundle::Plan) -> Result<(), Outcome> {
-    for entry in plan.entries() {
-        let (resource, id) = match &entry.operation {
-            Operation::Create { resource, id, .. }
-            | Operation::Update { resource, id, .. }
-            | Operation::UpdateMatch { resource, id, .. } => (resource, id),
-            _ => continue,
-        };
-        if resource.kind() == parameters::KIND {
-            let checked = call.app.own.check(&call.tenant, resource, id);
-            checked.map_err(|outcome| match entry.path.as_str() {
-                "" => outcome,
-                path => outcome.within(&format!("{path}.resource")),
-            })?;
-        }
-    }
-    Ok(())
 }
 
 /// What a SearchParameter defines is known here at once. Where the store does not answer, it is learnt later.
@@ -142,6 +104,8 @@ type Settled = Vec<(Action, Option<String>)>;
 
 /// The plan that runs inside the write group.
 struct WritePlan {
+    app: Arc<App>,
+    tenant: String,
     plan: bundle::Plan,
     writer: Writer,
     /// Worked out before the group is locked, where the plan asks nothing.
@@ -151,8 +115,9 @@ struct WritePlan {
 }
 
 impl WritePlan {
-    fn new(plan: bundle::Plan, writer: Writer, settled: Arc<Mutex<Settled>>) -> Result<Self, Stop> {
-        let mut made = Self { plan, writer, ready: None, settled };
+    fn new(call: &Call, plan: bundle::Plan, settled: Arc<Mutex<Settled>>) -> Result<Self, Stop> {
+        let (app, tenant) = (Arc::clone(&call.app), call.tenant.clone());
+        let mut made = Self { app, tenant, plan, writer: Writer::of(call), ready: None, settled };
         if made.plan.asks_nothing() {
             made.ready = Some(made.settle(&Seen::default())?);
         }
@@ -164,16 +129,44 @@ impl WritePlan {
             let standing = seen.standing.get(&(kind.to_owned(), id.to_owned()))?;
             Some(current(id, standing))
         };
-        let answers = bundle::Answers { matches: seen.answers, current: &current };
-        let actions = self.plan.settle(&answers).map_err(|outcome| Refusal::Plan(Box::new(outcome)))?;
+        let (custom, deadline) = (self.writer.custom(), Deadline::begin());
+        let answers = bundle::Answers { matches: seen.answers, current: &current, custom, deadline };
+        let refused = |outcome| Refusal::Plan(Box::new(outcome));
+        let actions = self.plan.settle(&answers).map_err(refused)?;
         let mut puts = Vec::new();
         let mut settled = Vec::with_capacity(actions.len());
         for action in actions {
+            self.conform(&action, deadline).map_err(refused)?;
             let put = self.put(&action.effect);
             settled.push((action, put.as_ref().and_then(|put| put.body.clone())));
             puts.extend(put);
         }
         Ok((settled, puts))
+    }
+
+    /// What is written keeps to the profiles that it claims, and a SearchParameter defines what can be searched
+    /// by: 422.
+    fn conform(&self, action: &Action, deadline: Deadline) -> Result<(), Outcome> {
+        let Effect::Put { resource, id, method, .. } = &action.effect else { return Ok(()) };
+        let is_patched = *method == bundle::Method::Patch;
+        let checked = || {
+            if is_patched {
+                deadline.check()?;
+            }
+            if let Some(outcome) = Outcome::of(self.app.profiles.check(resource.body())) {
+                return Err(outcome.status(422));
+            }
+            if resource.kind() == parameters::KIND {
+                self.app.own.check(&self.tenant, resource, id)?;
+            }
+            Ok(())
+        };
+        checked().map_err(|outcome| match action.path.as_str() {
+            "" => outcome,
+            // Its places are in what is patched, not in the Bundle.
+            path if is_patched => outcome.at(format!("{path}.resource")),
+            path => outcome.within(&format!("{path}.resource")),
+        })
     }
 
     fn put(&self, effect: &Effect) -> Option<Put> {

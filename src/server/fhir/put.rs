@@ -25,6 +25,11 @@ impl Writer {
         }
     }
 
+    /// The tenant's own search parameters, by which is indexed.
+    pub fn custom(&self) -> &Custom {
+        &self.custom
+    }
+
     /// A new version of a resource.
     pub fn put(&self, resource: &Resource, id: &str, precondition: Precondition) -> Put {
         let kind = resource.kind();

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use mjumbe::store::testing::each_store;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -262,6 +264,48 @@ async fn s26_what_cannot_be_searched_by_is_refused() {
         let mut twice = definition(&OWN[0]);
         twice["id"] = json!("other");
         server.put("SearchParameter/other", &twice).await.refused(422, "code-taken");
+        server.stop().await;
+    })
+    .await;
+}
+
+/// What is checked is the resource that comes about, under the id that it has then.
+#[tokio::test]
+async fn s26_a_definition_by_condition_or_patch() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        let patch = |path: &str, patch: &Value| {
+            let request = server.request(Method::PATCH, path);
+            answered(request.header("content-type", "application/json-patch+json").body(patch.to_string()))
+        };
+        let mut own = definition(&OWN[0]);
+        own.as_object_mut().unwrap().remove("id");
+        let url = format!("SearchParameter?url={}", own["url"].as_str().unwrap());
+        assert_eq!(server.put(&url, &own).await.status, 201);
+        own["description"] = json!("Said better");
+        let again = server.put(&url, &own).await;
+        assert_eq!(again.status, 200, "{}", again.body);
+        let post = server.with_body(Method::POST, "SearchParameter", &own).header("if-none-exist", &url);
+        assert_eq!(answered(post).await.status, 200);
+        server.post("SearchParameter", &own).await.refused(422, "code-taken");
+
+        let code = json!([{ "op": "replace", "path": "/code", "value": "gender" }]);
+        patch(&url, &code).await.refused(422, "standard-parameter");
+        let id = again.body["id"].as_str().unwrap().to_owned();
+        let entry = json!({
+            "resource": { "resourceType": "Binary", "contentType": "application/json-patch+json", "data": STANDARD.encode(code.to_string()) },
+            "request": { "method": "PATCH", "url": format!("SearchParameter/{id}") },
+        });
+        let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [entry] });
+        let refused = server.post("", &bundle).await;
+        refused.refused(422, "standard-parameter");
+        assert!(refused.body.to_string().contains("Bundle.entry[0].resource"), "{}", refused.body);
+
+        stored(&server, &[json!({ "resourceType": "QuestionnaireResponse", "id": "run", "status": "completed" })]).await;
+        let claim = json!([{ "op": "add", "path": "/meta/profile", "value": ["https://mjumbe.org/fhir/StructureDefinition/run-response"] }]);
+        let refused = patch("QuestionnaireResponse/run", &claim).await;
+        assert_eq!(refused.status, 422, "{}", refused.body);
+        assert!(refused.body.to_string().contains("QuestionnaireResponse.questionnaire"), "{}", refused.body);
         server.stop().await;
     })
     .await;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::Patch;
+use super::super::{Deadline, Patch};
 
 /// `add Patient name=birthDate valueDate=…` as a parameter.
 fn operation(kind: &str, path: &str, more: &[Value]) -> Value {
@@ -30,7 +30,9 @@ fn patched(resource: &Value, operations: &[Value]) -> Result<Value, (u16, &'stat
         parameters["parameter"] = operations.into();
     }
     let patch = Patch::of_value(&parameters).map_err(|outcome| (outcome.status, outcome.issues[0].code))?;
-    let next = patch.apply(resource).map_err(|outcome| (outcome.status, outcome.issues[0].code))?;
+    let next = patch
+        .apply(resource, Deadline::begin())
+        .map_err(|outcome| (outcome.status, outcome.issues[0].code))?;
     Ok(next.into_body())
 }
 

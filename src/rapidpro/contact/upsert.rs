@@ -43,7 +43,12 @@ impl Upsert<'_> {
     /// [`Fault`] where nothing of the delivery was decided.
     pub async fn run(&mut self, outgoing: &Outgoing) -> Result<Settled, Fault> {
         let mut asked = Asked::read(outgoing);
-        match self.attempt(outgoing, &mut asked, outgoing.remote.as_deref()).await {
+        let done = self.attempts(outgoing, &mut asked).await;
+        done.map_err(|fault| with_doubt(fault, &asked))
+    }
+
+    async fn attempts(&mut self, outgoing: &Outgoing, asked: &mut Asked) -> Result<Settled, Fault> {
+        match self.attempt(outgoing, asked, outgoing.remote.as_deref()).await {
             // The linked contact was deleted: the link is made again.
             Err(gone) if gone.kind == Kind::Gone && outgoing.remote.is_some() => {
                 if asked.only_withdraws() {
@@ -51,7 +56,7 @@ impl Upsert<'_> {
                     return Ok(asked.settled(None));
                 }
                 asked.renew(&outgoing.body);
-                self.attempt(outgoing, &mut asked, None).await
+                self.attempt(outgoing, asked, None).await
             }
             other => other,
         }
@@ -321,6 +326,12 @@ impl Upsert<'_> {
     }
 }
 
+/// What was decided before the fault was asked for, and may have taken effect.
+fn with_doubt(fault: Fault, asked: &Asked) -> Fault {
+    let begun = asked.items.iter().any(|item| item.verdict.is_some());
+    Fault { unclear: fault.unclear || begun, ..fault }
+}
+
 fn candidates(body: &Value) -> Vec<(&'static str, String)> {
     let find = body.get("find").and_then(Value::as_str);
     let urns = body.get("urns").map(texts).unwrap_or_default();
@@ -343,4 +354,40 @@ fn gone() -> Fault {
 
 fn unreadable() -> Fault {
     fault::silent("rapidpro-answer-unreadable", "the answer is not a contact", true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::destination::OutgoingPart;
+
+    /// The status was set, and then there was no time left for the rest: that the status is set is not
+    /// forgotten.
+    #[test]
+    fn a_fault_after_the_first_request_is_unclear() {
+        let part = |slot: &str, wanted: Value| OutgoingPart {
+            slot: format!("her/{slot}"),
+            wanted: Some(wanted),
+            sent: None,
+            note: String::new(),
+        };
+        let outgoing = Outgoing {
+            id: "d".to_owned(),
+            target: "rapidpro.contact".to_owned(),
+            lane: "her".to_owned(),
+            body: json!({}),
+            parts: vec![part("status", json!("active")), part("name", json!("A"))],
+            links: Default::default(),
+            link: None,
+            remote: Some("uuid".to_owned()),
+            attempt: 0,
+            unclear: false,
+            begun_ms: 0,
+            superseded: false,
+        };
+        let mut asked = Asked::read(&outgoing);
+        assert!(!with_doubt(fault::out_of_time(), &asked).unclear, "nothing was asked yet");
+        decide(&mut asked, &Place::Status, &Verdict::Accepted);
+        assert!(with_doubt(fault::out_of_time(), &asked).unclear);
+    }
 }

@@ -144,6 +144,7 @@ pub async fn claim(tx: &mut Tx, claimer: &Claimer<'_>) -> Result<Batch, Error> {
     let stands = |row: &DeliveryRow| waits::still(&board, (row, &parts), claimer.now_ms);
     let picked: Vec<DeliveryRow> = picked.into_iter().filter(stands).collect();
     let blocked: waits::Blocked = blocked.into_iter().filter(|(row, _)| stands(row)).collect();
+    let blocked = waits::confirm(tx, claimer.tenant, blocked).await?;
     let moment =
         Moment { now_ms: claimer.now_ms, order_no: picked.iter().map(|row| row.order_no).max().unwrap_or(0) };
     waits::block(&mut board, &blocked, claimer.now_ms);

@@ -1,10 +1,10 @@
-//! What a person may do with deliveries: try again, give up.
+//! What a person may do with deliveries: try again, give up. And what is woken by itself, which is less.
 
 use std::collections::BTreeSet;
 
-use super::acts;
 use super::board::{Board, Moment};
 use super::destination::UNPROVABLE;
+use super::{acts, waits};
 use crate::store::db::Tx;
 use crate::store::deliveries::{self, Cause, DeliveryRow, PartRow, PartStatus, Status, sending};
 use crate::store::error::Error;
@@ -46,8 +46,7 @@ async fn let_go(tx: &mut Tx, mut board: Board, (ids, now_ms): (&[String], i64)) 
     finish(tx, board, (ids, now_ms), Status::Waiting).await
 }
 
-/// As [`revive`], of deliveries that the board has locked. Whoever calls it lets the board settle down.
-pub(super) fn free(board: &mut Board, (ids, now_ms): (&[String], i64)) {
+fn free(board: &mut Board, (ids, now_ms): (&[String], i64)) {
     let stays = |row: &DeliveryRow| acts::is_act(row) && row.withdrawn;
     let left: BTreeSet<String> =
         board.deliveries.values().filter(|row| stays(row)).map(|row| row.id.clone()).collect();
@@ -68,6 +67,37 @@ pub(super) fn free(board: &mut Board, (ids, now_ms): (&[String], i64)) {
             row.due_ms = acts::earliest(row, now_ms);
             row.first_failed_ms = 0;
             row.attempts = 0;
+        }
+    }
+}
+
+/// Lets those of these deliveries go on that wait for one which is settled on this board, or are dead because
+/// of it. Nothing else of them comes back: what a person gave up and what the far side refused stay as they are.
+/// Whoever calls it has let the board settle down.
+pub(super) fn wake(board: &mut Board, ids: &[String], moment: Moment) {
+    let woken: Vec<(String, i64)> = ids
+        .iter()
+        .filter_map(|id| board.deliveries.get(id))
+        .filter(|row| waits::is_met(board, row))
+        .map(|row| (row.id.clone(), acts::earliest(row, moment.now_ms)))
+        .collect();
+    let stays = |row: &DeliveryRow| acts::is_act(row) && row.withdrawn;
+    for (id, _) in &woken {
+        if board.deliveries.get(id).is_some_and(stays) {
+            continue;
+        }
+        let parts = board.parts_of(id).into_iter();
+        for part in parts.filter(|part| part.status == PartStatus::Dead && waits::was_in_need(&part.cause)) {
+            let next = PartRow { status: PartStatus::Waiting, cause: Cause::default(), ..part };
+            board.parts.insert((next.delivery_id.clone(), next.place()), next);
+        }
+    }
+    if !woken.is_empty() {
+        board.settle_down(moment);
+    }
+    for (id, earliest_ms) in woken {
+        if let Some(row) = board.deliveries.get_mut(&id).filter(|row| row.status == Status::Waiting) {
+            row.due_ms = earliest_ms;
         }
     }
 }

@@ -4,6 +4,8 @@
 //! **Never** overwrites a resource that somebody else made, and makes none again that a client deleted. Comes
 //! last in its transaction, as it locks the tenant's clock.
 
+use std::collections::BTreeSet;
+
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
@@ -58,9 +60,8 @@ pub async fn store(
     let (mut ids, mut needers) = (Vec::new(), Vec::new());
     for (mapping, rid) in sources {
         let rows = deliveries::deliveries_of_source(tx, tenant, mapping, *rid).await?;
-        if rows.iter().any(is_due) {
-            needers.extend(rows.iter().filter(|row| waits::needs_another(row)).map(|row| row.id.clone()));
-        }
+        let due = rows.iter().filter(|row| is_due(row)).map(|row| row.target_id.as_str());
+        needers.extend(waits::needers(&rows, &due.collect::<BTreeSet<_>>()));
         ids.extend(rows.into_iter().filter(is_due).map(|row| row.id));
     }
     if ids.is_empty() {
@@ -82,11 +83,7 @@ pub async fn store(
     }
     let pace = group.close().await?;
     board.settle_down(storing.moment);
-    let is_settled = |id: &String| board.deliveries.get(id).is_some_and(|row| row.status == Status::Settled);
-    if !needers.is_empty() && ids.iter().any(is_settled) {
-        desk::free(&mut board, (&needers, storing.moment.now_ms));
-        board.settle_down(storing.moment);
-    }
+    desk::wake(&mut board, &needers, storing.moment);
     board.save(tx).await?;
     sending::write_attempts(tx, tenant, &attempts, &[]).await?;
     Ok(Some(pace))

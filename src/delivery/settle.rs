@@ -12,7 +12,7 @@ use super::claim::{Batch, Claimed, ClaimedPart, cause, kill, portion, release};
 use super::destination::{Failure, FailureKind, Reason, Sent, Settled, Verdict};
 use super::identity::{digest, lane_behind};
 use super::write_back::{Identifying, Known};
-use super::{waits, watch};
+use super::{desk, waits, watch};
 use crate::store::changes;
 use crate::store::db::Tx;
 use crate::store::deliveries::sending::{self, AttemptRow, ExchangeRow};
@@ -75,14 +75,21 @@ pub async fn settle(
     batch: &Batch,
     sent: &Sent,
 ) -> Result<Outcome, Error> {
-    let places: BTreeSet<Place> = batch
+    let mut places: BTreeSet<Place> = batch
         .deliveries
         .iter()
         .flat_map(|claimed| &claimed.parts)
         .map(|part| (settler.destination.to_owned(), part.slot.clone()))
         .collect();
     let ids: Vec<String> = batch.deliveries.iter().map(|claimed| claimed.outgoing.id.clone()).collect();
-    let mut board = Board::open(tx, settler.tenant, places, (&[], &ids)).await?;
+    // Everything is locked at once and in order, also what may be woken. A failure settles nothing.
+    let needers = match &sent.result {
+        Ok(_) => waits::needers_at(tx, settler.tenant, (&places, &ids)).await?,
+        Err(_) => Vec::new(),
+    };
+    places.extend(sending::places_of(&deliveries::parts_of(tx, settler.tenant, &needers).await?));
+    let all: Vec<String> = ids.iter().chain(&needers).cloned().collect();
+    let mut board = Board::open(tx, settler.tenant, places, (&[], &all)).await?;
     let mut outcome = Outcome::default();
     let mut attempts = Vec::new();
     let mut held = Vec::new();
@@ -106,12 +113,13 @@ pub async fn settle(
         held.push((index, claimed));
     }
     halve(&mut board, batch, sent);
-    board.settle_down(Moment { now_ms: settler.now_ms, order_no: highest_order(&board) });
+    let moment = Moment { now_ms: settler.now_ms, order_no: highest_order(&board) };
+    board.settle_down(moment);
+    desk::wake(&mut board, &needers, moment);
     board.save(tx).await?;
     write_links(tx, (settler, &board), &held, sent, &mut outcome).await?;
     let linked: Vec<String> = outcome.linked.iter().map(|resource| watch::link(resource)).collect();
     changes::request_watchers(tx, settler.tenant, &linked).await?;
-    wake_needers(tx, settler, &board).await?;
     wake_behind(tx, settler, &board, &held).await?;
     sending::write_attempts(tx, settler.tenant, &attempts, &exchanges(settler, batch, sent)).await?;
     let known = known(settler, &board, &held, sent);
@@ -410,24 +418,6 @@ async fn write_links(
         let at = (name, claimed.outgoing.target.as_str());
         sending::write_link(tx, settler.tenant, at, (resource, remote, settler.now_ms)).await?;
         outcome.linked.push(resource.to_owned());
-    }
-    Ok(())
-}
-
-/// What waits because it needs one of these, or is dead because of it, is tried now.
-async fn wake_needers(tx: &mut Tx, settler: &Settler<'_>, board: &Board) -> Result<(), Error> {
-    let settled: BTreeSet<(String, i64)> = board
-        .deliveries
-        .values()
-        .filter(|row| row.status == Status::Settled && row.rid != 0)
-        .map(|row| (row.mapping.clone(), row.rid))
-        .collect();
-    for (mapping, rid) in settled {
-        let rows = deliveries::deliveries_of_source(tx, settler.tenant, &mapping, rid).await?;
-        let ids: Vec<String> = rows.into_iter().filter(waits::needs_another).map(|row| row.id).collect();
-        if !ids.is_empty() {
-            super::desk::revive(tx, settler.tenant, &ids, settler.now_ms).await?;
-        }
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! A delivery that waits so says for what, does not hold up its lane, is woken when that appears and asks
 //! again now and then in any case.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use tracing::warn;
@@ -14,8 +14,8 @@ use super::destination::Reason;
 use super::links;
 use crate::mapping::schedule;
 use crate::store::changes;
-use crate::store::db::Tx;
-use crate::store::deliveries::{self, DeliveryRow, PartRow, PartStatus, Place, Status, sending};
+use crate::store::db::{Engine, Tx};
+use crate::store::deliveries::{self, Cause, DeliveryRow, PartRow, PartStatus, Place, Status, sending};
 use crate::store::error::Error;
 
 /// How long a delivery waits before it asks again for what is not there. Whoever brings it wakes it.
@@ -49,13 +49,87 @@ pub(super) struct Sifted {
 /// The code of what is dead because something that it needs was given up.
 const NEEDS_NOT_SETTLED: &str = "needs-not-settled";
 
-/// Whether a delivery waits for one that it needs, or is dead because of it.
-pub(super) fn needs_another(row: &DeliveryRow) -> bool {
-    match row.status {
-        Status::Waiting => row.waits_for.starts_with("needs:"),
-        Status::Dead => row.cause.code == NEEDS_NOT_SETTLED,
-        _ => false,
+/// Whether this is why something is dead.
+pub(super) fn was_in_need(cause: &Cause) -> bool {
+    cause.code == NEEDS_NOT_SETTLED
+}
+
+/// Those of one source's deliveries that may wait for one of these targets, or be dead because of it. Whoever
+/// settles a target locks them: a claim that is about to write that one waits has then either written it, or
+/// sees that the target is settled ([`confirm`]).
+pub(super) fn needers(rows: &[DeliveryRow], targets: &BTreeSet<&str>) -> Vec<String> {
+    let may_wait = |row: &&DeliveryRow| matches!(row.status, Status::Waiting | Status::Dead);
+    let needs_one = |row: &&DeliveryRow| needs(row).iter().any(|need| targets.contains(need.as_str()));
+    rows.iter().filter(may_wait).filter(needs_one).map(|row| row.id.clone()).collect()
+}
+
+/// As [`needers`], of all that want these places.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn needers_at(
+    tx: &mut Tx,
+    tenant: &str,
+    (places, ids): (&BTreeSet<Place>, &[String]),
+) -> Result<Vec<String>, Error> {
+    let places: Vec<Place> = places.iter().cloned().collect();
+    let mut all: BTreeSet<String> = ids.iter().cloned().collect();
+    all.extend(deliveries::parts_at(tx, tenant, &places).await?.into_iter().map(|part| part.delivery_id));
+    let all: Vec<String> = all.into_iter().collect();
+    let rows = deliveries::deliveries(tx, tenant, &all).await?;
+    let mut targets: BTreeMap<(&str, i64), BTreeSet<&str>> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.rid != 0) {
+        targets.entry((row.mapping.as_str(), row.rid)).or_default().insert(&row.target_id);
     }
+    let mut found = BTreeSet::new();
+    for ((mapping, rid), targets) in targets {
+        let siblings = deliveries::deliveries_of_source(tx, tenant, mapping, rid).await?;
+        found.extend(needers(&siblings, &targets));
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// Whether a delivery waits for one that it needs, or is dead because of it, and that one is settled here.
+pub(super) fn is_met(board: &Board, row: &DeliveryRow) -> bool {
+    let waits = match row.status {
+        Status::Waiting => row.waits_for.starts_with("needs:"),
+        Status::Dead => was_in_need(&row.cause),
+        _ => false,
+    };
+    waits
+        && needs(row).iter().any(|need| {
+            board.deliveries.values().any(|other| {
+                other.status == Status::Settled
+                    && other.target_id == *need
+                    && (&other.mapping, other.rid) == (&row.mapping, row.rid)
+            })
+        })
+}
+
+/// Asks again, now that they are locked, whether what these need is not there: on PostgreSQL it may have been
+/// settled since they were read, by somebody who found nobody to wake. Those whose way is free are left for
+/// the next claim.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn confirm(tx: &mut Tx, tenant: &str, blocked: Blocked) -> Result<Blocked, Error> {
+    if tx.engine() == Engine::Sqlite {
+        return Ok(blocked);
+    }
+    let mut confirmed = Vec::with_capacity(blocked.len());
+    for (row, obstacle) in blocked {
+        let obstacle = match obstacle {
+            Obstacle::Unsettled(_) | Obstacle::Hopeless(_) => unmet(tx, tenant, &row).await?,
+            other => Some(other),
+        };
+        confirmed.extend(obstacle.map(|obstacle| (row, obstacle)));
+    }
+    Ok(confirmed)
+}
+
+/// What was stored by this room is JSON.
+fn needs(row: &DeliveryRow) -> Vec<String> {
+    serde_json::from_str(&row.needs).unwrap_or_default()
 }
 
 /// Parts those that may go out from the others.
@@ -180,7 +254,7 @@ fn named_in<'a>(texts: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
 }
 
 async fn unmet(tx: &mut Tx, tenant: &str, row: &DeliveryRow) -> Result<Option<Obstacle>, Error> {
-    let needs: Vec<String> = serde_json::from_str(&row.needs).unwrap_or_default();
+    let needs = needs(row);
     if needs.is_empty() {
         return Ok(None);
     }

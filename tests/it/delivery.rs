@@ -8,6 +8,7 @@ mod far_side;
 mod here;
 mod history;
 mod mappings;
+mod needs;
 mod once;
 mod previous;
 mod race;

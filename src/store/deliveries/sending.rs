@@ -406,14 +406,26 @@ pub async fn wake_lane(
     tenant: &str,
     destination: &str,
     (lane, now_ms): (&str, i64),
-) -> Result<u64, Error> {
-    tx.execute(
-        "update delivery set due_ms = case when not_before_ms > $4 then not_before_ms else $4 end
-         where tenant = $1 and destination = $2 and lane = $3 and status = 'waiting' and failure = 'later'
-         and due_ms > $4 and waits_for = '' and not (nature = 'act' and begun_ms <> 0)",
-        args![tenant, destination, lane, now_ms],
-    )
-    .await
+) -> Result<(), Error> {
+    let rows = tx
+        .all(
+            "select id from delivery
+             where tenant = $1 and destination = $2 and lane = $3 and status = 'waiting' and failure = 'later'
+             and due_ms > $4 and waits_for = '' and not (nature = 'act' and begun_ms <> 0) order by id",
+            args![tenant, destination, lane, now_ms],
+        )
+        .await?;
+    // One statement a row keeps the order of the locks on PostgreSQL.
+    for row in &rows {
+        tx.execute(
+            "update delivery set due_ms = case when not_before_ms > $3 then not_before_ms else $3 end
+             where tenant = $1 and id = $2 and status = 'waiting' and failure = 'later' and due_ms > $3
+             and waits_for = '' and not (nature = 'act' and begun_ms <> 0)",
+            args![tenant, row.text("id")?, now_ms],
+        )
+        .await?;
+    }
+    Ok(())
 }
 
 /// The remote ids that resources are linked to at a destination: (`Type/id`, remote id).

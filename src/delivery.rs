@@ -35,6 +35,7 @@ pub mod here;
 pub mod hold;
 // Names that stay.
 pub mod identity;
+mod late;
 // Resources by the remote objects that they are.
 pub mod links;
 // Answers look-ups from the store.

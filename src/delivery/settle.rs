@@ -1,7 +1,7 @@
 //! What became of a batch: the far side's answer, written in one transaction.
 //!
-//! **Invariant:** nothing is written for a delivery whose lease this process no longer holds; its next
-//! holder asks the far side again. A wish that changed while its predecessor was under way stays a wish.
+//! **Invariant:** nothing is written for a delivery whose lease this process no longer holds, but that its
+//! places are in doubt ([`super::late`]); its next holder asks the far side again. A wish that changed while its predecessor was under way stays a wish.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use super::claim::{Batch, Claimed, ClaimedPart, cause, kill, portion, release};
 use super::destination::{Failure, FailureKind, Reason, Sent, Settled, Verdict};
 use super::identity::{digest, lane_behind};
 use super::write_back::{Identifying, Known};
-use super::{desk, waits, watch};
+use super::{desk, late, waits, watch};
 use crate::store::changes;
 use crate::store::db::Tx;
 use crate::store::deliveries::sending::{self, AttemptRow, ExchangeRow};
@@ -96,6 +96,7 @@ pub async fn settle(
     for (index, claimed) in batch.deliveries.iter().enumerate() {
         if !holds(&board, settler, claimed) {
             outcome.lost += 1;
+            late::doubt(&mut board, settler.destination, claimed, (sent, index));
             continue;
         }
         let lone = batch.deliveries.len() == 1;

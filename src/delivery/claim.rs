@@ -120,11 +120,16 @@ pub(super) fn release(row: &mut DeliveryRow) {
     row.lease_until_ms = 0;
 }
 
-/// Claims the next batch. An empty batch: nothing is due, or what was due was put off.
+/// Claims the next batch, under the hold of the destination with this fence. An empty batch: nothing is due, or
+/// what was due was put off. `None`: another process has taken the destination.
 ///
 /// # Errors
 /// The database's.
-pub async fn claim(tx: &mut Tx, claimer: &Claimer<'_>) -> Result<Batch, Error> {
+pub async fn claim(tx: &mut Tx, claimer: &Claimer<'_>, hold_fence: i64) -> Result<Option<Batch>, Error> {
+    let holder = (claimer.owner, hold_fence);
+    if !sending::holds_destination(tx, claimer.tenant, &claimer.key(), holder).await? {
+        return Ok(None);
+    }
     let limits = claimer.limits;
     let most = i64::try_from(limits.batch_deliveries.max(1)).unwrap_or(i64::MAX).saturating_mul(2);
     let found = sending::due(tx, claimer.tenant, &claimer.key(), (claimer.now_ms, most)).await?;
@@ -133,9 +138,9 @@ pub async fn claim(tx: &mut Tx, claimer: &Claimer<'_>) -> Result<Batch, Error> {
     let blocked = sifted.blocked;
     let mut ids: Vec<String> = picked.iter().map(|row| row.id.clone()).collect();
     ids.extend(blocked.iter().map(|(row, _)| row.id.clone()));
-    let nothing = Batch { put_off: blocked.len(), ..Batch::default() };
+    let nothing = Batch { put_off: blocked.len(), hold_fence, ..Batch::default() };
     if ids.is_empty() {
-        return Ok(nothing);
+        return Ok(Some(nothing));
     }
     let parts: Vec<PartRow> =
         sifted.parts.into_iter().filter(|part| ids.contains(&part.delivery_id)).collect();
@@ -157,7 +162,7 @@ pub async fn claim(tx: &mut Tx, claimer: &Claimer<'_>) -> Result<Batch, Error> {
         let fence = first.fence.to_string();
         batch.id = digest(&["batch", claimer.tenant, &first.outgoing.id, &fence]);
     }
-    Ok(batch)
+    Ok(Some(batch))
 }
 
 /// Makes a part dead.

@@ -306,8 +306,7 @@ impl Sender {
             limits: self.inner.destination.limits(),
         };
         let Some(taken) = transaction!(self.inner.db, |tx| hold::take(tx, &taking))? else {
-            self.inner.hold.lose();
-            self.change(|state| *state = State::default());
+            self.lose();
             return Ok(false);
         };
         if taken.shortened > 0 {
@@ -326,6 +325,12 @@ impl Sender {
             state.held = Some(row);
         });
         Ok(true)
+    }
+
+    /// Another process sends here now.
+    fn lose(&self) {
+        self.inner.hold.lose();
+        self.change(|state| *state = State::default());
     }
 
     fn claimer(&self, now_ms: i64) -> Claimer<'_> {
@@ -350,8 +355,11 @@ impl Sender {
         let Some(held) = held else { return Ok(Batch::default()) };
         loop {
             let claimer = self.claimer(now_ms());
-            let mut batch = transaction!(self.inner.db, |tx| claim::claim(tx, &claimer))?;
-            batch.hold_fence = held.fence;
+            let claimed = transaction!(self.inner.db, |tx| claim::claim(tx, &claimer, held.fence))?;
+            let Some(batch) = claimed else {
+                self.lose();
+                return Ok(Batch::default());
+            };
             if looks == CLAIM_LOOKS || !batch.deliveries.is_empty() || batch.put_off == 0 {
                 return Ok(batch);
             }

@@ -3,7 +3,7 @@
 use super::row::COLUMNS;
 use super::{DeliveryRow, PartRow};
 use crate::args;
-use crate::store::db::{Connection, Row, Table, Tx};
+use crate::store::db::{Connection, Engine, Row, Table, Tx};
 use crate::store::error::Error;
 
 /// One row of `destination`: who sends to it, its circuit and its budget.
@@ -49,6 +49,27 @@ pub async fn take_destination(
         )
         .await?;
     rows.first().map(read_destination).transpose()
+}
+
+/// Whether this owner holds a destination under this fence. If so, nobody takes it before the transaction ends:
+/// on PostgreSQL whoever wants to waits for it, and SQLite has one writer anyway.
+///
+/// # Errors
+/// The database's.
+pub async fn holds_destination(
+    tx: &mut Tx,
+    tenant: &str,
+    name: &str,
+    (owner, fence): (&str, i64),
+) -> Result<bool, Error> {
+    let lock = match tx.engine() {
+        Engine::Postgres => " for share",
+        Engine::Sqlite => "",
+    };
+    let sql = format!(
+        "select fence from destination where tenant = $1 and name = $2 and owner = $3 and fence = $4{lock}"
+    );
+    Ok(tx.optional(sql, args![tenant, name, owner, fence]).await?.is_some())
 }
 
 /// Ends the claims of other owners at `until_ms`, where their leases are longer.

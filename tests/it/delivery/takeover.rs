@@ -140,9 +140,13 @@ impl Scene {
     }
 
     fn sender(&self, owner: &str) -> Sender {
+        self.steady(owner).with_terms(TERMS)
+    }
+
+    /// One that keeps its hold for as long as usual.
+    fn steady(&self, owner: &str) -> Sender {
         let far = Arc::new(self.far.clone());
-        let db = self.store.db().clone();
-        Sender::new(db, (TENANT, owner), far, Signals::default()).with_terms(TERMS)
+        Sender::new(self.store.db().clone(), (TENANT, owner), far, Signals::default())
     }
 
     /// Five units report this value.
@@ -270,6 +274,73 @@ async fn who_lost_the_destination_begins_no_further_request() {
             let last = heard.requests.last().unwrap().0;
             assert!(last.saturating_duration_since(lost) <= TERMS.hold, "{:?} later", last - lost);
         });
+    })
+    .await;
+}
+
+/// A claim that began under a hold and comes to the store after another took the destination.
+#[tokio::test]
+async fn who_lost_the_destination_claims_nothing() {
+    each_store(|store| async move {
+        let scene = Scene::new(store.clone(), &[]).await;
+        let one = scene.steady("one");
+        assert!(one.claim().await.unwrap().deliveries.is_empty());
+        let until = now_ms() + 600_000;
+        let stolen = format!("update destination set owner = 'two', fence = fence + 1, until_ms = {until}");
+        run(&store, vec![stolen]).await;
+        scene.report(&["u1"], 1).await;
+        // By its own clock it holds the destination still.
+        assert!(one.claim().await.unwrap().deliveries.is_empty());
+        assert_eq!(scene.leases().await, [0; 0]);
+    })
+    .await;
+}
+
+/// A process stands still for longer than the take-over provides for and goes on with what it was sending: the
+/// newer value stands in the end, whether that was settled by then or was under way.
+#[tokio::test]
+async fn a_late_answer_of_who_stood_still_leaves_the_newer_value() {
+    each_store(|store| async move {
+        for under_way in [false, true] {
+            let unit = if under_way { "u1" } else { "u2" };
+            let scene = Scene::new(store.clone(), &[]).await;
+            let (one, two) = (scene.steady("one"), scene.steady("two"));
+            let leave = || Leave::until(Instant::now() + LEASE);
+            let free = || async {
+                let ended = ["update delivery set lease_until_ms = 0", "update destination set until_ms = 0"];
+                run(&scene.store, ended.map(str::to_owned).to_vec()).await;
+            };
+            scene.report(&[unit], 1).await;
+            let old = one.claim().await.unwrap();
+            assert_eq!(old.deliveries.len(), 1);
+            free().await;
+            scene.report(&[unit], 2).await;
+            two.round().await.unwrap();
+            let effects = || scene.far.with(|heard| heard.effects.len());
+            if under_way {
+                // Again, so that it is under way when the late one comes.
+                scene.report(&[unit], 3).await;
+                let new = two.claim().await.unwrap();
+                assert_eq!(new.deliveries.len(), 1);
+                let sent = scene.far.send(&new.outgoing(), &leave()).await;
+                let late = scene.far.send(&old.outgoing(), &leave()).await;
+                assert_eq!(one.settle(&old, &late).await.unwrap().lost, 1);
+                assert_eq!(two.settle(&new, &sent).await.unwrap().lost, 1, "its answer proves nothing");
+                free().await;
+            } else {
+                let late = scene.far.send(&old.outgoing(), &leave()).await;
+                assert_eq!(scene.open().await, 0, "the newer one was settled");
+                assert_eq!(one.settle(&old, &late).await.unwrap().lost, 1);
+            }
+            let before = effects();
+            two.round().await.unwrap();
+            assert_eq!((effects(), scene.open().await), (before + 1, 0), "sent again, once");
+            let newest = json!(if under_way { 3 } else { 2 });
+            let stands = scene.far.with(|heard| heard.slots.values().cloned().collect::<Vec<_>>());
+            assert_eq!(stands, [newest]);
+            // Nobody holds the destination when the next turn begins.
+            free().await;
+        }
     })
     .await;
 }

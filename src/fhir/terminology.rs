@@ -24,7 +24,7 @@ pub const CONCEPTS_MAX: usize = 50_000;
 const DEPTH_MAX: usize = 32;
 
 /// A canonical reference: `url` or `url|version`. <https://hl7.org/fhir/R4/references.html#canonical>
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Canonical {
     pub url: String,
     pub version: Option<String>,

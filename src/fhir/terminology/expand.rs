@@ -3,7 +3,8 @@
 //! [`needs`] says which code systems and value sets an expansion looks at, [`expand`] makes it of them. The
 //! result is flat, in the order of the definition. **Never** contacts anybody.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 
@@ -15,6 +16,10 @@ use crate::fhir::outcome::Outcome;
 
 /// Value sets in value sets, at most so deep.
 pub const DEPTH_MAX: usize = 8;
+/// Codes that one expansion looks at, each once for every filter and every mention of its value set, at most.
+const WORK_MAX: usize = 1_000_000;
+/// What making the pattern of a filter costs, in codes looked at.
+const PATTERN_COST: usize = 5_000;
 /// Codes of an answer whose caller does not page.
 const UNPAGED_MAX: usize = 10_000;
 
@@ -70,10 +75,42 @@ fn system_of(part: &Value) -> Option<Canonical> {
 /// # Errors
 /// 422 for what is not stored, not supported, or too much.
 pub fn codes(set: &Value, known: &Known) -> Result<Vec<Code>, Outcome> {
-    within(set, known, 0)
+    within(set, &mut Work { known, made: HashMap::new(), left: WORK_MAX }, 0)
 }
 
-fn within(set: &Value, known: &Known, depth: usize) -> Result<Vec<Code>, Outcome> {
+/// An expansion in its making.
+struct Work<'a> {
+    known: &'a Known,
+    /// The value sets that others name, each made once.
+    made: HashMap<Canonical, Rc<Vec<Code>>>,
+    left: usize,
+}
+
+impl Work<'_> {
+    fn spend(&mut self, cost: usize) -> Result<(), Outcome> {
+        let left = self.left.checked_sub(cost);
+        self.left = left.ok_or_else(|| too_costly("the value set takes too much work to expand"))?;
+        Ok(())
+    }
+
+    fn named(&mut self, canonical: Canonical, depth: usize) -> Result<Rc<Vec<Code>>, Outcome> {
+        let made = match self.made.get(&canonical) {
+            Some(made) => Rc::clone(made),
+            None => {
+                let Some(Some(set)) = self.known.sets.get(&canonical) else {
+                    return Err(unknown("value set", &canonical));
+                };
+                let made = Rc::new(within(set, self, depth)?);
+                self.made.insert(canonical, Rc::clone(&made));
+                made
+            }
+        };
+        self.spend(1 + made.len())?;
+        Ok(made)
+    }
+}
+
+fn within(set: &Value, work: &mut Work<'_>, depth: usize) -> Result<Vec<Code>, Outcome> {
     if depth >= DEPTH_MAX {
         return Err(too_costly("value sets name value sets too deeply, or in a circle"));
     }
@@ -81,7 +118,7 @@ fn within(set: &Value, known: &Known, depth: usize) -> Result<Vec<Code>, Outcome
     let mut all = Vec::new();
     let mut seen = HashSet::new();
     for part in items(compose, "include") {
-        for code in included(part, known, depth)? {
+        for code in included(part, work, depth)? {
             if seen.insert((code.system.clone(), code.code.clone())) {
                 all.push(code);
             }
@@ -90,9 +127,11 @@ fn within(set: &Value, known: &Known, depth: usize) -> Result<Vec<Code>, Outcome
             return Err(too_costly("the value set has too many codes"));
         }
     }
+    let mut gone = HashSet::new();
     for part in items(compose, "exclude") {
-        let gone: HashSet<(String, String)> =
-            included(part, known, depth)?.into_iter().map(|code| (code.system, code.code)).collect();
+        gone.extend(included(part, work, depth)?.into_iter().map(|code| (code.system, code.code)));
+    }
+    if !gone.is_empty() {
         all.retain(|code| !gone.contains(&(code.system.clone(), code.code.clone())));
     }
     if compose.get("inactive") == Some(&Value::Bool(false)) {
@@ -138,20 +177,17 @@ fn contained(list: &[Value], all: &mut Vec<Code>, depth: usize) -> Result<(), Ou
 }
 
 /// What one include (or exclude) names: the codes of its system that are in all its value sets.
-fn included(part: &Value, known: &Known, depth: usize) -> Result<Vec<Code>, Outcome> {
+fn included(part: &Value, work: &mut Work<'_>, depth: usize) -> Result<Vec<Code>, Outcome> {
     let mut sets = Vec::new();
     for canonical in items(part, "valueSet").iter().filter_map(Value::as_str).map(Canonical::parse) {
-        let Some(Some(set)) = known.sets.get(&canonical) else {
-            return Err(unknown("value set", &canonical));
-        };
-        sets.push(within(set, known, depth + 1)?);
+        sets.push(work.named(canonical, depth + 1)?);
     }
     let of_system = match system_of(part) {
-        Some(canonical) => Some(of_system(part, &canonical, known)?),
+        Some(canonical) => Some(of_system(part, &canonical, work)?),
         None => None,
     };
-    let mut lists = of_system.into_iter().chain(sets);
-    let mut codes = lists.next().unwrap_or_default();
+    let mut lists = sets.into_iter();
+    let mut codes = of_system.or_else(|| lists.next().map(|first| first.to_vec())).unwrap_or_default();
     for other in lists {
         let other: HashSet<(&str, &str)> =
             other.iter().map(|code| (code.system.as_str(), code.code.as_str())).collect();
@@ -160,9 +196,10 @@ fn included(part: &Value, known: &Known, depth: usize) -> Result<Vec<Code>, Outc
     Ok(codes)
 }
 
-fn of_system(part: &Value, canonical: &Canonical, known: &Known) -> Result<Vec<Code>, Outcome> {
-    let system = known.systems.get(canonical).and_then(Option::as_ref);
+fn of_system(part: &Value, canonical: &Canonical, work: &mut Work<'_>) -> Result<Vec<Code>, Outcome> {
+    let system = work.known.systems.get(canonical).and_then(Option::as_ref);
     let listed = items(part, "concept");
+    work.spend(1 + listed.len())?;
     if !listed.is_empty() {
         return Ok(listed.iter().filter_map(|one| listed_code(one, canonical, system)).collect());
     }
@@ -171,8 +208,12 @@ fn of_system(part: &Value, canonical: &Canonical, known: &Known) -> Result<Vec<C
         let why = "the code system is stored without all its concepts: only listed codes can be expanded";
         return Err(not_supported("code-system-partial", why.to_owned()));
     }
+    let filters = items(part, "filter");
+    let patterns = filters.iter().filter(|one| text(one, "op") == Some("regex")).count();
+    work.spend(patterns.saturating_mul(PATTERN_COST))?;
+    work.spend(system.concepts.len().saturating_mul(1 + filters.len()))?;
     let filters: Vec<filter::Taken<'_>> =
-        items(part, "filter").iter().map(|one| filter::read(system, one)).collect::<Result<_, _>>()?;
+        filters.iter().map(|one| filter::read(system, one)).collect::<Result<_, _>>()?;
     let taken = system.concepts.iter().filter(|one| filters.iter().all(|filter| filter.takes(one)));
     Ok(taken.map(|one| code_of(one, system)).collect())
 }

@@ -33,7 +33,7 @@ pub(super) fn read<'a>(system: &'a System, filter: &'a Value) -> Result<Taken<'a
         codes.extend(system.find(value).filter(|_| with_itself).map(|one| one.code.as_str()));
         codes
     };
-    let listed = || value.split(',').map(str::trim).collect::<Vec<&str>>();
+    let listed = || value.split(',').map(str::trim).collect::<HashSet<&str>>();
     Ok(Taken(match operator {
         "=" => Box::new(move |one| values(one, property).iter().any(|own| own == value)),
         "is-a" => {

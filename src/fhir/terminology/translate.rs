@@ -22,7 +22,7 @@ pub struct Wanted {
 }
 
 /// One translation.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Translation {
     /// R4's code: `equivalent`, `wider` …
     pub equivalence: String,

@@ -35,6 +35,16 @@ async fn o3_meta_is_read_added_to_and_taken_from() {
         server.get("Patient/absent/$meta").await.refused(404, "not-found");
         let none = server.post("Patient/p1/$meta-add", &json!({ "resourceType": "Parameters" })).await;
         none.refused(400, "bad-parameter");
+        let many: Vec<Value> = (0..1001).map(|at| json!({ "code": at.to_string() })).collect();
+        let many = json!({ "resourceType": "Parameters", "parameter": [{ "name": "meta", "valueMeta": { "tag": many } }] });
+        server.post("Patient/p1/$meta-add", &many).await.refused(400, "too-costly");
+        // Who may write and not read does not see the labels of others.
+        let writer = server.token("writer", "system/Patient.u").await;
+        let url = format!("{}/fhir/Patient/p1/$meta-add", server.url);
+        let request = server.client.post(url).bearer_auth(writer).header("content-type", "application/json");
+        let blind = answered(request.body(meta("optedout").to_string())).await;
+        assert_eq!((blind.status.as_u16(), blind.body), (200, json!({ "resourceType": "Parameters" })));
+        assert_eq!(server.ids(&format!("Patient?_tag={OPTED_OUT}|optedout")).await, ["p1"]);
         server.stop().await;
     })
     .await;

@@ -71,3 +71,40 @@ fn a_page_of_an_expansion_says_the_whole_total() {
     assert_eq!(made["expansion"]["contains"], high);
     assert!(made.get("publisher").is_none() && made.get("compose").is_none());
 }
+
+#[test]
+fn a_value_set_is_made_once_however_often_it_is_named() {
+    let mut known = known();
+    for level in 0..6 {
+        let below = if level == 0 { "http://v".to_owned() } else { format!("http://level/{}", level - 1) };
+        let include = vec![json!({ "valueSet": [below] }); 100];
+        let set = json!({ "compose": { "include": include } });
+        known.sets.insert(Canonical::parse(&format!("http://level/{level}")), Some(set));
+    }
+    // 100 to the power of 6 mentions.
+    let set = json!({ "compose": { "include": [{ "valueSet": ["http://level/5"] }] } });
+    assert_eq!(codes(&set, &known).unwrap().len(), 2);
+}
+
+#[test]
+fn too_much_work_is_refused() {
+    let concepts: Vec<Value> = (0..1000).map(|at| json!({ "code": at.to_string() })).collect();
+    let system = json!({ "url": "http://large", "content": "complete", "concept": concepts });
+    let mut known = Known::default();
+    known.systems.insert(Canonical::parse("http://large"), Some(System::read(&system).unwrap()));
+    let code = |include: Vec<Value>| {
+        let set = json!({ "compose": { "include": include } });
+        codes(&set, &known)
+            .map(|codes| codes.len())
+            .map_err(|outcome| (outcome.status, outcome.issues[0].code))
+    };
+    let whole = json!({ "system": "http://large" });
+    assert_eq!(code(vec![whole.clone(); 10]), Ok(1000));
+    assert_eq!(code(vec![whole.clone(); 1001]), Err((422, "too-costly")));
+    let filter = json!({ "property": "code", "op": "=", "value": "1" });
+    let filtered = json!({ "system": "http://large", "filter": vec![filter; 1000] });
+    assert_eq!(code(vec![filtered]), Err((422, "too-costly")));
+    let pattern = json!({ "property": "code", "op": "regex", "value": "1" });
+    let filtered = json!({ "system": "http://large", "filter": vec![pattern; 200] });
+    assert_eq!(code(vec![filtered]), Err((422, "too-costly")));
+}

@@ -4,6 +4,8 @@
 //! A change is an ordinary update of what is there: a new version on condition that nobody was quicker, and
 //! none where nothing changes.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use super::super::super::answer::{self, Answer};
@@ -11,6 +13,7 @@ use super::super::call::{Call, Stop};
 use super::super::{plan, read, render};
 use super::arguments::bad;
 use super::{Arguments, Place, answered};
+use crate::auth::scope::Permission;
 use crate::fhir::bundle::{self, Condition, Operation};
 use crate::fhir::outcome::{IssueType, Outcome};
 use crate::fhir::resource::Resource;
@@ -18,6 +21,8 @@ use crate::store::write::Refusal;
 
 /// How often a change is made anew because somebody else wrote meanwhile.
 const TRIES: usize = 5;
+/// Profiles, tags and labels that one call names, of each at most.
+const GIVEN_MAX: usize = 1000;
 
 /// The lists that the operations work on; what is in the others of `meta` is the server's.
 const LISTS: [&str; 3] = ["profile", "security", "tag"];
@@ -37,6 +42,10 @@ pub async fn change(
 ) -> Result<Answer, Stop> {
     let given = arguments.value("meta").filter(|meta| meta.is_object());
     let given = given.ok_or_else(|| bad("meta", "is a Meta (valueMeta)"))?;
+    if LISTS.iter().any(|list| items(given, list).len() > GIVEN_MAX) {
+        let text = format!("an operation changes at most {GIVEN_MAX} profiles, tags or labels");
+        return Err(Outcome::error(IssueType::TooCostly, "too-costly", text).into());
+    }
     for _ in 0..TRIES {
         let (mut resource, version) = current(call, place).await?;
         let before = resource.get("meta").cloned();
@@ -46,12 +55,20 @@ pub async fn change(
             how(meta, given);
         }
         if resource.get("meta") == before.as_ref() || write(call, place, resource, version).await? {
-            return read(call, place).await;
+            return changed(call, place).await;
         }
     }
     Err(Outcome::error(IssueType::Conflict, "version-conflict", "others write this resource all the time")
         .hint("try again")
         .into())
+}
+
+/// What became of it; the whole `meta` is more than what the client sent: it needs to be allowed to read.
+async fn changed(call: &Call, place: &Place) -> Result<Answer, Stop> {
+    match call.principal.require(Permission::Read, place.kind()) {
+        Ok(()) => read(call, place).await,
+        Err(_) => Ok(answered(call, &json!({ "resourceType": "Parameters" }))),
+    }
 }
 
 /// Writes it on condition that its version is still this one: false where it is not.
@@ -85,22 +102,19 @@ fn returned(resource: &Value) -> Value {
 
 /// What is there already stays once.
 pub fn add(meta: &mut Map<String, Value>, given: &Value) {
-    for list in LISTS {
-        for one in items(given, list) {
-            let Value::Array(there) = meta.entry(list).or_insert_with(|| json!([])) else { continue };
-            if !there.iter().any(|known| is_same(known, one)) {
-                there.push(one.clone());
-            }
-        }
+    for list in LISTS.into_iter().filter(|list| !items(given, list).is_empty()) {
+        let Value::Array(there) = meta.entry(list).or_insert_with(|| json!([])) else { continue };
+        let mut known: HashSet<Value> = there.iter().map(identity).collect();
+        there.extend(items(given, list).iter().filter(|one| known.insert(identity(one))).cloned());
     }
 }
 
 /// What is not there is not missed.
 pub fn remove(meta: &mut Map<String, Value>, given: &Value) {
     for list in LISTS {
-        let gone = items(given, list);
+        let gone: HashSet<Value> = items(given, list).iter().map(identity).collect();
         if let Some(there) = meta.get_mut(list).and_then(Value::as_array_mut) {
-            there.retain(|known| !gone.iter().any(|one| is_same(known, one)));
+            there.retain(|known| !gone.contains(&identity(known)));
         }
         // R4 has no empty arrays.
         if meta.get(list).and_then(Value::as_array).is_some_and(Vec::is_empty) {
@@ -114,11 +128,11 @@ fn items<'a>(meta: &'a Value, list: &str) -> &'a [Value] {
 }
 
 /// A canonical by its text, a Coding by system and code alone.
-fn is_same(a: &Value, b: &Value) -> bool {
-    if a.is_object() && b.is_object() {
-        return a.get("system") == b.get("system") && a.get("code") == b.get("code");
+fn identity(one: &Value) -> Value {
+    match one.as_object() {
+        Some(coding) => json!([coding.get("system"), coding.get("code")]),
+        None => one.clone(),
     }
-    a == b
 }
 
 #[cfg(test)]

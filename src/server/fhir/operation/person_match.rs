@@ -110,7 +110,8 @@ type Pairs = Vec<(String, String)>;
 /// The searches that could find the person, those that tell most first; each is made when it is asked for.
 fn searches(asked: &Value) -> impl Iterator<Item = Pairs> {
     let born = asked["birthDate"].as_str();
-    let with_birth = move |name: (String, String)| born.map(|born| vec![name, pair("birthdate", born.to_owned())]);
+    let with_birth =
+        move |name: (String, String)| born.map(|born| vec![name, pair("birthdate", born.to_owned())]);
     let by_identifier = items(asked, "identifier").iter().filter_map(|one| {
         let (system, value) = (one["system"].as_str()?, one["value"].as_str()?);
         Some(vec![pair("identifier", format!("{}|{}", escaped(system), escaped(value)))])

@@ -23,6 +23,8 @@ use crate::store::read::Stored;
 const VERSIONS_MAX: u32 = 100;
 /// Code systems and value sets that one expansion may need.
 const NEEDS_MAX: usize = 200;
+/// Codes that one call asks about.
+const ASKED_MAX: usize = 100;
 
 /// The input that may be a resource, a canonical, or the place itself.
 pub struct Named {
@@ -118,6 +120,9 @@ pub async fn known(call: &Call, set: &Value) -> Result<Known, Stop> {
     let mut open = VecDeque::from([set.clone()]);
     while let Some(set) = open.pop_front() {
         let needs = expand::needs(&set);
+        if needs.systems.len() + needs.sets.len() > NEEDS_MAX {
+            return Err(too_costly("the value set refers to too many others").into());
+        }
         for canonical in needs.systems {
             if let Entry::Vacant(place) = known.systems.entry(canonical) {
                 let found = canonical_of(call, "CodeSystem", place.key()).await?;
@@ -159,7 +164,7 @@ pub struct Asked {
 /// `code` with `system`, `coding`, or those of `codeableConcept`.
 ///
 /// # Errors
-/// 400 where there is none.
+/// 400 where there is none, or too many.
 pub fn asked(arguments: &Arguments, version: &'static str) -> Result<Vec<Asked>, Outcome> {
     let mut all: Vec<Asked> = Vec::new();
     if let Some(code) = arguments.text("code")? {
@@ -182,6 +187,10 @@ pub fn asked(arguments: &Arguments, version: &'static str) -> Result<Vec<Asked>,
     if all.is_empty() {
         let text = "the operation needs a code: `code` with `system`, `coding` or `codeableConcept`";
         return Err(Outcome::error(IssueType::Required, "parameter-missing", text));
+    }
+    if all.len() > ASKED_MAX {
+        let text = format!("an operation asks about at most {ASKED_MAX} codes");
+        return Err(Outcome::error(IssueType::TooCostly, "too-costly", text));
     }
     Ok(all)
 }

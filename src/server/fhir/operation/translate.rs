@@ -1,6 +1,8 @@
 //! `ConceptMap/$translate` by the maps that are stored or given.
 //! <https://hl7.org/fhir/R4/conceptmap-operation-translate.html>
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use super::super::super::answer::Answer;
@@ -10,12 +12,15 @@ use super::{Arguments, Place, answered};
 use crate::fhir::index::ParameterKey;
 use crate::fhir::outcome::{IssueType, Outcome};
 use crate::fhir::query::Match;
+use crate::fhir::terminology::too_costly;
 use crate::fhir::terminology::translate::{self, Coding, Translation, Wanted};
 
 const CONCEPT_MAP: Named =
     Named { kind: "ConceptMap", resource: "conceptMap", url: "url", version: "conceptMapVersion" };
 /// Maps that are asked where the caller names none.
 const MAPS_MAX: u32 = 100;
+/// Translations of an answer, at most.
+const TRANSLATIONS_MAX: usize = 1000;
 
 /// `GET ConceptMap/$translate?url=…&system=…&code=…`, `GET ConceptMap/id/$translate`, and by POST.
 pub async fn translate(call: &Call, place: &Place, arguments: &Arguments) -> Result<Answer, Stop> {
@@ -27,11 +32,16 @@ pub async fn translate(call: &Call, place: &Place, arguments: &Arguments) -> Res
         None => fitting(call, &asked, &wanted).await?,
     };
     let mut found: Vec<Translation> = Vec::new();
+    let mut seen = HashSet::new();
     for one in asked {
         let coding = Coding { system: one.system, code: one.code };
         for translation in maps.iter().flat_map(|map| translate::translate(map, &coding, &wanted)) {
-            if !found.contains(&translation) {
+            if seen.insert(translation.clone()) {
                 found.push(translation);
+            }
+            if found.len() > TRANSLATIONS_MAX {
+                let why = format!("the code has more than {TRANSLATIONS_MAX} translations");
+                return Err(too_costly(&why).hint("name one map by `url`, or a `targetsystem`").into());
             }
         }
     }

@@ -1,11 +1,11 @@
 //! What every handler shares.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::fhir::capabilities::{Statement, Statements};
+use super::fhir::capabilities::{Standard, Statements};
 use super::parameters::OwnParameters;
 use super::supervisor::Readiness;
 use super::webhook::Workspace;
@@ -25,6 +25,8 @@ pub struct App {
     /// The address that clients see, without `/fhir` and without a slash at its end.
     pub public_url: String,
     pub tenants: BTreeMap<String, Tenant>,
+    /// What `metadata` tells whoever asks.
+    pub standard: Standard,
     /// The RapidPro workspaces that may call webhooks, by name.
     pub workspaces: BTreeMap<String, Workspace>,
     /// What claimed profiles ask for.
@@ -46,8 +48,6 @@ pub struct Tenant {
     pub zone: jiff::tz::TimeZone,
     /// Its CapabilityStatement, made when it is asked for and search parameters have changed.
     pub statements: Statements,
-    /// Its TerminologyCapabilities, made at the first request.
-    pub terminology: OnceLock<Arc<Statement>>,
 }
 
 impl App {

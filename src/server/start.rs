@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::app::{self, App, Tenant};
-use super::fhir::capabilities::Statements;
+use super::fhir::capabilities::{Standard, Statements};
 use super::parameters::OwnParameters;
 use super::reload::{Mapped, Reload};
 use super::shield::Shield;
@@ -110,6 +110,7 @@ pub async fn start(config: &Config, store: Store, stop: CancellationToken) -> Re
         signals,
         public_url: public_url.clone(),
         tenants,
+        standard: Standard::default(),
         workspaces: workspaces(config, hints),
         profiles: super::profiles::load(config.profiles.as_deref())?,
         issuers: Issuers::new(config)?,
@@ -151,8 +152,7 @@ fn tenants(config: &Config) -> Result<BTreeMap<String, Tenant>, Error> {
     let tenants = config.tenant.iter().map(|(name, tenant)| {
         let zone = jiff::tz::TimeZone::get(&tenant.timezone)
             .map_err(|_| Error::Zone { name: tenant.timezone.clone() })?;
-        let (statements, terminology) = (Statements::default(), OnceLock::new());
-        Ok((name.clone(), Tenant { zone, statements, terminology }))
+        Ok((name.clone(), Tenant { zone, statements: Statements::default() }))
     });
     tenants.collect()
 }

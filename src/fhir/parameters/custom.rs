@@ -82,6 +82,10 @@ impl Custom {
         Self { by_kind }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.by_kind.is_empty()
+    }
+
     /// Those of a type, by code.
     pub fn kind(&self, kind: &str) -> &[Own] {
         self.by_kind.get(kind).map_or(&[], Vec::as_slice)

@@ -124,14 +124,15 @@ async fn call(
     dress: &mut Dress,
 ) -> Result<Answer, Stop> {
     let public = interaction.as_ref().is_ok_and(Interaction::is_public);
-    let principal = if public {
-        Principal::anyone()
-    } else {
-        // An unknown tenant has no tokens: 401, as for any other stranger.
-        authorise::principal(app, &tenant, &parts.headers).await?
+    // An unknown tenant has no tokens: 401, as for any other stranger.
+    let known = authorise::principal(app, &tenant, &parts.headers).await;
+    let stranger = known.is_err();
+    let principal = match known {
+        Err(_) if public => Principal::anyone(),
+        known => known?,
     };
     let interaction = interaction.map_err(Stop::NoInteraction)?;
-    if !app.tenants.contains_key(&tenant) {
+    if !(app.tenants.contains_key(&tenant) || public && may_be_a_tenant(&tenant)) {
         return Err(Stop::NoInteraction(NoInteraction::NotFound));
     }
     if let Some((permission, kind)) = interaction.permission() {
@@ -158,10 +159,17 @@ async fn call(
     let base = app.base(&tenant);
     let (method, headers) = (parts.method, parts.headers);
     let shared = Arc::clone(app);
-    let custom = shared.own.of(&tenant);
+    // What a tenant has of its own, and whether there is one, is not public.
+    let custom = if stranger { Arc::default() } else { shared.own.of(&tenant) };
     let call =
         Call { app: shared, tenant, base, principal, wishes, method, headers, custom, query, body, repairs };
     told.told((app, &named), (&client, profile), dispatch(call, interaction).await).await
+}
+
+/// By its name. Whoever asks for another learns nothing by being told that there is none.
+fn may_be_a_tenant(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    name.len() <= 63 && name.bytes().all(fits)
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

@@ -1,8 +1,11 @@
 //! `GET metadata`: what this server can do, from the tables that the router and the searches use.
+//!
+//! Public; but a tenant's own search parameters are only for those who have one of its tokens. A stranger gets the same
+//! for every tenant, whether there is one of this name or not.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use axum::http::{Response, StatusCode, header};
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use sha2::{Digest, Sha256};
 
 use super::super::answer::{self, Answer};
@@ -16,6 +19,27 @@ use crate::fhir::parameters::custom::Custom;
 
 /// When what this server can do last changed.
 const CHANGED: &str = "2026-11-21";
+
+/// Stands for the base of a tenant in what is the same for all of them.
+const BASE: &str = "urn:mjumbe:base";
+
+/// What is the same for every tenant but for its base. Made at the first request.
+#[derive(Default)]
+pub struct Standard {
+    capabilities: OnceLock<Statement>,
+    terminology: OnceLock<Statement>,
+}
+
+impl Standard {
+    fn capabilities(&self, call: &Call) -> Statement {
+        let made = || statement(BASE, call.app.cors, Custom::none());
+        self.capabilities.get_or_init(made).at(&call.base)
+    }
+
+    fn terminology(&self, call: &Call) -> Statement {
+        self.terminology.get_or_init(|| terminology(BASE)).at(&call.base)
+    }
+}
 
 /// The statement of a tenant, with the search parameters that it was made with.
 #[derive(Default)]
@@ -41,13 +65,13 @@ pub struct Statement {
 }
 
 pub fn answer(call: &Call) -> Answer {
-    let Some(tenant) = call.app.tenants.get(&call.tenant) else { return Answer::default() };
     // <https://hl7.org/fhir/R4/http.html#capabilities>: what is not `terminology` is the whole statement.
     let statement = match parameter(&call.query, "mode") {
-        Some("terminology") => {
-            Arc::clone(tenant.terminology.get_or_init(|| Arc::new(terminology(&call.base))))
-        }
-        _ => tenant.statements.get(call),
+        Some("terminology") => Arc::new(call.app.standard.terminology(call)),
+        _ => match call.app.tenants.get(&call.tenant).filter(|_| !call.custom.is_empty()) {
+            Some(tenant) => tenant.statements.get(call),
+            None => Arc::new(call.app.standard.capabilities(call)),
+        },
     };
     let tags = call.header("if-none-match").unwrap_or_default();
     let mut answer = if tags.split(',').any(|tag| matches!(tag.trim(), "*") || tag.trim() == statement.etag) {
@@ -58,6 +82,7 @@ pub fn answer(call: &Call) -> Answer {
         answer::json(StatusCode::OK, render::laid_out(statement.text.clone(), call.wishes.layout))
     };
     render::set(answer.headers_mut(), header::ETAG, &statement.etag);
+    answer.headers_mut().append(header::VARY, HeaderValue::from_static("authorization"));
     answer
 }
 
@@ -92,9 +117,20 @@ fn terminology(base: &str) -> Statement {
 impl Statement {
     fn of(resource: &serde_json::Value) -> Self {
         let text = resource.to_string();
-        let digest = hex::encode(&Sha256::digest(text.as_bytes())[..8]);
-        Self { text, etag: format!("W/\"{digest}\"") }
+        let etag = tag(&text);
+        Self { text, etag }
     }
+
+    /// The same with a base in the place of [`BASE`].
+    fn at(&self, base: &str) -> Self {
+        let quoted = serde_json::Value::from(base).to_string();
+        let text = self.text.replace(BASE, quoted.trim_matches('"'));
+        Self { text, etag: tag(&format!("{base} {}", self.etag)) }
+    }
+}
+
+fn tag(text: &str) -> String {
+    format!("W/\"{}\"", hex::encode(&Sha256::digest(text.as_bytes())[..8]))
 }
 
 fn advertised(one: &operation::Definition) -> capability::Operation {

@@ -186,6 +186,7 @@ async fn s26_what_is_stored_is_indexed_anew() {
             basic["searchParam"].as_array().unwrap().iter().find(|one| one["name"] == "leave-type").unwrap();
         assert_eq!(listed["definition"], "http://example.org/SearchParameter/Basic-leave-type");
         assert!(basic["searchInclude"].as_array().unwrap().contains(&json!("Basic:practitioner")));
+        only_for_its_own(&server).await;
         server.stop().await;
     })
     .await;
@@ -335,4 +336,35 @@ async fn s26_whoever_wrote_it() {
         server.stop().await;
     })
     .await;
+}
+
+/// Who has no token learns neither what a tenant has of its own nor which tenants there are.
+async fn only_for_its_own(server: &TestServer) {
+    let ours = server.get("metadata").await;
+    assert!(ours.body.to_string().contains("leave-type"));
+    let at = |base: &str| server.client.get(format!("{}{base}/fhir/metadata", server.url));
+    let stranger = answered(at("")).await;
+    let wrong = answered(at("").bearer_auth("mjumbe_wrong")).await;
+    let nowhere = answered(at("/tenants/nowhere").bearer_auth(&server.token)).await;
+    for answer in [&stranger, &wrong, &nowhere] {
+        assert_eq!((answer.status.as_u16(), answer.body.to_string().contains("leave-type")), (200, false));
+        assert_ne!(answer.header("etag"), ours.header("etag"));
+        let vary = answer
+            .headers
+            .get_all("vary")
+            .iter()
+            .any(|value| value.to_str().unwrap().contains("authorization"));
+        assert!(vary, "{:?}", answer.headers);
+    }
+    assert_eq!(stranger.header("etag"), wrong.header("etag"));
+    let elsewhere = stranger.body.to_string().replace("/fhir/metadata", "/tenants/nowhere/fhir/metadata");
+    let base =
+        |answer: &crate::server::Answered| answer.body["implementation"]["url"].as_str().unwrap().to_owned();
+    assert_eq!(
+        elsewhere.replace(&format!("{:?}", base(&stranger)), &format!("{:?}", base(&nowhere))),
+        nowhere.body.to_string()
+    );
+    let seen = at("").bearer_auth(&server.token).header("if-none-match", stranger.header("etag"));
+    assert_eq!(answered(seen).await.status, 200);
+    assert_eq!(answered(at("/tenants/No%20where")).await.status, 404);
 }

@@ -1,7 +1,6 @@
 //! What every handler shares.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 

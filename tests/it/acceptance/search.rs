@@ -449,3 +449,27 @@ async fn s24_contained_resources_are_not_searched() {
     })
     .await;
 }
+
+/// More than a database binds in one statement is refused, and what is within the limit is answered.
+#[tokio::test]
+async fn a_search_by_too_many_values_is_too_costly() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        let ids = (1..=2_000).map(|id| id.to_string()).collect::<Vec<_>>().join(",");
+        let chained = server.get(&format!("Provenance?target._id={ids}")).await;
+        chained.refused(400, "too-many-values");
+        assert_eq!(chained.body["issue"][0]["code"], "too-costly");
+        let values = (1..=2_000).map(|value| format!("s%7C{value}")).collect::<Vec<_>>().join(",");
+        let form = |path: &'static str, times: usize| {
+            let form = vec![format!("identifier={values}"); times].join("&");
+            let media = "application/x-www-form-urlencoded";
+            answered(server.request(Method::POST, path).header("content-type", media).body(form))
+        };
+        form("Patient/_search", 20).await.refused(400, "too-many-values");
+        form("_search", 1).await.refused(400, "too-many-values");
+        let within = form("Patient/_search", 5).await;
+        assert_eq!((within.status.as_u16(), &within.body["total"]), (200, &json!(0)));
+        server.stop().await;
+    })
+    .await;
+}

@@ -56,6 +56,10 @@ const KNOWN_WRONG: &[(&str, &str)] = &[
     ("SearchParameter-valueset-extensions-ValueSet-end.json", "required-element SearchParameter.base"),
     ("SearchParameter-valueset-extensions-ValueSet-keyword.json", "required-element SearchParameter.base"),
     ("SearchParameter-valueset-extensions-ValueSet-workflow.json", "required-element SearchParameter.base"),
+    ("StructureDefinition-Definition.json", "sdf-4 StructureDefinition"),
+    ("StructureDefinition-Event.json", "sdf-4 StructureDefinition"),
+    ("StructureDefinition-FiveWs.json", "sdf-4 StructureDefinition"),
+    ("StructureDefinition-Request.json", "sdf-4 StructureDefinition"),
     ("ig-r4.json", "required-element ImplementationGuide.name"),
 ];
 

@@ -173,7 +173,8 @@ mod tests {
             for (at, one) in pieces.iter().enumerate() {
                 for other in pieces.iter().skip(at) {
                     let own = Map::from_iter([("linkId".into(), "x".into()), ("type".into(), kind.into())]);
-                    let all = [one, other].into_iter().filter_map(Value::as_object).cloned().flatten();
+                    let all = [one, other].into_iter().filter_map(Value::as_object).flatten();
+                    let all = all.map(|(key, value)| (key.clone(), value.clone()));
                     items.push(Value::Object(own.into_iter().chain(all).collect()));
                 }
             }

@@ -65,14 +65,14 @@ fn bounded(asked: &Value) -> Result<(), Outcome> {
     let many = LISTS.iter().find(|(name, most)| items(asked, name).len() > *most);
     if let Some((name, most)) = many.copied().or((given > NAMES_MAX).then_some(("name.given", NAMES_MAX))) {
         let text = format!("a person is searched for by at most {most} of each list");
-        return Err(Outcome::error(IssueType::TooCostly, "too-costly", text).at(&format!("Patient.{name}")));
+        return Err(Outcome::error(IssueType::TooCostly, "too-costly", text).at(format!("Patient.{name}")));
     }
     let mut compared = LISTS.iter().map(|(name, _)| *name).chain(["birthDate", "gender"]);
     match compared.find(|name| asked.get(name).is_some_and(is_long)) {
         None => Ok(()),
         Some(name) => {
             let text = format!("a person is searched for by texts of at most {TEXT_MAX} characters");
-            Err(Outcome::error(IssueType::TooCostly, "too-costly", text).at(&format!("Patient.{name}")))
+            Err(Outcome::error(IssueType::TooCostly, "too-costly", text).at(format!("Patient.{name}")))
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What became of a batch: the far side's answer, written in one transaction.
 //!
 //! **Invariant:** nothing is written for a delivery whose lease this process no longer holds, but that its
-//! places are in doubt ([`super::late`]); its next holder asks the far side again. A wish that changed while its predecessor was under way stays a wish.
+//! places are in doubt (`late`); its next holder asks the far side again. A wish that changed while its predecessor was under way stays a wish.
 
 use std::collections::BTreeSet;
 

@@ -8,6 +8,8 @@
 mod json;
 // FHIRPath Patch.
 mod parameters;
+// RFC 5261.
+mod xml;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -22,6 +24,8 @@ use crate::fhir::resource::{self, Resource};
 
 /// The media type of a JSON Patch.
 pub const JSON_PATCH: &str = "application/json-patch+json";
+/// The media type of an XML Patch.
+pub const XML_PATCH: &str = "application/xml-patch+xml";
 /// The patches of one request may have this many operations together.
 pub const MAX_OPERATIONS: usize = 10_000;
 /// The patches of one plan may take this long together.
@@ -38,6 +42,8 @@ pub enum Patch {
     Json(json::Operations),
     /// R4's own, in a `Parameters`.
     Path(parameters::Operations),
+    /// RFC 5261.
+    Xml(xml::Operations),
 }
 
 impl Patch {
@@ -47,6 +53,14 @@ impl Patch {
     /// 400 with what is malformed.
     pub fn json(text: &[u8]) -> Result<Self, Outcome> {
         json::Operations::read(&resource::json(text)?, &mut Reader::default()).map(Self::Json)
+    }
+
+    /// Reads the text of an XML Patch.
+    ///
+    /// # Errors
+    /// 400 with what is malformed; 422: it is too large, or holds what is in no resource.
+    pub fn xml(text: &[u8]) -> Result<Self, Outcome> {
+        xml::Operations::read(text, &mut Reader::default()).map(Self::Xml)
     }
 
     /// Reads a patch whose media type does not say of which kind it is: a `Parameters`, or the array of a JSON Patch.
@@ -66,8 +80,8 @@ impl Patch {
         parameters::Operations::read(parameters.body(), &mut reader).map(Self::Path)
     }
 
-    /// Reads a patch from the resource of a Bundle's entry: `Binary` with a JSON Patch in `data`, or a
-    /// `Parameters`.
+    /// Reads a patch from the resource of a Bundle's entry: `Binary` with a JSON Patch or an XML Patch in
+    /// `data`, or a `Parameters`.
     ///
     /// # Errors
     /// 400 with what is malformed, seen from that resource; 422: too many operations.
@@ -88,6 +102,7 @@ impl Patch {
         let next = match self {
             Self::Json(operations) => operations.apply(current, deadline)?,
             Self::Path(operations) => operations.apply(current, deadline)?,
+            Self::Xml(operations) => operations.apply(current, deadline)?,
         };
         deadline.check()?;
         for key in ["resourceType", "id"] {
@@ -106,23 +121,27 @@ impl Patch {
         match self {
             Self::Json(operations) => operations.conditional(),
             Self::Path(operations) => operations.conditional(),
+            Self::Xml(operations) => operations.conditional(),
         }
     }
 }
 
-/// `Binary{contentType: application/json-patch+json, data}`, as HAPI takes it and OpenSRP sends it.
+/// `Binary{contentType: application/json-patch+json, data}`, as HAPI takes it and OpenSRP sends it; or an XML Patch.
 fn binary(body: &Value, reader: &mut Reader) -> Result<Patch, Outcome> {
     let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
-    let media = text("contentType").split(';').next().unwrap_or_default().trim();
-    if !media.eq_ignore_ascii_case(JSON_PATCH) {
-        return Err(malformed("the Binary of a PATCH holds a JSON Patch")
+    let media = text("contentType").split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if ![JSON_PATCH, XML_PATCH].contains(&media.as_str()) {
+        return Err(malformed("the Binary of a PATCH holds a JSON Patch or an XML Patch")
             .at("Binary.contentType")
-            .hint(format!("its contentType is {JSON_PATCH}")));
+            .hint(format!("its contentType is {JSON_PATCH} or {XML_PATCH}")));
     }
     let data: String = text("data").chars().filter(|c| !c.is_ascii_whitespace()).collect();
     let bytes = STANDARD.decode(data).map_err(|_| malformed("this is not base64").at("Binary.data"))?;
-    let read = resource::json(&bytes).and_then(|value| json::Operations::read(&value, reader));
-    read.map(Patch::Json).map_err(|mut outcome| {
+    let read = match media.as_str() {
+        XML_PATCH => xml::Operations::read(&bytes, reader).map(Patch::Xml),
+        _ => resource::json(&bytes).and_then(|value| json::Operations::read(&value, reader)).map(Patch::Json),
+    };
+    read.map_err(|mut outcome| {
         outcome.issues.iter_mut().for_each(|issue| issue.expression.clear());
         outcome.at("Binary.data")
     })

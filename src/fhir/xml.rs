@@ -11,8 +11,10 @@ mod narrative;
 mod read;
 mod write;
 
+pub(super) use narrative::Fault;
 pub use narrative::is_well_formed;
 pub use read::read;
+pub(super) use read::tokens::attributes;
 pub use write::write;
 
 /// How text is laid out.
@@ -23,9 +25,9 @@ pub enum Layout {
 }
 
 /// The namespace of all elements but a narrative's.
-const FHIR: &str = "http://hl7.org/fhir";
+pub(super) const FHIR: &str = "http://hl7.org/fhir";
 /// The namespace of a narrative's `div` and what is in it.
-const XHTML: &str = "http://www.w3.org/1999/xhtml";
+pub(super) const XHTML: &str = "http://www.w3.org/1999/xhtml";
 /// `xsi:schemaLocation`, which is allowed and means nothing here.
 const SCHEMA_INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";
 
@@ -76,7 +78,7 @@ impl<'a> Place<'a> {
 }
 
 /// What XML 1.0 can hold at all. <https://www.w3.org/TR/xml/#charsets>
-fn is_character(c: char) -> bool {
+pub(super) fn is_character(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 

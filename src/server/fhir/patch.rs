@@ -10,11 +10,11 @@ use super::call::{Call, Stop};
 use super::{render, write};
 use crate::fhir::bundle::Operation;
 use crate::fhir::outcome::{IssueType, Outcome};
-use crate::fhir::patch::{JSON_PATCH, Patch};
+use crate::fhir::patch::{JSON_PATCH, Patch, XML_PATCH};
 use crate::fhir::resource;
 
 /// The media types of patches. <https://www.rfc-editor.org/rfc/rfc5789#section-3.1>
-pub const ACCEPT_PATCH: [&str; 2] = [JSON_PATCH, "application/fhir+json"];
+pub const ACCEPT_PATCH: [&str; 4] = [JSON_PATCH, XML_PATCH, "application/fhir+json", "application/fhir+xml"];
 
 /// `PATCH Type/id`
 pub async fn patch(call: &Call, kind: &str, id: &str) -> Result<Answer, Stop> {
@@ -42,7 +42,8 @@ fn body_of(call: &Call) -> Result<Patch, Outcome> {
     let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match media.as_str() {
         JSON_PATCH => Patch::json(&call.body),
-        "application/xml-patch+xml" | "application/merge-patch+json" => {
+        XML_PATCH => Patch::xml(&call.body),
+        "application/merge-patch+json" => {
             let text = "patches of this kind are not read here";
             Err(Outcome::error(IssueType::NotSupported, "unsupported-media-type", text)
                 .status(415)

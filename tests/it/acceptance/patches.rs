@@ -1,5 +1,7 @@
 //! Rows P: patches. <https://hl7.org/fhir/R4/http.html#patch>
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use mjumbe::store::testing::each_store;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -7,10 +9,16 @@ use serde_json::{Value, json};
 use crate::server::{TestServer, answered};
 
 const JSON_PATCH: &str = "application/json-patch+json";
+const XML_PATCH: &str = "application/xml-patch+xml";
 
 fn patch(server: &TestServer, path: &str, operations: &Value) -> RequestBuilder {
     let request = server.request(Method::PATCH, path).header("content-type", JSON_PATCH);
     request.body(operations.to_string())
+}
+
+fn xml_patch(server: &TestServer, path: &str, operations: &str) -> RequestBuilder {
+    let request = server.request(Method::PATCH, path).header("content-type", XML_PATCH);
+    request.body(format!("<diff xmlns=\"http://hl7.org/fhir\">{operations}</diff>"))
 }
 
 async fn store_patient(server: &TestServer) {
@@ -92,15 +100,19 @@ async fn p1_other_patch_formats_are_415_with_those_that_are_read() {
     each_store(|store| async move {
         let server = TestServer::start(store).await;
         store_patient(&server).await;
-        for media in ["application/xml-patch+xml", "application/merge-patch+json", "text/plain"] {
+        for media in ["application/merge-patch+json", "text/plain"] {
             let request =
                 server.request(Method::PATCH, "Patient/1").header("content-type", media).body("<diff/>");
             let answer = answered(request).await;
             answer.refused(415, "unsupported-media-type");
-            assert!(answer.header("accept-patch").contains(JSON_PATCH), "{:?}", answer.headers);
+            for read in [JSON_PATCH, XML_PATCH] {
+                assert!(answer.header("accept-patch").contains(read), "{:?}", answer.headers);
+            }
         }
         let statement = server.get("metadata").await;
-        assert!(statement.body["patchFormat"].as_array().unwrap().contains(&json!(JSON_PATCH)));
+        for read in [JSON_PATCH, XML_PATCH] {
+            assert!(statement.body["patchFormat"].as_array().unwrap().contains(&json!(read)));
+        }
         server.stop().await;
     })
     .await;
@@ -147,6 +159,117 @@ async fn p1_a_patch_shows_no_more_than_the_token_may_read() {
         let blind = with(server.token("blind", "system/Patient.u").await).await;
         assert_eq!((blind.status.as_u16(), blind.body), (200, Value::Null));
         with(server.token("reader", "system/Patient.rs").await).await.refused(403, "scope-missing");
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn p2_an_xml_patch_makes_the_next_version() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        store_patient(&server).await;
+        let operations = "<replace sel=\"Patient/name[family/@value='Uwase']/family/@value\">Mukamana</replace>\
+                          <add sel=\"Patient/identifier[1]\" pos=\"before\"><identifier><system value=\"urn:card\"/>\
+                          <value value=\"6\"/></identifier></add>\
+                          <add sel=\"/Patient\"><birthDate value=\"2021-03-04\"/></add><remove sel=\"Patient/active\"/>";
+        let done = answered(xml_patch(&server, "Patient/1", operations)).await;
+        assert_eq!((done.status.as_u16(), done.header("etag")), (200, "W/\"2\""), "{}", done.body);
+        let read = server.get("Patient/1").await.body;
+        assert_eq!(read, done.body);
+        assert_eq!((&read["name"][0]["family"], &read["birthDate"]), (&json!("Mukamana"), &json!("2021-03-04")));
+        assert_eq!((&read["identifier"][0]["value"], &read["identifier"][1]["value"]), (&json!("6"), &json!("7")));
+        assert!(read.get("active").is_none());
+        assert_eq!(server.get("Patient?family=mukamana&birthdate=2021").await.body["total"], 1, "it is indexed");
+
+        let xml = xml_patch(&server, "Patient?identifier=urn:card|7", "<add sel='Patient'><active value='true'/></add>");
+        let xml = answered(xml.header("accept", "application/fhir+xml").header("if-match", "W/\"2\"")).await;
+        assert_eq!((xml.status.as_u16(), xml.header("etag")), (200, "W/\"3\""));
+        assert!(xml.header("content-type").starts_with("application/fhir+xml"));
+        let late = xml_patch(&server, "Patient/1", "<remove sel='Patient/active'/>").header("if-match", "W/\"2\"");
+        answered(late).await.refused(412, "version-conflict");
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn p2_an_xml_patch_that_does_not_fit_changes_nothing() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        store_patient(&server).await;
+        for (operations, status, code) in [
+            ("<remove sel='Patient/active'/><remove sel='Patient/photo'/>", 422, "patch-path"),
+            ("<remove sel='Patient/*'/>", 422, "patch-path"),
+            ("<add sel='Patient'><birthDate value='soon'/></add>", 422, "bad-value"),
+            ("<add sel='Patient'><colour value='red'/></add>", 422, "unknown-element"),
+            ("<replace sel='Patient/id/@value'>2</replace>", 422, "patch-identity"),
+            ("<add sel='Patient'><managingOrganization><reference value='Organization?name=x'/></managingOrganization></add>", 412, "no-match"),
+            ("<jump sel='Patient'/>", 400, "patch-malformed"),
+            ("<remove sel='//active'/>", 400, "patch-malformed"),
+            ("<remove", 400, "not-xml"),
+        ] {
+            answered(xml_patch(&server, "Patient/1", operations)).await.refused(status, code);
+        }
+        let remove = "<remove sel='Patient/active'/>";
+        answered(xml_patch(&server, "Patient/absent", remove)).await.refused(404, "not-found");
+        answered(xml_patch(&server, "Patient/1", &remove.repeat(10_001))).await.refused(422, "patch-too-large");
+        assert_eq!(server.get("Patient/1").await.header("etag"), "W/\"1\"");
+        server.stop().await;
+    })
+    .await;
+}
+
+/// Clients add to one list at once, each in a format of its own.
+#[tokio::test]
+async fn p2_no_concurrent_patch_is_lost() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        store_patient(&server).await;
+        let add = |n: u32| {
+            let json = json!([{ "op": "add", "path": "/name/-", "value": { "family": format!("N{n}") } }]);
+            let xml =
+                format!("<add sel='Patient/name[1]' pos='after'><name><family value='N{n}'/></name></add>");
+            answered(match n % 2 {
+                0 => patch(&server, "Patient/1", &json),
+                _ => xml_patch(&server, "Patient/1", &xml),
+            })
+        };
+        for answer in futures::future::join_all((0..30).map(add)).await {
+            assert_eq!(answer.status, 200, "{}", answer.body);
+        }
+        let read = server.get("Patient/1").await;
+        assert_eq!(read.header("etag"), "W/\"31\"");
+        let names = read.body["name"].as_array().unwrap();
+        for n in 0..30 {
+            let family = format!("N{n}");
+            assert_eq!(names.iter().filter(|name| name["family"] == *family).count(), 1, "{family}");
+        }
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn p2_an_xml_patch_is_an_entry_too() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        store_patient(&server).await;
+        let entry = |operations: &str| {
+            let diff = format!("<diff xmlns='http://hl7.org/fhir'>{operations}</diff>");
+            json!({
+                "resource": { "resourceType": "Binary", "contentType": XML_PATCH, "data": STANDARD.encode(diff) },
+                "request": { "method": "PATCH", "url": "Patient/1", "ifMatch": "W/\"1\"" }
+            })
+        };
+        let send = async |entries: Value| {
+            server.post("", &json!({ "resourceType": "Bundle", "type": "transaction", "entry": entries })).await
+        };
+        send(json!([entry("<remove sel='Patient/photo'/>")])).await.refused(422, "patch-path");
+        send(json!([entry("<remove")])).await.refused(400, "not-xml");
+        let done = send(json!([entry("<replace sel='Patient/active/@value'>false</replace>")])).await;
+        assert_eq!(done.body["entry"][0]["response"]["etag"], "W/\"2\"", "{}", done.body);
+        assert_eq!(server.get("Patient/1").await.body["active"], false);
         server.stop().await;
     })
     .await;

@@ -284,6 +284,11 @@ impl Plan {
         &self.questions
     }
 
+    /// Their queries, for what is to be looked up in them before they are asked.
+    pub fn queries(&mut self) -> impl Iterator<Item = &mut Query> {
+        self.questions.iter_mut().map(|question| &mut question.query)
+    }
+
     /// The resources (kind, id) that [`Plan::settle`] needs as they are now: what is patched. Known once the
     /// questions are answered.
     pub fn reads(&self, matches: &[Vec<Matched>]) -> Vec<(String, String)> {

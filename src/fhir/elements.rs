@@ -18,6 +18,7 @@ pub struct Elements {
     nodes: Vec<Node>,
     by_name: HashMap<&'static str, usize>,
     kinds: Vec<&'static str>,
+    sets: Sets,
 }
 
 /// A type (`HumanName`) or a backbone (`Patient.contact`).
@@ -190,6 +191,16 @@ impl Elements {
         self.nodes.iter().filter(is).map(|node| node.name).collect()
     }
 
+    /// The codes of one of R4's own closed value sets, with their systems (empty where only codes are bound to it).
+    pub fn value_set(&self, url: &str) -> Option<Vec<(&'static str, &'static str)>> {
+        let name = url.strip_prefix("http://hl7.org/fhir/ValueSet/")?;
+        if let Some(codings) = self.sets.codings.get(name) {
+            let all = codings.iter().flat_map(|(system, codes)| codes.iter().map(|code| (*system, *code)));
+            return Some(all.collect());
+        }
+        self.sets.codes.get(name).map(|codes| codes.iter().map(|code| ("", *code)).collect())
+    }
+
     /// The resource types, in alphabetical order.
     pub fn kinds(&self) -> &[&'static str] {
         &self.kinds
@@ -231,7 +242,7 @@ impl Elements {
         let by_name: HashMap<_, _> =
             written.iter().enumerate().map(|(index, node)| (node.name, index)).collect();
         let nodes = written.iter().map(|node| resolve(node, &written, &by_name, &sets)).collect();
-        Self { nodes, by_name, kinds }
+        Self { nodes, by_name, kinds, sets }
     }
 }
 

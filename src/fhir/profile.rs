@@ -14,6 +14,7 @@ mod read;
 mod terms;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -71,6 +72,8 @@ struct Profile {
 pub struct Registry {
     profiles: HashMap<String, Profile>,
     told: Vec<String>,
+    /// Code systems, value sets and concept maps, by type and url.
+    terms: HashMap<(String, String), Arc<Value>>,
 }
 
 impl Registry {
@@ -107,6 +110,7 @@ impl Registry {
             registry.add(file, body, &terms)?;
         }
         registry.missing_bases();
+        registry.keep(definitions.into_iter().map(|(_, body)| body));
         Ok(registry)
     }
 
@@ -119,6 +123,24 @@ impl Registry {
             return Err(ProfileError::Doubled { file: file.to_owned(), url });
         }
         Ok(())
+    }
+
+    fn keep(&mut self, definitions: impl Iterator<Item = Value>) {
+        for body in definitions {
+            let owned = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
+            let (Some(kind), Some(url)) = (owned("resourceType"), owned("url")) else { continue };
+            if matches!(kind.as_str(), "CodeSystem" | "ValueSet" | "ConceptMap") {
+                self.terms.insert((kind, url), Arc::new(body));
+            }
+        }
+    }
+
+    /// A code system, value set or concept map among the definitions.
+    pub fn term(&self, kind: &str, url: &str, version: Option<&str>) -> Option<Arc<Value>> {
+        let found = self.terms.get(&(kind.to_owned(), url.to_owned()))?;
+        let fits =
+            version.is_none_or(|version| found.get("version").and_then(Value::as_str) == Some(version));
+        fits.then(|| Arc::clone(found))
     }
 
     fn missing_bases(&mut self) {

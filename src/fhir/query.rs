@@ -2,9 +2,14 @@
 //!
 //! Shared by `fhir` (which builds it) and `store` (which runs it); **never** holds text of SQL.
 
+// Tokens by value sets and hierarchies.
+mod concepts;
+
 use std::collections::BTreeSet;
 
 use crate::fhir::index::ParameterKey;
+
+pub use concepts::{Codes, Concepts, Held, Named};
 
 /// A search on one resource type or document kind.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -54,6 +59,8 @@ pub enum Match {
         system: Option<String>,
         code: Option<String>,
     },
+    /// A token that a value set lists, or a branch of a code system.
+    Concepts(Concepts),
     /// `:text`
     TokenText(String),
     /// Normalised, unless exact.
@@ -126,7 +133,7 @@ pub enum Match {
 }
 
 /// From a resource of a hierarchy to those that are part of it, or to those that it is part of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Way {
     Below,
     Above,
@@ -159,7 +166,9 @@ impl Query {
 
     /// Whether other resources decide about a match.
     pub fn is_nested(&self) -> bool {
-        let looks_on = |one: &Match| one.inner().is_some() || matches!(one, Match::ReferenceBranch { .. });
+        let looks_on = |one: &Match| {
+            one.inner().is_some() || matches!(one, Match::ReferenceBranch { .. } | Match::Concepts(_))
+        };
         self.filters.iter().flat_map(|filter| &filter.any).any(looks_on)
     }
 }

@@ -6,6 +6,7 @@
 //! wants `handling=strict`. **Never** reads a clock: `now` is passed in. <https://hl7.org/fhir/R4/search.html>
 
 mod across;
+mod concepts;
 mod includes;
 mod nested;
 mod value;
@@ -132,6 +133,18 @@ pub enum Summary {
 /// # Errors
 /// An [`Outcome`] of status 400 that names the parameter, what is wrong, and a correction where one is near.
 pub fn parse(kind: &str, pairs: &[(String, String)], context: &Context<'_>) -> Result<Search, Outcome> {
+    let search = parse_open(kind, pairs, context)?;
+    match search.query.unknown_concepts() {
+        Some(name) => Err(not_supported(name, "value sets and hierarchies of codes are not looked up here")),
+        None => Ok(search),
+    }
+}
+
+/// As [`parse`]; the query may hold [`query::Concepts`] that are to be looked up before it is run.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_open(kind: &str, pairs: &[(String, String)], context: &Context<'_>) -> Result<Search, Outcome> {
     parse_as((kind, &[kind]), pairs, context, &Cell::new(0))
 }
 

@@ -12,7 +12,8 @@ mod filter;
 // From a code to those of another system.
 pub mod translate;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -20,6 +21,8 @@ use crate::fhir::outcome::{IssueType, Outcome};
 
 /// Concepts of one code system, and of one expansion, at most.
 pub const CONCEPTS_MAX: usize = 50_000;
+/// Mentions of one concept being above another, in one code system, at most.
+const RELATIONS_MAX: usize = 200_000;
 /// Levels of concepts in concepts that are read.
 const DEPTH_MAX: usize = 32;
 
@@ -50,7 +53,7 @@ impl Canonical {
 #[derive(Debug, Default)]
 pub struct Known {
     pub systems: BTreeMap<Canonical, Option<System>>,
-    pub sets: BTreeMap<Canonical, Option<Value>>,
+    pub sets: BTreeMap<Canonical, Option<Arc<Value>>>,
 }
 
 /// One concept of a code system, out of its tree.
@@ -105,8 +108,11 @@ pub struct System {
     pub complete: bool,
     case_sensitive: bool,
     pub concepts: Vec<Concept>,
+    /// The position of each code.
     by_code: HashMap<String, usize>,
-    children: HashMap<String, Vec<usize>>,
+    /// By position, the positions right below and right above.
+    children: Vec<Vec<usize>>,
+    parents: Vec<Vec<usize>>,
 }
 
 impl System {
@@ -124,10 +130,11 @@ impl System {
             case_sensitive: resource.get("caseSensitive") != Some(&Value::Bool(false)),
             concepts: Vec::new(),
             by_code: HashMap::new(),
-            children: HashMap::new(),
+            children: Vec::new(),
+            parents: Vec::new(),
         };
         system.add(resource, None, 0)?;
-        system.link();
+        system.link()?;
         Ok(system)
     }
 
@@ -135,13 +142,12 @@ impl System {
         let below = holder.get("concept").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         for one in below {
             if self.concepts.len() >= CONCEPTS_MAX || depth >= DEPTH_MAX {
-                return Err(too_costly("the code system is too large or too deep to be looked at here"));
+                return Err(too_large());
             }
             let Some(code) = text(one, "code") else { continue };
-            let mut body = one.clone();
-            if let Some(object) = body.as_object_mut() {
-                object.shift_remove("concept");
-            }
+            // Without those below it, which would be copied once for each level.
+            let own = one.as_object().into_iter().flatten().filter(|(name, _)| *name != "concept");
+            let body = Value::Object(own.map(|(name, value)| (name.clone(), value.clone())).collect());
             let display = text(one, "display").map(str::to_owned);
             let parents = parent.map(str::to_owned).into_iter().collect();
             self.concepts.push(Concept { code: code.to_owned(), display, parents, body });
@@ -150,30 +156,45 @@ impl System {
         Ok(())
     }
 
-    /// The tree by properties, where a system says it so, and the ways to find a concept.
-    fn link(&mut self) {
-        let mut said: Vec<(String, String)> = Vec::new();
-        for concept in &self.concepts {
-            said.extend(concept.property("parent").into_iter().map(|parent| (concept.code.clone(), parent)));
-            said.extend(concept.property("child").into_iter().map(|child| (child, concept.code.clone())));
-        }
+    /// The tree by nesting and by properties, where a system says it so, and the ways to find a concept.
+    fn link(&mut self) -> Result<(), Outcome> {
         self.by_code =
             self.concepts.iter().enumerate().map(|(at, concept)| (self.key(&concept.code), at)).collect();
-        for (code, parent) in said {
-            let found = self.by_code.get(&self.key(&code)).copied();
-            if let Some(concept) = found.and_then(|at| self.concepts.get_mut(at))
-                && !concept.parents.contains(&parent)
+        let said = self.said()?;
+        let mut known = HashSet::new();
+        self.children = vec![Vec::new(); self.concepts.len()];
+        self.parents = vec![Vec::new(); self.concepts.len()];
+        for (child, parent) in said {
+            let Some(at) = self.by_code.get(&self.key(&child)).copied() else { continue };
+            if !known.insert((at, parent.clone())) {
+                continue;
+            }
+            if let Some(above) = self.by_code.get(&self.key(&parent)).copied() {
+                self.parents.get_mut(at).into_iter().for_each(|all| all.push(above));
+                self.children.get_mut(above).into_iter().for_each(|all| all.push(at));
+            }
+            if let Some(concept) = self.concepts.get_mut(at)
+                && concept.parents.first() != Some(&parent)
             {
                 concept.parents.push(parent);
             }
         }
-        let mut children: HashMap<String, Vec<usize>> = HashMap::new();
-        for (at, concept) in self.concepts.iter().enumerate() {
-            for parent in &concept.parents {
-                children.entry(self.key(parent)).or_default().push(at);
+        Ok(())
+    }
+
+    /// All pairs (child, parent), each as often as it is said.
+    fn said(&self) -> Result<Vec<(String, String)>, Outcome> {
+        let mut said = Vec::new();
+        for concept in &self.concepts {
+            let (parents, children) = (concept.property("parent"), concept.property("child"));
+            if said.len() + parents.len() + children.len() >= RELATIONS_MAX {
+                return Err(too_large());
             }
+            said.extend(concept.parents.iter().map(|parent| (concept.code.clone(), parent.clone())));
+            said.extend(parents.into_iter().map(|parent| (concept.code.clone(), parent)));
+            said.extend(children.into_iter().map(|child| (child, concept.code.clone())));
         }
-        self.children = children;
+        Ok(said)
     }
 
     fn key(&self, code: &str) -> String {
@@ -185,27 +206,35 @@ impl System {
         self.by_code.get(&self.key(code)).and_then(|at| self.concepts.get(*at))
     }
 
-    /// The codes below one, without itself; each once, whatever cycles the resource holds.
+    /// The concepts below one, without itself; each once, whatever cycles the resource holds.
     pub fn below(&self, code: &str) -> Vec<&Concept> {
+        self.reached(code, &self.children)
+    }
+
+    /// The concepts above one, without itself; each once.
+    pub fn above(&self, code: &str) -> Vec<&Concept> {
+        self.reached(code, &self.parents)
+    }
+
+    fn reached(&self, code: &str, next: &[Vec<usize>]) -> Vec<&Concept> {
+        let Some(start) = self.by_code.get(&self.key(code)).copied() else { return Vec::new() };
         let mut seen = vec![false; self.concepts.len()];
-        let mut open: Vec<String> = vec![self.key(code)];
-        while let Some(one) = open.pop() {
-            for at in self.children.get(&one).into_iter().flatten() {
-                if let (Some(seen), Some(concept)) = (seen.get_mut(*at), self.concepts.get(*at))
-                    && !*seen
-                {
+        let mut open = vec![start];
+        while let Some(at) = open.pop() {
+            for at in next.get(at).into_iter().flatten() {
+                if let Some(seen) = seen.get_mut(*at).filter(|seen| !**seen) {
                     *seen = true;
-                    open.push(self.key(&concept.code));
+                    open.push(*at);
                 }
             }
         }
-        let start = self.key(code);
-        let found = self.concepts.iter().zip(seen);
-        found
-            .filter(|(concept, seen)| *seen && self.key(&concept.code) != start)
-            .map(|(concept, _)| concept)
-            .collect()
+        let found = self.concepts.iter().zip(seen).enumerate();
+        found.filter(|(at, (_, seen))| *seen && *at != start).map(|(_, (concept, _))| concept).collect()
     }
+}
+
+fn too_large() -> Outcome {
+    too_costly("the code system is too large or too deep to be looked at here")
 }
 
 /// A member that is text.
@@ -245,6 +274,9 @@ mod tests {
         assert_eq!(below("a"), ["b", "c", "d"]);
         assert_eq!(below("e"), ["a", "b", "c", "d"]);
         assert!(below("c").is_empty() && below("x").is_empty());
+        let above = |code: &str| system.above(code).iter().map(|one| one.code.as_str()).collect::<Vec<_>>();
+        assert_eq!(above("d"), ["a", "b", "e"]);
+        assert!(above("e").is_empty() && above("x").is_empty());
         assert!(system.find("B").is_none());
     }
 
@@ -255,6 +287,29 @@ mod tests {
             { "code": "b", "property": [{ "code": "parent", "valueCode": "a" }] } ] }))
         .unwrap();
         assert_eq!(system.below("a").iter().map(|one| one.code.as_str()).collect::<Vec<_>>(), ["b"]);
+    }
+
+    #[test]
+    fn work_grows_with_the_size() {
+        let begun = std::time::Instant::now();
+        // One code many times, all said to be below themselves; one with many parents, and many of one parent.
+        let same: Vec<Value> = (0..20_000).map(|_| json!({ "code": "b" })).collect();
+        let parents: Vec<Value> =
+            (0..20_000).map(|at| json!({ "code": "parent", "valueCode": format!("p{at}") })).collect();
+        let flat = (0..20_000).map(
+            |at| json!({ "code": format!("p{at}"), "property": [{ "code": "parent", "valueCode": "b" }] }),
+        );
+        let mut concepts: Vec<Value> = flat.collect();
+        concepts.push(json!({ "code": "b", "concept": same }));
+        concepts.push(json!({ "code": "z", "property": parents }));
+        let system = System::read(&json!({ "concept": concepts })).unwrap();
+        assert_eq!(system.below("b").len(), 20_001);
+        assert_eq!(system.above("z").len(), 20_001);
+        let many: Vec<Value> = (0..200_001).map(|_| json!({ "code": "child", "valueCode": "a" })).collect();
+        let refused = System::read(&json!({ "concept": [{ "code": "a", "property": many }] })).unwrap_err();
+        assert_eq!(refused.issues[0].code, "too-costly");
+        // A hundred times what it takes; with the square of the size it would be minutes.
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
     }
 
     #[test]

@@ -9,6 +9,8 @@ mod bundle;
 mod call;
 // What this server can do.
 pub mod capabilities;
+// Codes that searches name by value sets and hierarchies.
+mod concepts;
 // Histories.
 mod history;
 // What belongs to the matches of a page.
@@ -29,6 +31,8 @@ mod read;
 mod render;
 // Searches: on one type, across types, in a compartment.
 mod search;
+// Code systems, value sets and concept maps that requests refer to.
+mod terminology;
 // Create, update, delete.
 mod write;
 

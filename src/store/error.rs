@@ -31,6 +31,9 @@ pub enum Error {
     /// A search compares with more values than a statement may bind.
     #[error("the search compares with too many values")]
     TooCostly,
+    /// A search names a value set whose codes nobody looked up.
+    #[error("the search names codes that were not looked up")]
+    Unresolved,
     /// A stored body cannot be read: damaged, or written by a later release.
     #[error("a stored body cannot be read (codec {codec})")]
     Body { codec: i64 },
@@ -51,6 +54,7 @@ impl Error {
             Self::Migration { .. } => "store-migration",
             Self::PageToken => "page-token",
             Self::TooCostly => "too-many-values",
+            Self::Unresolved => "store-unresolved",
             Self::Body { .. } => "store-body",
             Self::Taken => "name-taken",
         }
@@ -64,7 +68,7 @@ impl Error {
             Self::PageToken => "start the search again from its first page",
             Self::TooCostly => "ask in parts, or name fewer types",
             Self::Taken => "choose another name",
-            Self::Statement { .. } | Self::Column { .. } | Self::Body { .. } => {
+            Self::Statement { .. } | Self::Column { .. } | Self::Body { .. } | Self::Unresolved => {
                 "this is a defect: please report it with the log around it"
             }
         }

@@ -351,7 +351,7 @@ fn parse(kind: &str, query: &str, context: &Context<'_>) -> Result<Query, Outcom
     let pairs: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes())
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
         .collect();
-    let search = search::parse(kind, &pairs, &Context { handling: Handling::Strict, ..*context })?;
+    let search = search::parse_open(kind, &pairs, &Context { handling: Handling::Strict, ..*context })?;
     if search.query.filters.is_empty() {
         let text = "a condition names at least one search parameter with a value";
         return Err(Outcome::error(IssueType::Invalid, "empty-condition", text));
@@ -364,7 +364,7 @@ fn flat(query: Query) -> Result<Query, Outcome> {
     if !query.is_nested() {
         return Ok(query);
     }
-    let text = "a conditional reference has neither chains nor _has, nor a hierarchy";
+    let text = "a conditional reference has neither chains nor _has, nor a hierarchy or value set";
     Err(Outcome::error(IssueType::NotSupported, "not-supported", text))
 }
 

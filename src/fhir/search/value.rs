@@ -1,6 +1,6 @@
 //! The values of a search parameter, by its search type. <https://hl7.org/fhir/R4/search.html#ptypes>
 
-use super::{Context, MAX_VALUES, index_of, not_supported, refused};
+use super::{Context, MAX_VALUES, concepts, index_of, not_supported, refused};
 use crate::fhir::dates;
 use crate::fhir::elements::table;
 use crate::fhir::index::number::{decimal, implicit};
@@ -41,6 +41,10 @@ pub fn filter(asked: &Asked<'_>, text: &str) -> Result<Filter, Outcome> {
         let text = format!("at most {MAX_VALUES} values separated by commas");
         return Err(refused(asked.name, "too-many-values", &text));
     }
+    if let Some(kind) = concepts::Kind::of(asked) {
+        let any = vec![Match::Concepts(concepts::read(asked, kind, &values)?)];
+        return Ok(Filter { parameter, any, not: kind == concepts::Kind::NotIn });
+    }
     let mut any = Vec::with_capacity(values.len());
     for value in &values {
         match (asked.parameter.search_type, asked.modifier) {
@@ -71,9 +75,9 @@ fn check_modifier(asked: &Asked<'_>) -> Result<(), Outcome> {
     let (known, later): (&[&str], &[&str]) = match asked.parameter.search_type {
         SearchType::Token if asked.parameter.code == "_id" => (&["not"], &[]),
         SearchType::Token if is_identifier(asked.parameter) => {
-            (&["not", "text", "of-type"], &["in", "not-in", "above", "below"])
+            (&["not", "text", "in", "not-in", "above", "below", "of-type"], &[])
         }
-        SearchType::Token => (&["not", "text"], &["in", "not-in", "above", "below"]),
+        SearchType::Token => (&["not", "text", "in", "not-in", "above", "below"], &[]),
         SearchType::Text => (&["exact", "contains"], &[]),
         SearchType::Reference if table().kind(modifier).is_some() => return Ok(()),
         SearchType::Reference if leads_to_its_own(asked.parameter) => {
@@ -136,7 +140,7 @@ fn one(asked: &Asked<'_>, text: &str) -> Result<Match, Outcome> {
 
 /// Whether a parameter finds only primitives: these are indexed without a system, as the specification
 /// fixes it, so that `gender=http://hl7.org/fhir/administrative-gender|male` and `gender=male` are the same.
-fn only_primitives(program: &Program) -> bool {
+pub(super) fn only_primitives(program: &Program) -> bool {
     match program {
         Program::Paths(paths) => paths.iter().all(|path| is_primitive(path.kind)),
         Program::Exists(_) => true,
@@ -377,7 +381,7 @@ fn half(asked: &Asked<'_>, half: &Half, text: &str) -> Result<PartMatch, Outcome
 }
 
 /// Splits at `separator` where it is not escaped; the parts keep their escapes.
-fn split(text: &str, separator: char) -> Vec<String> {
+pub(super) fn split(text: &str, separator: char) -> Vec<String> {
     let (mut out, mut part, mut escaped) = (Vec::new(), String::new(), false);
     for c in text.chars() {
         if c == separator && !escaped {
@@ -392,7 +396,7 @@ fn split(text: &str, separator: char) -> Vec<String> {
 }
 
 /// `\,` → `,` and the same of `$`, `|` and `\`; any other backslash stays.
-fn unescape(text: &str) -> String {
+pub(super) fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut letters = text.chars().peekable();
     while let Some(c) = letters.next() {

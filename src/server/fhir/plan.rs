@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::call::{Call, Stop};
+use super::concepts;
 use super::put::Writer;
 use super::render::Version;
 use crate::auth::Denied;
@@ -28,8 +29,9 @@ pub struct Done {
 ///
 /// # Errors
 /// 403 where the caller may not do all of it; else why nothing was written.
-pub async fn write(call: &Call, plan: bundle::Plan) -> Result<Vec<Done>, Stop> {
+pub async fn write(call: &Call, mut plan: bundle::Plan) -> Result<Vec<Done>, Stop> {
     allowed(call, &plan)?;
+    concepts::look_up(call, plan.queries()).await?;
     let settled = Arc::default();
     let plan = WritePlan::new(call, plan, Arc::clone(&settled))?;
     let written = call.app.store.write(&call.tenant, Box::new(plan)).await?;

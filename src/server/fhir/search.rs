@@ -15,7 +15,7 @@ use super::super::answer::{self, Answer};
 use super::super::interaction::Interaction;
 use super::call::{Call, Stop, is_type, parameters};
 use super::include::Included;
-use super::{include, read, render};
+use super::{concepts, include, read, render};
 use crate::auth::Denied;
 use crate::auth::scope::Permission;
 use crate::fhir::compartment;
@@ -100,7 +100,8 @@ fn form(call: &Call) -> Result<Vec<(String, String)>, Outcome> {
 /// The searchset as text; also for a GET in a batch.
 pub async fn bundle(call: &Call, place: Place, pairs: Vec<(String, String)>) -> Result<String, Stop> {
     let (place, pairs) = resumed(call, place, pairs).await?;
-    let (Across { search, queries }, left_out) = asked(call, &place, &pairs)?;
+    let (Across { search, mut queries }, left_out) = asked(call, &place, &pairs)?;
+    concepts::look_up(call, queries.iter_mut()).await?;
     let page = page_of(&search, links::note(&place, &search));
     if queries.len() > 1 && page.offset > ACROSS_SKIP_MAX {
         let text = "a search across types passes over at most 10000 matches";
@@ -155,7 +156,7 @@ fn asked(call: &Call, place: &Place, pairs: &[(String, String)]) -> Result<(Acro
     let (mut across, mut left_out) = match place {
         Place::Type(kind) => {
             call.principal.require(Permission::Search, kind)?;
-            let search = search::parse(kind, pairs, &context)?;
+            let search = search::parse_open(kind, pairs, &context)?;
             let queries = vec![search.query.clone()];
             (Across { search, queries }, 0)
         }

@@ -3,8 +3,10 @@
 //! The filter that leads ([`lead`]) becomes `r.rid in (select … from its index table)`, the others `exists (…)`; one
 //! that is turned round `not exists (…)`, so that a resource without a value is found by `:not`.
 
-// Which filter gives the candidates.
+// Codes that a value set lists.
+mod concepts;
 mod hierarchy;
+// Which filter gives the candidates.
 pub(super) mod lead;
 mod nested;
 
@@ -86,21 +88,26 @@ fn truth(truth: bool) -> &'static str {
 type Group<'a> = (&'static str, Vec<&'a Match>);
 
 /// Alternatives by the table that they are looked for in. Mostly there is one table. A link of a chain is
-/// alone, so that it can begin at what it refers to.
+/// alone, so that it can begin at what it refers to; so are the codes of value sets.
 fn groups<'a>(values: impl Iterator<Item = &'a Match>) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
     for value in values {
         let table = table_of(value);
-        let alone = matches!(value, Match::Chained { .. });
+        let alone = is_alone(value);
         match groups
             .iter_mut()
-            .find(|(name, of)| *name == table && !alone && !matches!(of.first(), Some(Match::Chained { .. })))
+            .find(|(name, of)| *name == table && !alone && !of.first().is_some_and(|one| is_alone(one)))
         {
             Some((_, values)) => values.push(value),
             None => groups.push((table, vec![value])),
         }
     }
     groups
+}
+
+/// Whether it is a subquery of its own: beside others, joined by `or`, no index would serve it.
+fn is_alone(value: &Match) -> bool {
+    matches!(value, Match::Chained { .. } | Match::Concepts(_))
 }
 
 fn indexed(sql: &mut Sql, filter: &Filter, role: Role) {
@@ -129,7 +136,7 @@ fn any_exists(sql: &mut Sql, keys: &[ParameterKey], groups: &[Group<'_>], rid: &
     sql.push("(");
     for (index, group) in groups.iter().enumerate() {
         sql.push(if index == 0 { "" } else { " or " }).push("exists (select 1 from ");
-        lookup(sql, keys, group);
+        lookup(sql, keys, group, Role::Follows);
         sql.push(" and x.rid = ").push(rid).push(")");
     }
     sql.push(if groups.is_empty() { "false)" } else { ")" });
@@ -154,15 +161,15 @@ fn alternatives(sql: &mut Sql, keys: &[ParameterKey], missing: &[&Match], groups
 fn lookups(sql: &mut Sql, keys: &[ParameterKey], groups: &[Group<'_>]) {
     for (index, group) in groups.iter().enumerate() {
         sql.push(if index == 0 { "" } else { " union all " }).push("select x.rid from ");
-        lookup(sql, keys, group);
+        lookup(sql, keys, group, Role::Leads);
     }
 }
 
 /// `TABLE x where …` with every alternative of a table.
-fn lookup(sql: &mut Sql, keys: &[ParameterKey], (table, values): &Group<'_>) {
+fn lookup(sql: &mut Sql, keys: &[ParameterKey], (table, values): &Group<'_>, role: Role) {
     sql.push(table).push(" x where x.tenant = $1 and ");
     parameter(sql, keys);
-    sql.push(" and ").any_of(values, &|sql, value| one_value(sql, value));
+    sql.push(" and ").any_of(values, &|sql, value| one_value(sql, value, role));
 }
 
 /// `x.parameter = …`
@@ -216,7 +223,7 @@ pub(super) fn table_by(by: SortBy) -> Option<&'static str> {
 /// The table that holds what this value is compared with.
 fn table_of(value: &Match) -> &'static str {
     match value {
-        Match::Token { .. } | Match::TokenText(_) => "index_token",
+        Match::Token { .. } | Match::TokenText(_) | Match::Concepts(_) => "index_token",
         Match::TextStarts(_) | Match::TextContains(_) | Match::TextExact(_) => "index_text",
         Match::Date { .. } => "index_date",
         Match::Number { .. } => "index_number",
@@ -233,9 +240,10 @@ fn table_of(value: &Match) -> &'static str {
     }
 }
 
-fn one_value(sql: &mut Sql, value: &Match) {
+fn one_value(sql: &mut Sql, value: &Match, role: Role) {
     match value {
         Match::Token { system, code } => pair(sql, ("x.code =", code), ("x.system =", system)),
+        Match::Concepts(concepts) => concepts::one_of(sql, concepts, role),
         Match::TokenText(text) => {
             sql.push("x.text <> '' and ");
             starts(sql, "x.text", text);

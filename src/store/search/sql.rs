@@ -12,24 +12,31 @@ pub(super) struct Sql {
     pub engine: Engine,
     pub text: String,
     pub arguments: Vec<Argument>,
+    fault: Option<Error>,
 }
 
 impl Sql {
     /// Begins with the tenant as `$1`.
     pub(super) fn new(engine: Engine, tenant: &str) -> Self {
-        Self { engine, text: String::new(), arguments: vec![tenant.into()] }
+        Self { engine, text: String::new(), arguments: vec![tenant.into()], fault: None }
     }
 
     /// The statement, whole.
     ///
     /// # Errors
-    /// [`Error::TooCostly`] where it binds more than every engine takes: `fhir::search` counts values, each of
+    /// What [`Sql::fail`] was told; [`Error::TooCostly`] where it binds more than every engine takes: `fhir::search` counts values, each of
     /// which binds a few.
     pub(super) fn whole(self) -> Result<(String, Vec<Argument>), Error> {
-        match self.arguments.len() {
-            ..=BOUND_MAX => Ok((self.text, self.arguments)),
-            _ => Err(Error::TooCostly),
+        match (self.fault, self.arguments.len()) {
+            (Some(fault), _) => Err(fault),
+            (None, ..=BOUND_MAX) => Ok((self.text, self.arguments)),
+            (None, _) => Err(Error::TooCostly),
         }
+    }
+
+    /// There is no such statement.
+    pub(super) fn fail(&mut self, fault: Error) {
+        self.fault = Some(fault);
     }
 
     pub(super) fn push(&mut self, text: &str) -> &mut Self {

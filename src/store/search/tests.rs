@@ -2,10 +2,11 @@
 mod plans;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::*;
 use crate::fhir::index::{IndexRow, IndexValue, Part};
-use crate::fhir::query::{PartMatch, Prefix, Sort, SortBy};
+use crate::fhir::query::{Codes, Concepts, Held, Named, PartMatch, Prefix, Sort, SortBy};
 use crate::store::testing::each_store;
 use crate::store::write::{Fixed, Origin, Precondition, Put};
 
@@ -66,6 +67,16 @@ async fn ids(store: &Store, filters: Vec<Filter>) -> String {
     let found = store.search(T, &query(filters, vec![]), &Page::new(100)).await.unwrap();
     assert_eq!(found.total, Total::Exact(i64::try_from(found.entries.len()).unwrap()));
     found.entries.into_iter().map(|entry| entry.id).collect::<Vec<_>>().join(" ")
+}
+
+fn listed(held: Held, pairs: &[(&str, &str)]) -> Match {
+    let codes = pairs.iter().map(|(system, code)| ((*system).to_owned(), (*code).to_owned()));
+    Match::Concepts(Concepts {
+        parameter: "id:in".into(),
+        named: vec![Named::SetId("v".into())],
+        held,
+        codes: Some(Arc::new(Codes::of(codes))),
+    })
 }
 
 fn code(system: Option<&str>, code: Option<&str>) -> Match {
@@ -366,6 +377,35 @@ async fn a_token_of_another_search_or_tenant_is_refused() {
         assert_eq!(store.search("other", &query(vec![], vec![]), &page).await, Err(Error::PageToken));
         let second = store.search(T, &query(vec![], vec![]), &page).await.unwrap();
         assert_eq!(second.entries[0].id, "b");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn codes_that_others_list_are_found() {
+    each_store(|store| async move {
+        let long = "x".repeat(3000);
+        let puts = vec![
+            put("a", vec![token("id", "s", "1")]),
+            put("b", vec![token("id", "t", "1"), token("id", "s", "2")]),
+            put("c", vec![token("id", "s", &long)]),
+            put("d", vec![]),
+        ];
+        store_all(&store, puts).await;
+        let with = |one: Match| indexed("id", vec![one]);
+        assert_eq!(ids(&store, vec![with(listed(Held::Codings, &[("s", "1"), ("s", &long)]))]).await, "a c");
+        assert_eq!(ids(&store, vec![with(listed(Held::Codes, &[("", "1")]))]).await, "a b");
+        assert_eq!(
+            ids(&store, vec![not(with(listed(Held::Codings, &[("s", "1"), ("s", "2")])))]).await,
+            "c d"
+        );
+        let many: Vec<String> = (0..40_000).map(|n| n.to_string()).collect();
+        let many: Vec<(&str, &str)> = many.iter().map(|code| ("s", code.as_str())).collect();
+        assert_eq!(ids(&store, vec![with(listed(Held::Codings, &many))]).await, "a b");
+        let Match::Concepts(open) = listed(Held::Codes, &[]) else { unreachable!() };
+        let open = with(Match::Concepts(Concepts { codes: None, ..open }));
+        let refused = store.search(T, &query(vec![open], vec![]), &Page::new(1)).await;
+        assert_eq!(refused, Err(Error::Unresolved));
     })
     .await;
 }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 
 fn known() -> Known {
@@ -12,7 +14,7 @@ fn known() -> Known {
     known.systems.insert(Canonical::parse("http://absent"), None);
     let set = json!({ "resourceType": "ValueSet", "compose": { "include": [
         { "system": "http://s", "concept": [{ "code": "fever" }, { "code": "cough", "display": "Kikohozi" }] }] } });
-    known.sets.insert(Canonical::parse("http://v"), Some(set));
+    known.sets.insert(Canonical::parse("http://v"), Some(Arc::new(set)));
     known
 }
 
@@ -56,7 +58,7 @@ fn what_cannot_be_expanded_is_refused() {
     assert_eq!(filtered("code", "regex", "("), Err("bad-pattern"));
     let mut known = known();
     let circle = json!({ "compose": { "include": [{ "valueSet": ["http://c"] }] } });
-    known.sets.insert(Canonical::parse("http://c"), Some(circle.clone()));
+    known.sets.insert(Canonical::parse("http://c"), Some(Arc::new(circle.clone())));
     assert_eq!(codes(&circle, &known).unwrap_err().issues[0].code, "too-costly");
 }
 
@@ -79,7 +81,7 @@ fn a_value_set_is_made_once_however_often_it_is_named() {
         let below = if level == 0 { "http://v".to_owned() } else { format!("http://level/{}", level - 1) };
         let include = vec![json!({ "valueSet": [below] }); 100];
         let set = json!({ "compose": { "include": include } });
-        known.sets.insert(Canonical::parse(&format!("http://level/{level}")), Some(set));
+        known.sets.insert(Canonical::parse(&format!("http://level/{level}")), Some(Arc::new(set)));
     }
     // 100 to the power of 6 mentions.
     let set = json!({ "compose": { "include": [{ "valueSet": ["http://level/5"] }] } });

@@ -2,6 +2,7 @@
 
 use super::super::super::answer::Answer;
 use super::super::call::{Call, Stop};
+use super::super::terminology;
 use super::arguments::bad;
 use super::stored::{self, Named};
 use super::{Arguments, Place, answered};
@@ -30,10 +31,11 @@ pub async fn expand(call: &Call, place: &Place, arguments: &Arguments) -> Result
         designations: arguments.is_set("includeDesignations")?,
         definition: arguments.is_set("includeDefinition")?,
     };
-    let known = stored::known(call, &set).await?;
+    let whole = terminology::whole(call, set).await?;
     let identifier = uuid::Uuid::new_v4().urn().to_string();
     let now = format!("{:.0}", jiff::Timestamp::now());
-    Ok(answered(call, &expand::expand(&set, &known, &wanted, (&identifier, &now))?))
+    let work = move || expand::expand(&whole.set, &whole.known, &wanted, (&identifier, &now));
+    Ok(answered(call, &terminology::apart(work).await?))
 }
 
 fn index(number: Option<u32>) -> Option<usize> {

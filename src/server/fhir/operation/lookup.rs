@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::super::answer::Answer;
 use super::super::call::{Call, Stop};
+use super::super::terminology;
 use super::stored;
 use super::{Arguments, answered};
 use crate::fhir::outcome::{IssueType, Outcome};
@@ -18,7 +19,7 @@ pub async fn lookup(call: &Call, arguments: &Arguments) -> Result<Answer, Stop> 
         return Err(Outcome::error(IssueType::Required, "parameter-missing", text).into());
     };
     let canonical = Canonical::parse(system).or_version(asked.version.as_deref());
-    let Some(system) = stored::system(call, &canonical).await? else {
+    let Some(system) = terminology::system(call, &canonical).await? else {
         let text = format!("the code system of {} is not stored here", stored::shown(&asked));
         return Err(not_supported("terminology-unknown", text).status(404).into());
     };

@@ -2,27 +2,17 @@
 //!
 //! Whatever is read of another type than the place's is asked of the caller's scope here.
 
-use std::cmp::Ordering;
-use std::collections::VecDeque;
-use std::collections::btree_map::Entry;
-
 use serde_json::Value;
 
 use super::super::super::answer;
 use super::super::call::{Call, Stop};
+use super::super::terminology::{apart, body_of, canonical_of};
 use super::super::{read, render};
 use super::{Arguments, Place};
-use crate::auth::scope::Permission;
-use crate::fhir::index::ParameterKey;
 use crate::fhir::outcome::{IssueType, Outcome};
-use crate::fhir::query::Match;
-use crate::fhir::terminology::{Canonical, Known, System, expand, too_costly};
+use crate::fhir::terminology::Canonical;
 use crate::store::read::Stored;
 
-/// Versions under one canonical that are looked at.
-const VERSIONS_MAX: u32 = 100;
-/// Code systems and value sets that one expansion may need.
-const NEEDS_MAX: usize = 200;
 /// Codes that one call asks about.
 const ASKED_MAX: usize = 100;
 
@@ -48,7 +38,9 @@ pub async fn named(
     named: &Named,
 ) -> Result<Option<Value>, Stop> {
     if let Place::Instance { kind, id } = place {
-        return Ok(Some(instance(call, kind, id).await?));
+        let stored = read::current(call, kind, id).await?;
+        let body = apart(move || body_of(&stored)).await?;
+        return Ok(Some(body.ok_or_else(|| render::gone_outcome(kind, id))?));
     }
     if let Some(given) = arguments.resource(named.resource) {
         return Ok(Some(given.clone()));
@@ -76,80 +68,6 @@ pub async fn instance(call: &Call, kind: &str, id: &str) -> Result<Value, Stop> 
 /// As clients see it; `None` for a deletion.
 pub fn value(stored: &Stored) -> Option<Value> {
     serde_json::from_str(&read::version_of(stored)?.text()).ok()
-}
-
-/// What is stored under a canonical: the version that it names, else the newest, active ones first.
-///
-/// # Errors
-/// 403 where the caller may not read the type.
-pub async fn canonical_of(
-    call: &Call,
-    kind: &'static str,
-    canonical: &Canonical,
-) -> Result<Option<Value>, Stop> {
-    call.principal.require(Permission::Read, kind)?;
-    let by_url = (ParameterKey::new(kind, "url"), vec![Match::Uri(canonical.url.clone())]);
-    let found = call.app.store.find(&call.tenant, kind, by_url, VERSIONS_MAX).await?;
-    let all = found.iter().filter_map(value);
-    let wanted = |one: &Value| {
-        canonical.version.as_deref().is_none_or(|version| one["version"].as_str() == Some(version))
-    };
-    Ok(all.filter(wanted).max_by(newer))
-}
-
-fn newer(one: &Value, other: &Value) -> Ordering {
-    let active = |value: &Value| value["status"] == "active";
-    let version = |value: &Value| value["version"].as_str().unwrap_or_default().to_owned();
-    active(one).cmp(&active(other)).then_with(|| by_parts(&version(one), &version(other)))
-}
-
-/// `4.0.10` is newer than `4.0.9`.
-fn by_parts(one: &str, other: &str) -> Ordering {
-    let parts = |text: &str| -> Vec<(u64, String)> {
-        text.split(['.', '-']).map(|part| (part.parse().unwrap_or(0), part.to_owned())).collect()
-    };
-    parts(one).cmp(&parts(other))
-}
-
-/// Everything that is stored of what a value set refers to, at any depth.
-///
-/// # Errors
-/// 403; 422 where it is too much.
-pub async fn known(call: &Call, set: &Value) -> Result<Known, Stop> {
-    let mut known = Known::default();
-    let mut open = VecDeque::from([set.clone()]);
-    while let Some(set) = open.pop_front() {
-        let needs = expand::needs(&set);
-        if needs.systems.len() + needs.sets.len() > NEEDS_MAX {
-            return Err(too_costly("the value set refers to too many others").into());
-        }
-        for canonical in needs.systems {
-            if let Entry::Vacant(place) = known.systems.entry(canonical) {
-                let found = canonical_of(call, "CodeSystem", place.key()).await?;
-                place.insert(found.as_ref().map(System::read).transpose()?);
-            }
-        }
-        for canonical in needs.sets {
-            if let Entry::Vacant(place) = known.sets.entry(canonical) {
-                let found = canonical_of(call, "ValueSet", place.key()).await?;
-                open.extend(found.clone());
-                place.insert(found);
-            }
-        }
-        if known.systems.len() + known.sets.len() > NEEDS_MAX {
-            return Err(too_costly("the value set refers to too many others").into());
-        }
-    }
-    Ok(known)
-}
-
-/// The stored code system of a Coding, if there is one.
-///
-/// # Errors
-/// 403; 422 where it is too large.
-pub async fn system(call: &Call, canonical: &Canonical) -> Result<Option<System>, Stop> {
-    let found = canonical_of(call, "CodeSystem", canonical).await?;
-    Ok(found.as_ref().map(System::read).transpose()?)
 }
 
 /// One coded value that a caller asks about.

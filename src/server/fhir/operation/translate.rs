@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::super::super::answer::Answer;
 use super::super::call::{Call, Stop};
+use super::super::terminology::{self, apart};
 use super::stored::{self, Asked, Named};
 use super::{Arguments, Place, answered};
-use crate::fhir::index::ParameterKey;
 use crate::fhir::outcome::{IssueType, Outcome};
 use crate::fhir::query::Match;
 use crate::fhir::terminology::too_costly;
@@ -18,7 +18,7 @@ use crate::fhir::terminology::translate::{self, Coding, Translation, Wanted};
 const CONCEPT_MAP: Named =
     Named { kind: "ConceptMap", resource: "conceptMap", url: "url", version: "conceptMapVersion" };
 /// Maps that are asked where the caller names none.
-const MAPS_MAX: u32 = 100;
+const MAPS_MAX: usize = 100;
 /// Translations of an answer, at most.
 const TRANSLATIONS_MAX: usize = 1000;
 
@@ -31,21 +31,27 @@ pub async fn translate(call: &Call, place: &Place, arguments: &Arguments) -> Res
         Some(map) => vec![map],
         None => fitting(call, &asked, &wanted).await?,
     };
+    let found = apart(move || translated(&maps, asked, &wanted)).await?;
+    Ok(answered(call, &told(&found)))
+}
+
+/// What all maps say, each thing once.
+fn translated(maps: &[Value], asked: Vec<Asked>, wanted: &Wanted) -> Result<Vec<Translation>, Outcome> {
     let mut found: Vec<Translation> = Vec::new();
     let mut seen = HashSet::new();
     for one in asked {
         let coding = Coding { system: one.system, code: one.code };
-        for translation in maps.iter().flat_map(|map| translate::translate(map, &coding, &wanted)) {
+        for translation in maps.iter().flat_map(|map| translate::translate(map, &coding, wanted)) {
             if seen.insert(translation.clone()) {
                 found.push(translation);
             }
             if found.len() > TRANSLATIONS_MAX {
                 let why = format!("the code has more than {TRANSLATIONS_MAX} translations");
-                return Err(too_costly(&why).hint("name one map by `url`, or a `targetsystem`").into());
+                return Err(too_costly(&why).hint("name one map by `url`, or a `targetsystem`"));
             }
         }
     }
-    Ok(answered(call, &told(&found)))
+    Ok(found)
 }
 
 /// All active maps from the systems of the codes.
@@ -56,9 +62,9 @@ async fn fitting(call: &Call, asked: &[Asked], wanted: &Wanted) -> Result<Vec<Va
         return Err(Outcome::error(IssueType::Required, "parameter-missing", text).into());
     }
     let side = if wanted.reverse { "target-system" } else { "source-system" };
-    let by_system = (ParameterKey::new("ConceptMap", side), systems);
-    let found = call.app.store.find(&call.tenant, "ConceptMap", by_system, MAPS_MAX).await?;
-    Ok(found.iter().filter_map(stored::value).filter(|map| map["status"] != "retired").collect())
+    let mut maps = terminology::holding(call, "ConceptMap", (side, systems), MAPS_MAX).await?;
+    maps.retain(|map| map["status"] != "retired");
+    Ok(maps)
 }
 
 fn told(found: &[Translation]) -> Value {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::super::answer::Answer;
 use super::super::call::{Call, Stop};
+use super::super::terminology::{self, apart};
 use super::expand::VALUE_SET;
 use super::stored::{self, Asked, Named, shown};
 use super::{Arguments, Place, answered};
@@ -28,7 +29,10 @@ struct Verdict {
 pub async fn in_system(call: &Call, place: &Place, arguments: &Arguments) -> Result<Answer, Stop> {
     let mut all = stored::asked(arguments, "version")?;
     let given = stored::named(call, place, arguments, &CODE_SYSTEM).await?;
-    let given = given.as_ref().map(System::read).transpose()?;
+    let given = match given {
+        Some(given) => Some(apart(move || System::read(&given)).await?),
+        None => None,
+    };
     let mut verdict = None;
     for asked in &mut all {
         let own;
@@ -58,7 +62,7 @@ async fn system_of(call: &Call, asked: &Asked) -> Result<System, Stop> {
         return Err(Outcome::error(IssueType::Required, "parameter-missing", text).into());
     };
     let canonical = Canonical::parse(system).or_version(asked.version.as_deref());
-    let found = stored::system(call, &canonical).await?;
+    let found = terminology::system(call, &canonical).await?;
     Ok(found.ok_or_else(|| {
         let text = format!("the code system of {} is not stored here", shown(asked));
         not_supported("terminology-unknown", text).status(404)
@@ -73,15 +77,19 @@ pub async fn in_set(call: &Call, place: &Place, arguments: &Arguments) -> Result
         let text = "the operation needs a value set: `url`, `valueSet`, or the id in the path";
         Outcome::error(IssueType::Required, "parameter-missing", text)
     })?;
-    let codes = expand::codes(&set, &stored::known(call, &set).await?)?;
-    let mut verdict = None;
-    for asked in &all {
-        let this = judged(asked, member(&codes, asked).map(|code| code.display.clone()), "the value set");
-        if verdict.as_ref().is_none_or(|known: &Verdict| !known.result) {
-            verdict = Some(this);
+    let whole = terminology::whole(call, set).await?;
+    let verdict = apart(move || {
+        let codes = expand::codes(&whole.set, &whole.known)?;
+        let mut verdict = None;
+        for asked in &all {
+            let this = judged(asked, member(&codes, asked).map(|code| code.display.clone()), "the value set");
+            if verdict.as_ref().is_none_or(|known: &Verdict| !known.result) {
+                verdict = Some(this);
+            }
         }
-    }
-    Ok(told(call, verdict))
+        Ok(verdict)
+    });
+    Ok(told(call, verdict.await?))
 }
 
 /// Without a system the code counts where only one system of the set has it.

@@ -93,9 +93,13 @@ impl OwnParameters {
                     .at("SearchParameter.code"));
             }
         }
-        let all: usize = known.kinds().map(|kind| known.kind(kind).len()).sum();
+        let of_others = |kind| known.kind(kind).iter().filter(|own| own.source != id).count();
+        let all: usize = known.kinds().map(of_others).sum();
         if all + definitions.len() > custom::MAX {
-            let text = format!("a tenant has at most {} search parameters of its own", custom::MAX);
+            let text = format!(
+                "a tenant has at most {} search parameters of its own, each counted once for every type",
+                custom::MAX
+            );
             return Err(Outcome::error(IssueType::TooCostly, "too-many-parameters", text).status(422));
         }
         Ok(())
@@ -191,11 +195,7 @@ impl OwnParameters {
         stop: &CancellationToken,
     ) -> Result<bool, store::Error> {
         let mut ended = true;
-        let kinds: BTreeSet<String> = {
-            let rows = tenant.rows.lock().unwrap_or_else(PoisonError::into_inner);
-            rows.iter().map(|row| row.kind.clone()).collect()
-        };
-        for kind in kinds {
+        for kind in self.behind(name, tenant).await? {
             while !stop.is_cancelled() {
                 match self.step(name, tenant, &kind).await? {
                     Walked::More => {}
@@ -208,6 +208,25 @@ impl OwnParameters {
             }
         }
         Ok(ended)
+    }
+
+    /// The types that have something to be walked: new versions, or a parameter that is not active.
+    async fn behind(&self, name: &str, tenant: &Tenant) -> Result<Vec<String>, store::Error> {
+        let mut kinds: BTreeMap<String, (Reached, bool)> = BTreeMap::new();
+        {
+            let rows = tenant.rows.lock().unwrap_or_else(PoisonError::into_inner);
+            for row in rows.iter() {
+                let (reached, open) = kinds.entry(row.kind.clone()).or_insert((row.reached, false));
+                *reached = row.reached.min(*reached);
+                *open |= row.state != State::Active;
+            }
+        }
+        let last = self.inner.store.last_written(name, kinds.keys().cloned().collect()).await?;
+        let is_behind = |kind: &String, (reached, open): &(Reached, bool)| {
+            *open || last.get(kind).is_some_and(|last| last > reached)
+        };
+        kinds.retain(|kind, at| is_behind(kind, at));
+        Ok(kinds.into_keys().collect())
     }
 
     async fn step(&self, name: &str, tenant: &Tenant, kind: &str) -> Result<Walked, store::Error> {

@@ -9,6 +9,8 @@
 //!
 //! **Never** evaluates an expression: the rows come from `fhir::index`.
 
+use std::collections::BTreeMap;
+
 use super::Store;
 use super::db::{Connection, Row, Table};
 use super::error::Error;
@@ -123,6 +125,30 @@ impl Store {
         let mut connection = self.db().read().await?;
         let rows = connection.all(sql, args![tenant, kind, reached.0, reached.1, limit]).await?;
         rows.iter().map(stored).collect()
+    }
+
+    /// The last version of each of these types, by type; none of a type that has no resource.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub async fn last_written(
+        &self,
+        tenant: &str,
+        kinds: Vec<String>,
+    ) -> Result<BTreeMap<String, Reached>, Error> {
+        if kinds.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let last = |column: &str| {
+            format!(
+                "coalesce((select r.{column} from resource r where r.tenant = $1 and r.kind = w.kind
+                 order by r.updated_ms desc, r.rid desc limit 1), -1) as {column}"
+            )
+        };
+        let sql = format!("select w.kind, {}, {} from table($2) as w", last("updated_ms"), last("rid"));
+        let mut connection = self.db().read().await?;
+        let rows = connection.all(sql, args![tenant, Table::new().texts("kind", kinds)]).await?;
+        rows.iter().map(|row| Ok((row.text("kind")?, (row.int("updated_ms")?, row.int("rid")?)))).collect()
     }
 
     /// Takes over what these SearchParameters (id, definitions) say now; what they do not say any more is

@@ -5,7 +5,7 @@
 //! CapabilityStatement read it beside the standard table. Only `active` ones count; a standard parameter is
 //! never replaced. **Never** evaluates anything by itself, and keeps no expression that does not compile.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use serde_json::Value;
@@ -16,8 +16,10 @@ use crate::fhir::index::ParameterKey;
 use crate::fhir::outcome::{IssueType, Outcome};
 use crate::fhir::path::{self, PathError};
 
-/// A tenant has at most this many.
+/// A tenant has at most this many, each counted once for every type that it is of.
 pub const MAX: usize = 1_000;
+/// The types that all others are derived from.
+const ABSTRACT: [&str; 2] = ["Resource", "DomainResource"];
 /// Codes of this process, of all tenants: they are kept for good.
 const CODES_MAX: usize = 20_000;
 /// The longest code.
@@ -72,8 +74,18 @@ impl Custom {
     /// Makes the set of these (definition, source, state). What does not compile (any more) is left out.
     pub fn of(all: impl IntoIterator<Item = (Definition, String, State)>) -> Self {
         let mut by_kind: BTreeMap<&'static str, Vec<Own>> = BTreeMap::new();
+        // One SearchParameter may be of every type.
+        let mut compiled: HashMap<String, Option<Expression>> = HashMap::new();
         for (definition, source, state) in all {
-            if let Some(parameter) = parameter(&definition) {
+            let expression = match compiled.get(&definition.expression) {
+                Some(known) => known.clone(),
+                None => {
+                    let made = compile(&definition.expression).ok();
+                    compiled.insert(definition.expression.clone(), made.clone());
+                    made
+                }
+            };
+            if let Some(parameter) = expression.and_then(|expression| parameter(&definition, expression)) {
                 let own = Own { parameter, state, url: definition.url, source };
                 by_kind.entry(definition.kind).or_default().push(own);
             }
@@ -129,26 +141,38 @@ pub fn definitions(resource: &Value) -> Result<Vec<Definition>, Outcome> {
     let mut all = Vec::new();
     for (at, base) in names(resource, "base").enumerate() {
         let place = format!("base[{at}]");
-        let Some(kind) = table().kind(base) else {
-            let text = "a parameter of every type is not made of a SearchParameter";
-            return Err(refused("not-supported", text, &place).hint("name the types"));
-        };
-        if find(kind, code).is_some() {
-            let text = format!("R4 has the parameter {code} on {kind} already");
-            return Err(refused("standard-parameter", &text, "code").hint("choose another code"));
+        let kinds = covered(base);
+        if kinds.is_empty() {
+            return Err(refused("unknown-type", "R4 has no resource type of this name", &place));
         }
-        all.push(Definition {
-            kind,
-            code: code.to_owned(),
-            url: text("url").to_owned(),
-            search_type: search_type.as_str(),
-            targets: names(resource, "target").filter_map(|target| table().kind(target)).collect(),
-            expression: expression.to_owned(),
-        });
+        for kind in kinds {
+            if find(kind, code).is_some() {
+                let text = format!("R4 has the parameter {code} on {kind} already");
+                return Err(refused("standard-parameter", &text, "code").hint("choose another code"));
+            }
+            all.push(Definition {
+                kind,
+                code: code.to_owned(),
+                url: text("url").to_owned(),
+                search_type: search_type.as_str(),
+                targets: names(resource, "target").filter_map(|target| table().kind(target)).collect(),
+                expression: expression.to_owned(),
+            });
+        }
     }
     all.sort();
     all.dedup();
     Ok(all)
+}
+
+/// The types that a base means: itself, or all that are derived from it.
+/// <https://hl7.org/fhir/R4/searchparameter-definitions.html#SearchParameter.base>
+fn covered(base: &str) -> Vec<&'static str> {
+    if !ABSTRACT.contains(&base) {
+        return table().kind(base).into_iter().collect();
+    }
+    let derived: HashSet<&str> = table().derived(base).into_iter().collect();
+    table().kinds().iter().copied().filter(|kind| derived.contains(kind)).collect()
 }
 
 fn names<'a>(resource: &'a Value, key: &str) -> impl Iterator<Item = &'a str> {
@@ -173,8 +197,7 @@ fn compile(expression: &str) -> Result<Expression, Outcome> {
     })
 }
 
-fn parameter(definition: &Definition) -> Option<Parameter> {
-    let expression = compile(&definition.expression).ok()?;
+fn parameter(definition: &Definition, expression: Expression) -> Option<Parameter> {
     let code = kept(&definition.code)?;
     Some(Parameter {
         kind: definition.kind,
@@ -233,6 +256,18 @@ mod tests {
     }
 
     #[test]
+    fn a_base_that_others_are_derived_from_is_all_of_them() {
+        let of = |base: &str| definitions(&parameter(json!({ "base": [base, "Patient"] }))).unwrap();
+        let kinds = |base: &str| of(base).iter().map(|one| one.kind).collect::<Vec<_>>();
+        assert_eq!(kinds("Resource"), table().kinds());
+        let domain = kinds("DomainResource");
+        assert_eq!(
+            table().kinds().iter().filter(|kind| !domain.contains(*kind)).collect::<Vec<_>>(),
+            [&"Binary", &"Bundle", &"Parameters"]
+        );
+    }
+
+    #[test]
     fn what_cannot_be_searched_by_is_refused_with_its_place() {
         for (more, code, place) in [
             (json!({ "expression": "Patient.extension(" }), "bad-expression", "expression"),
@@ -241,7 +276,9 @@ mod tests {
             (json!({ "code": "_mine" }), "bad-code", "code"),
             (json!({ "code": "gender" }), "standard-parameter", "code"),
             (json!({ "type": "composite" }), "not-supported", "type"),
-            (json!({ "base": ["Patient", "Resource"] }), "not-supported", "base[1]"),
+            (json!({ "base": ["Patient", "Element"] }), "unknown-type", "base[1]"),
+            // Of Patient, among others.
+            (json!({ "base": ["DomainResource"], "code": "gender" }), "standard-parameter", "code"),
         ] {
             let place = format!("SearchParameter.{place}");
             assert_eq!(refusal(more.clone()), (422, code.to_owned(), place), "{more}");

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use mjumbe::store::testing::each_store;
+use mjumbe::store::Store;
+use mjumbe::store::testing::{each_database, each_store};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -249,7 +250,6 @@ async fn s26_what_cannot_be_searched_by_is_refused() {
             (with("expression", Value::Null), "expression-missing", "SearchParameter.expression"),
             (with("code", json!("gender")), "standard-parameter", "SearchParameter.code"),
             (with("type", json!("composite")), "not-supported", "SearchParameter.type"),
-            (with("base", json!(["Resource"])), "not-supported", "SearchParameter.base[0]"),
         ] {
             let mut definition = definition;
             definition.as_object_mut().unwrap().retain(|_, value| !value.is_null());
@@ -336,6 +336,151 @@ async fn s26_whoever_wrote_it() {
         server.stop().await;
     })
     .await;
+}
+
+/// A base that other types are derived from is all of them.
+#[tokio::test]
+async fn s26_of_every_type() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        let village = |kind: &str, id: &str, code: &str| {
+            json!({ "resourceType": kind, "id": id, "identifier": [{ "value": id }], "meta": { "source": format!("urn:from:{id}") },
+                "extension": [{ "url": "http://example.org/village", "valueCoding": { "system": "urn:v", "code": code } }] })
+        };
+        stored(&server, &[village("Patient", "before", "huye"), village("Location", "there", "huye")]).await;
+        let of = |base: &str, code: &str, kind: &str, expression: &str| {
+            let mut one = definition(&("Basic", code, kind, expression));
+            one["base"] = json!([base]);
+            one
+        };
+        let by_extension = "DomainResource.extension('http://example.org/village').value";
+        let own = of("DomainResource", "village", "token", by_extension);
+        stored(&server, &[own.clone(), of("Resource", "origin", "uri", "Resource.meta.source")]).await;
+        stored(&server, &[village("Patient", "after", "huye"), village("Organization", "office", "kigali")]).await;
+        for (path, expected) in [
+            ("Patient?village=urn:v|huye", "before,after"),
+            ("Location?village=huye", "there"),
+            ("Organization?village=kigali", "office"),
+            ("?_type=Patient,Location,Organization&village=huye", "before,there,after"),
+            ("Patient?origin=urn:from:before", "before"),
+            ("Encounter?village=huye", ""),
+            ("Binary?origin=urn:from:before", ""),
+        ] {
+            soon(&server, path, expected).await;
+        }
+        let bare = server.request(Method::GET, "Binary?village=huye").header("prefer", "handling=strict");
+        answered(bare).await.refused(400, "unknown-parameter");
+        let mut listed = (0, 0);
+        for _ in 0..600 {
+            let statement = server.get("metadata").await.body;
+            let kinds = statement["rest"][0]["resource"].as_array().unwrap();
+            let with = kinds.iter().filter(|kind| kind["searchParam"].to_string().contains("\"village\""));
+            listed = (with.count(), kinds.len() - 3);
+            if listed.0 == listed.1 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(listed.0, listed.1, "all but Binary, Bundle and Parameters, as soon as they are collected");
+        // An update of it does not count twice, and it goes from all types.
+        let mut retired = own.clone();
+        retired["status"] = json!("retired");
+        stored(&server, &[own, retired]).await;
+        let gone = server.request(Method::GET, "Location?village=huye").header("prefer", "handling=strict");
+        answered(gone).await.refused(400, "unknown-parameter");
+        server.stop().await;
+    })
+    .await;
+}
+
+/// Two processes share a database: what one of them is told is indexed by both, and nothing is missed that either
+/// wrote before, during or after the values were collected.
+#[tokio::test(flavor = "multi_thread")]
+async fn s26_two_processes_share_a_parameter() {
+    each_database(|url| async move {
+        if url.starts_with("sqlite:") {
+            return;
+        }
+        let mut servers = Vec::new();
+        for _ in 0..2 {
+            let store = Store::open(&url, 6).await.unwrap();
+            servers.push(TestServer::start(store).await);
+        }
+        let [one, other] = servers.as_slice() else { unreachable!() };
+        let write = async |server: &TestServer, name: &str, numbers: std::ops::Range<u32>| {
+            for n in numbers {
+                let photo =
+                    if n % 2 == 0 { json!([{ "url": "http://example.org/a.png" }]) } else { json!([]) };
+                let mut practitioner =
+                    json!({ "resourceType": "Practitioner", "id": format!("{name}-{n}"), "photo": photo });
+                if n % 2 == 1 {
+                    practitioner.as_object_mut().unwrap().remove("photo");
+                }
+                stored(server, &[practitioner]).await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        write(one, "early", 0..250).await;
+        let define = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            stored(one, &[definition(&OWN[5])]).await;
+        };
+        tokio::join!(write(one, "one", 0..500), write(other, "other", 0..500), define);
+        let ids_of = |even: u32| {
+            let mut all: Vec<String> = Vec::new();
+            for (name, count) in [("early", 250), ("one", 500), ("other", 500)] {
+                all.extend((0..count).filter(|n| n % 2 == even).map(|n| format!("{name}-{n}")));
+            }
+            all.sort();
+            all
+        };
+        for server in &servers {
+            all_of(server, "Practitioner?has-photo=true", &ids_of(0)).await;
+            all_of(server, "Practitioner?has-photo=false", &ids_of(1)).await;
+        }
+        // The other one is told something else, while both write.
+        let mut changed = definition(&OWN[5]);
+        changed["expression"] = json!("Practitioner.photo.empty()");
+        let define = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            stored(other, &[changed]).await;
+        };
+        tokio::join!(write(one, "one", 0..300), write(other, "other", 200..500), define);
+        for server in &servers {
+            all_of(server, "Practitioner?has-photo=true", &ids_of(1)).await;
+            all_of(server, "Practitioner?has-photo=false", &ids_of(0)).await;
+        }
+        // At once, in a process that was not told.
+        write(one, "last", 1..2).await;
+        assert!(one.get("Practitioner?has-photo=true&_id=last-1").await.body["total"] == 1);
+        write(other, "last", 3..4).await;
+        assert!(other.get("Practitioner?has-photo=true&_id=last-3").await.body["total"] == 1);
+        for server in servers {
+            let store = server.store.clone();
+            server.stop().await;
+            store.close().await;
+        }
+    })
+    .await;
+}
+
+/// Waits until the search finds exactly these.
+async fn all_of(server: &TestServer, path: &str, expected: &[String]) {
+    let mut found = Vec::new();
+    for _ in 0..400 {
+        let answer = server.get(path).await;
+        if answer.status == 503 {
+            answer.refused(503, "parameter-building");
+        } else if !answer.body.to_string().contains("parameters-ignored") {
+            found = server.ids(&format!("{path}&_count=1000")).await;
+            found.sort();
+            if found == expected {
+                return;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{path}: {} found, {} expected", found.len(), expected.len());
 }
 
 /// Who has no token learns neither what a tenant has of its own nor which tenants there are.

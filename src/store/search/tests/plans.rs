@@ -14,6 +14,8 @@ fn every_match() -> Vec<(&'static str, Match)> {
         ("id", code(Some("s"), Some("1"))),
         ("id", code(None, Some("1"))),
         ("id", code(Some("s"), None)),
+        ("id", listed(Held::Codings, &[("s", "1"), ("s", "2")])),
+        ("id", listed(Held::Codes, &[("", "1")])),
         ("id", Match::TokenText(text())),
         ("name", Match::TextStarts(text())),
         ("name", Match::TextContains(text())),
@@ -76,6 +78,7 @@ fn every_query() -> Vec<Query> {
     }
     for inner in [
         indexed("id", vec![code(Some("s"), Some("1"))]),
+        indexed("id", vec![listed(Held::Codings, &[("s", "1"), ("s", "2")])]),
         not(indexed("id", vec![code(Some("s"), Some("1"))])),
         last_updated(Prefix::Ge),
         ids(),
@@ -120,6 +123,29 @@ fn every_query() -> Vec<Query> {
     all
 }
 
+/// Ten thousand codes are not looked for once for each of ten thousand candidates.
+#[tokio::test]
+async fn listed_codes_are_compared_with_what_a_candidate_has() {
+    each_store(|store| async move {
+        if store.db().engine() == Engine::Postgres {
+            return;
+        }
+        for held in [Held::Codings, Held::Codes] {
+            let filter = not(indexed("id", vec![listed(held, &[("s", "1"), ("s", "2")])]));
+            let wanted = Wanted { from: None, offset: 0, count: 1 };
+            let query = query(vec![filter], vec![]);
+            let (sql, _) = page_statement(Engine::Sqlite, T, std::slice::from_ref(&query), wanted).unwrap();
+            let (text, arguments) = sql.whole().unwrap();
+            let mut connection = store.db().read().await.unwrap();
+            let plan = connection.all(format!("explain query plan {text}"), arguments).await.unwrap();
+            let plan: Vec<String> = plan.iter().map(|row| row.text("detail").unwrap()).collect();
+            let own = "SEARCH x USING PRIMARY KEY (tenant=? AND rid=? AND parameter=?)";
+            assert!(plan.iter().any(|line| line == own), "{plan:#?}");
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn no_search_reads_a_whole_table() {
     each_store(|store| async move {
@@ -154,6 +180,8 @@ async fn no_search_reads_a_whole_table() {
                 store.search_across(T, &both, &page).await.unwrap();
                 matches(&mut store.db().read().await.unwrap(), T, &query, 2).await.unwrap();
             }
+            store.last_written(T, vec!["Patient".to_owned(), "Group".to_owned()]).await.unwrap();
+            store.written_after(T, "Patient", (5, 5), 10).await.unwrap();
             let pairs = [("Patient".to_owned(), "p1".to_owned())];
             store.referenced_by(T, &pairs, &[key("org")], 10).await.unwrap();
             store.references_of(T, &[1], &[key("org")]).await.unwrap();

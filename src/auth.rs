@@ -16,7 +16,7 @@ pub mod token;
 
 use scope::{Permission, Scopes};
 
-use crate::fhir::lenient::Profile;
+use crate::fhir::client::Profile;
 
 /// Someone who may do something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct Principal {
     /// The token's name: the origin of what it writes.
     pub name: String,
     pub scopes: Scopes,
-    /// The client's own ways, which are repaired; `None`: nothing is.
+    /// The client's own ways, which are repaired or followed; `None`: it speaks R4.
     pub profile: Option<Profile>,
     /// Types whose repeated POST is an update of the one with the same identifier.
     pub upserts: Vec<String>,

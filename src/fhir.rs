@@ -7,6 +7,8 @@
 pub mod bundle;
 // The CapabilityStatement.
 pub mod capability;
+// Clients with ways of their own.
+pub mod client;
 // What belongs to a patient, an encounter …
 pub mod compartment;
 // FHIR's dates as ranges of time.
@@ -31,6 +33,8 @@ pub mod parameters;
 pub mod path;
 // Changes of a resource that name what changes.
 pub mod patch;
+// What a client of IHE's PDQm is shown of a patient.
+pub mod pdqm;
 // What profiles ask of the resources that claim them.
 pub mod profile;
 // Searches, parsed: what the store turns into SQL.

@@ -20,7 +20,7 @@ use url::Url;
 use super::Principal;
 use super::credentials::Credentials;
 use crate::config::{Config, JwtIssuer};
-use crate::fhir::lenient::Profile;
+use crate::fhir::client::Profile;
 use crate::outbound::{self, AcceptsHttp, Patience, Route};
 use keys::{Keys, Pace};
 use signature::Token;

@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 use super::Principal;
 use super::credentials::Credentials;
 use super::scope::Scopes;
-use crate::fhir::lenient::Profile;
+use crate::fhir::client::Profile;
 use crate::store::Store;
 use crate::store::token::NewToken;
 

@@ -10,7 +10,7 @@ use crate::auth::scope::Scopes;
 use crate::auth::token::{self, Grant};
 use crate::config::Config;
 use crate::fhir;
-use crate::fhir::lenient::Profile;
+use crate::fhir::client::Profile;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -30,7 +30,8 @@ enum What {
         /// What it may do: system/TYPE.cruds, several parted by spaces.
         #[arg(long, default_value = "system/*.cruds")]
         scope: String,
-        /// The client's own ways, to be repaired before they are checked: opensrp, ihris, cht, commcare, openmrs.
+        /// The client's own ways, which are repaired or, for pdqm, followed: opensrp, ihris, cht, commcare, openmrs,
+        /// pdqm.
         #[arg(long)]
         profile: Option<String>,
         /// With a profile: the types whose repeated POST updates the one with the same identifier, parted by commas,

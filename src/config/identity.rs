@@ -4,8 +4,8 @@ use super::check::{destination_url, name_fits, positive, proxy, tenant_exists};
 use super::problem::{Problem, did_you_mean};
 use super::{Config, JwtIssuer};
 
-/// As [`crate::fhir::lenient::Profile`] has them; a test of the room `auth` compares.
-pub const PROFILES: [&str; 5] = ["opensrp", "ihris", "cht", "commcare", "openmrs"];
+/// As [`crate::fhir::client::Profile`] has them; a test of the room `auth` compares.
+pub const PROFILES: [&str; 6] = ["opensrp", "ihris", "cht", "commcare", "openmrs", "pdqm"];
 /// Clocks that differ by more are wrong.
 const LEEWAY_MAX_S: u64 = 300;
 /// Whoever withdraws a key must not wait for longer.

@@ -13,49 +13,8 @@ mod shape;
 
 use serde_json::Value;
 
+use crate::fhir::client::Profile;
 use crate::fhir::outcome::{Issue, IssueType, Severity};
-
-/// The systems whose ways are known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Profile {
-    OpenSrp,
-    Ihris,
-    Cht,
-    CommCare,
-    OpenMrs,
-}
-
-impl Profile {
-    /// In the order in which they are told.
-    pub const ALL: [Self; 5] = [Self::OpenSrp, Self::Ihris, Self::Cht, Self::CommCare, Self::OpenMrs];
-
-    /// As it is written in a command or configuration, and kept.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::OpenSrp => "opensrp",
-            Self::Ihris => "ihris",
-            Self::Cht => "cht",
-            Self::CommCare => "commcare",
-            Self::OpenMrs => "openmrs",
-        }
-    }
-
-    /// Reads [`Profile::name`].
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|profile| profile.name() == name)
-    }
-
-    /// The types whose repeated POST is an update of the one with the same identifier, where nobody says otherwise.
-    ///
-    /// CHT sends a whole Patient or Practitioner again at each edit. Not its Encounters: they carry the patient's
-    /// identifier.
-    pub fn upserts(self) -> &'static [&'static str] {
-        match self {
-            Self::Cht => &["Patient", "Practitioner"],
-            Self::OpenSrp | Self::Ihris | Self::CommCare | Self::OpenMrs => &[],
-        }
-    }
-}
 
 /// One thing that was made R4.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +56,7 @@ pub fn resource(profile: Profile, resource: &mut Value) -> Vec<Repair> {
         Profile::Cht => cht::repair(resource, &mut repairs),
         Profile::OpenSrp => opensrp::repair(resource, &mut repairs),
         // They send R4, as far as one resource goes.
-        Profile::CommCare | Profile::OpenMrs => {}
+        Profile::CommCare | Profile::OpenMrs | Profile::Pdqm => {}
     }
     repairs
 }

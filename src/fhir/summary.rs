@@ -258,7 +258,8 @@ fn part(node: &Node, value: Value) -> Value {
     }
 }
 
-fn mark(object: &mut Map<String, Value>) {
+/// Marks a resource as a part of one.
+pub fn mark(object: &mut Map<String, Value>) {
     let tag = json!({ "system": SYSTEM, "code": SUBSETTED, "display": "subsetted" });
     let meta = object.entry("meta").or_insert_with(|| json!({}));
     let Some(meta) = meta.as_object_mut() else { return };

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use super::answer::{self, Answer};
 use super::app::App;
 use super::{authorise, body, fhir};
-use crate::fhir::lenient::Profile;
+use crate::fhir::client::Profile;
 use crate::fhir::outcome::{IssueType, Outcome};
 use crate::rapidpro::webhook::Hint;
 use inner::Inner;

@@ -11,6 +11,7 @@ mod general;
 mod histories;
 mod ihe;
 mod ihris;
+mod ihris_parameters;
 mod instance;
 mod openmrs;
 mod opensrp;

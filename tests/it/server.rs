@@ -3,7 +3,7 @@
 use mjumbe::auth::scope::Scopes;
 use mjumbe::auth::token::{self, Grant};
 use mjumbe::config::Config;
-use mjumbe::fhir::lenient::Profile;
+use mjumbe::fhir::client::Profile;
 use mjumbe::server;
 use mjumbe::store::Store;
 use reqwest::{Method, RequestBuilder, StatusCode};

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use super::Verdict;
 use crate::auth::Principal;
 use crate::auth::scope::{Permission, Scopes};
+use crate::fhir::client::Profile;
 use crate::fhir::elements;
-use crate::fhir::lenient::Profile;
 
 /// More roles, or words of a scope, than this are not read.
 const WORDS_MAX: usize = 5_000;

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::extract::Found;
 use super::{IndexRow, IndexValue, values};
+use crate::fhir::elements::table;
 use crate::fhir::parameters::custom::Own;
 use crate::fhir::parameters::{Expression, Program, SearchType};
 use crate::fhir::path::{self, Subject};
@@ -90,9 +91,21 @@ pub(super) fn found(
     };
     let typed = found.iter().flat_map(|one| {
         let kind = one.kind.unwrap_or_else(|| guessed(&one.value));
-        values(search_type, Found { kind, value: &one.value }, zone)
+        let found = Found { kind, value: &one.value };
+        values(search_type, of_extension(found).unwrap_or(found), zone)
     });
     typed.collect()
+}
+
+/// The value of an extension, where an expression ends at the extension itself: R4's and IHE's own definitions do
+/// (`mothersMaidenName`), and an extension is nothing that one could search by otherwise.
+fn of_extension(found: Found<'_>) -> Option<Found<'_>> {
+    if found.kind != "Extension" {
+        return None;
+    }
+    let (key, value) = found.value.as_object()?.iter().find(|(key, _)| key.starts_with("value"))?;
+    let kind = table().node("Extension")?.keys.get(key.as_str())?.kind;
+    Some(Found { kind, value })
 }
 
 /// The R4 type of a value that the engine gave without one, by what only that type has.
@@ -100,6 +113,9 @@ fn guessed(value: &Value) -> &'static str {
     let has = |key: &str| value.get(key).is_some();
     match value {
         Value::Bool(_) => "boolean",
+        Value::Object(object) if has("url") && object.keys().any(|key| key.starts_with("value")) => {
+            "Extension"
+        }
         Value::Object(_) if has("reference") => "Reference",
         Value::Object(_) if has("coding") => "CodeableConcept",
         Value::Object(_) if has("start") || has("end") => "Period",

@@ -19,13 +19,14 @@ pub fn bounded(text: &str) -> String {
     text.chars().take(MAX_TEXT).collect()
 }
 
-/// The parts of a name or address, or the string itself.
+/// The parts of a name or address, or the string itself; of a boolean or number, which only expressions of a
+/// tenant's own find, how it is written.
 pub(super) fn values(found: Found<'_>) -> Vec<IndexValue> {
     let parts: &[&str] = match found.kind {
         "HumanName" => &["text", "family", "given", "prefix", "suffix"],
         "Address" => &["text", "line", "city", "district", "state", "postalCode", "country"],
         "Annotation" => &["text"],
-        _ => return found.value.as_str().map(value).into_iter().collect(),
+        _ => return written(found.value).into_iter().collect(),
     };
     parts
         .iter()
@@ -34,6 +35,14 @@ pub(super) fn values(found: Found<'_>) -> Vec<IndexValue> {
         .filter_map(Value::as_str)
         .map(value)
         .collect()
+}
+
+fn written(found: &Value) -> Option<IndexValue> {
+    match found {
+        Value::String(text) => Some(value(text)),
+        Value::Bool(_) | Value::Number(_) => Some(value(&found.to_string())),
+        _ => None,
+    }
 }
 
 fn value(text: &str) -> IndexValue {

@@ -306,9 +306,10 @@ fn referred(asked: &Asked<'_>, text: &str) -> Result<Match, Outcome> {
     })
 }
 
-/// Whether it is the link of a hierarchy: `Location.partof`.
+/// Whether it is the link of a hierarchy: `Location.partof`. One of a tenant's own that names no targets may be.
 fn leads_to_its_own(parameter: &Parameter) -> bool {
-    parameter.targets.contains(&parameter.kind)
+    let own = matches!(parameter.program, Program::Expression(_));
+    parameter.targets.contains(&parameter.kind) || (own && parameter.targets.is_empty())
 }
 
 fn way(modifier: Option<&str>) -> Option<Way> {

@@ -4,6 +4,7 @@
 //! A page's token carries the whole search, so that it can be asked for at the base by the token alone
 //! (`GET [base]?_getpages=…`): clients of HAPI, and proxies in front of it, expect that address.
 
+mod domains;
 mod links;
 
 use std::collections::HashSet;
@@ -21,11 +22,13 @@ use crate::auth::scope::Permission;
 use crate::fhir::compartment;
 use crate::fhir::elements::table;
 use crate::fhir::outcome::{Issue, IssueType, Outcome, Severity};
+use crate::fhir::pdqm::{self, Domains};
 use crate::fhir::query::Query;
 use crate::fhir::search::{self, Across, PAGE, Search, Skip, Summary};
 use crate::fhir::structure::primitive::is_id;
 use crate::fhir::summary::{Role, Shape};
 use crate::store;
+use crate::store::read::Stored;
 use crate::store::search::{COUNT_MAX, Found, Page, Total, TotalWanted};
 
 /// Entries of a page where the client does not say.
@@ -108,13 +111,15 @@ pub async fn bundle(call: &Call, place: Place, pairs: Vec<(String, String)>) -> 
         let outcome = Outcome::error(IssueType::TooCostly, "bad-value", text);
         return Err(outcome.hint("follow the link `next`, or search one type").into());
     }
+    let domains = domains::wanted(call, &queries).await?;
     let found = call.app.store.search_across(&call.tenant, &queries, &page).await?;
     let included = include::of(call, &search, &found.entries).await?;
     let matched: HashSet<i64> = found.entries.iter().map(|stored| stored.rid).collect();
+    let shown = |stored, role| entry(call, stored, (&search.shape, role), domains.as_ref());
     let mut entries: Vec<String> =
-        found.entries.iter().filter_map(|stored| entry(call, stored, (&search.shape, Role::Match))).collect();
+        found.entries.iter().filter_map(|stored| shown(stored, Role::Match)).collect();
     let others = included.resources.iter().filter(|stored| !matched.contains(&stored.rid));
-    entries.extend(others.filter_map(|stored| entry(call, stored, (&search.shape, Role::Include))));
+    entries.extend(others.filter_map(|stored| shown(stored, Role::Include)));
     entries.extend(warning(&search, &included, left_out));
     Ok(assemble(&links::of(call, &place, (&search, &pairs), (&page, &found)), &found, &entries))
 }
@@ -257,10 +262,18 @@ fn page_of(search: &Search, note: String) -> Page {
     Page { count, token: search.page.clone(), total, offset, note }
 }
 
-fn entry(call: &Call, stored: &crate::store::read::Stored, (shape, role): (&Shape, Role)) -> Option<String> {
+fn entry(
+    call: &Call,
+    stored: &Stored,
+    (shape, role): (&Shape, Role),
+    domains: Option<&Domains>,
+) -> Option<String> {
     let version = read::version_of(stored)?;
     let url = Value::from(format!("{}/{}/{}", call.base, stored.kind, stored.id));
-    let text = shape.apply(version.text(), role);
+    let text = match domains.filter(|_| stored.kind == pdqm::KIND) {
+        Some(domains) => domains.apply(shape.apply(version.text(), role)),
+        None => shape.apply(version.text(), role),
+    };
     let mode = if role == Role::Match { "match" } else { "include" };
     Some(format!(r#"{{"fullUrl":{url},"resource":{text},"search":{{"mode":"{mode}"}}}}"#))
 }

@@ -1,6 +1,6 @@
 //! The Community Health Toolkit: its outbound push through the interoperability mediator, which passes on what CHT wrote.
 
-use mjumbe::fhir::lenient::Profile;
+use mjumbe::fhir::client::Profile;
 use mjumbe::store::testing::each_store;
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! CommCare HQ: its FHIR repeater (search, register, transaction) and its importer, which claims ServiceRequests.
 
-use mjumbe::fhir::lenient::Profile;
+use mjumbe::fhir::client::Profile;
 use mjumbe::store::testing::each_store;
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -1,10 +1,12 @@
 //! What IHE's profiles demand of a server: mCSD (<https://profiles.ihe.net/ITI/mCSD/>), PDQm
 //! (<https://profiles.ihe.net/ITI/PDQm/ITI-78.html>) and PIXm (<https://profiles.ihe.net/ITI/PIXm/ITI-104.html>).
 
+use mjumbe::fhir::client::Profile;
 use mjumbe::store::testing::each_store;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::search_custom::soon;
 use crate::server::{Answered, TestServer, answered};
 
 const RED: &str = "urn:oid:1.3.6.1.4.1.21367.13.20.1000";
@@ -362,8 +364,8 @@ async fn pdqm_iti_78_finds_by_its_parameters() {
     .await;
 }
 
-/// Cases 1 to 5. Case 2 asks to leave out identifiers of other domains: `identifier=SYSTEM|` is a search of R4
-/// here, whose matches are whole resources, since a client may write back what it read.
+/// Cases 1, 3 and 5, and what a client without the profile gets for cases 2 and 4: `identifier=SYSTEM|` is a search
+/// of R4, whose matches are whole resources, since a client may write back what it read.
 #[tokio::test]
 async fn pdqm_iti_78_answers_its_cases() {
     each_store(|db| async move {
@@ -384,11 +386,7 @@ async fn pdqm_iti_78_answers_its_cases() {
             assert_eq!(found.body.get("entry").is_none(), expected.is_empty(), "{domains}");
         }
         let whole = server.get(&format!("Patient?identifier={BLUE}|")).await;
-        assert_eq!(
-            whole.entries("match")[0]["identifier"].as_array().unwrap().len(),
-            2,
-            "nothing is left out"
-        );
+        assert_eq!(systems(&whole.entries("match")[0]), [RED, BLUE], "nothing is left out");
         let unknown = server.get("Patient?family=mohr&_format=text/csv").await;
         assert_eq!(unknown.status, 406);
         assert_eq!(unknown.body["issue"][0]["severity"], "error");
@@ -396,6 +394,130 @@ async fn pdqm_iti_78_answers_its_cases() {
         server.stop().await;
     })
     .await;
+}
+
+fn systems(patient: &Value) -> Vec<&str> {
+    patient["identifier"].as_array().unwrap().iter().map(|one| one["system"].as_str().unwrap()).collect()
+}
+
+/// Cases 2 and 4, for a client with the profile `pdqm`.
+#[tokio::test]
+async fn pdqm_iti_78_gives_identifiers_of_the_domains_that_are_named() {
+    each_store(|db| async move {
+        let mut server = TestServer::start(db).await;
+        store(&server, people()).await;
+        let link = json!({"resourceType": "Patient", "id": "link", "identifier": [{"system": BLUE, "value": "1"}],
+            "link": [{"other": {"reference": "Patient/alice"}, "type": "seealso"}]});
+        store(&server, vec![link]).await;
+        server.become_client(Profile::Pdqm).await;
+        let only_blue = format!("Patient?family=mohr&identifier={BLUE}|");
+        let found = server.get(&only_blue).await;
+        let alice = &found.entries("match")[0];
+        assert_eq!((found.body["total"].as_u64(), systems(alice)), (Some(1), vec![BLUE]), "{}", found.body);
+        // What was trimmed cannot take the place of the whole.
+        server.put("Patient/alice", alice).await.refused(422, "subsetted");
+        let both = server.get(&format!("Patient?_id=alice&identifier={RED}|,{BLUE}|")).await;
+        assert_eq!(systems(&both.entries("match")[0]), [RED, BLUE]);
+        assert!(both.entries("match")[0]["meta"].get("tag").is_none(), "nothing was left out");
+        for whole in ["Patient?_id=alice", &format!("Patient?identifier={BLUE}|IHEBLUE-994")] {
+            assert_eq!(systems(&server.get(whole).await.entries("match")[0]).len(), 2, "{whole}");
+        }
+        assert_eq!(systems(&server.get("Patient/alice").await.body).len(), 2);
+        // By every way to search: a form, what is included, later pages, a batch.
+        let form = server.request(Method::POST, "Patient/_search");
+        let form = form.header("content-type", "application/x-www-form-urlencoded");
+        let form = answered(form.body(format!("_id=alice&identifier={BLUE}%7C"))).await;
+        assert_eq!(systems(&form.entries("match")[0]), [BLUE]);
+        let with = server.get(&format!("Patient?_id=link&identifier={BLUE}|&_include=Patient:link")).await;
+        assert_eq!(systems(&with.entries("include")[0]), [BLUE], "{}", with.body);
+        let first = server.get(&format!("Patient?identifier={BLUE}|&_count=1&_sort=-_id")).await;
+        let next = answered(server.client.get(first.link("next").unwrap()).bearer_auth(&server.token)).await;
+        assert_eq!(systems(&next.entries("match")[0]), [BLUE], "{}", next.body);
+        let asks = |url: &str| json!({"request": {"method": "GET", "url": url}});
+        let unknown = format!("Patient?identifier={BLUE}|,urn:oid:9.9.9|");
+        let batch = json!({"resourceType": "Bundle", "type": "batch", "entry": [asks(&only_blue), asks(&unknown)]});
+        let batch = server.post("", &batch).await;
+        assert_eq!(systems(&batch.body["entry"][0]["resource"]["entry"][0]["resource"]), [BLUE]);
+        assert_eq!(batch.body["entry"][1]["response"]["status"], "404 Not Found");
+        let refused = server.get(&unknown).await;
+        refused.refused(404, "unknown-domain");
+        let issue = &refused.body["issue"][0];
+        assert_eq!((&issue["severity"], &issue["code"]), (&json!("warning"), &json!("not-found")));
+        assert!(issue["diagnostics"].as_str().unwrap().contains("targetSystem not found"), "{issue}");
+        let many: Vec<String> = (0..51).map(|n| format!("urn:d:{n}|")).collect();
+        server.get(&format!("Patient?identifier={}", many.join(","))).await.refused(400, "too-costly");
+        server.stop().await;
+    })
+    .await;
+}
+
+/// `mothersMaidenName` and the parameters of mCSD's hierarchies, as docs/fhir.md says: by the definitions of HL7 and IHE.
+#[tokio::test]
+async fn pdqm_and_mcsd_parameters_on_extensions_are_stored_by_a_client() {
+    each_store(|db| async move {
+        let server = TestServer::start(db).await;
+        store(&server, definitions()).await;
+        let maiden = |id: &str, name: &str| {
+            json!({"resourceType": "Patient", "id": id, "extension": [{
+                "url": "http://hl7.org/fhir/StructureDefinition/patient-mothersMaidenName", "valueString": name}]})
+        };
+        let hierarchy = |id: &str, above: Option<&str>| {
+            let mut unit = json!({"resourceType": "Organization", "id": id, "name": id});
+            if let Some(above) = above {
+                unit["extension"] = json!([{"url": HIERARCHY, "extension": [
+                    {"url": "hierarchy-type", "valueCodeableConcept": {"coding": [{"system": "urn:h", "code": "supply"}]}},
+                    {"url": "part-of", "valueReference": {"reference": format!("Organization/{above}")}}]}]);
+            }
+            unit
+        };
+        store(&server, vec![maiden("m1", "Mukamana"), maiden("m2", "mukamana Rose")]).await;
+        store(&server, vec![hierarchy("store", None), hierarchy("depot", Some("store"))]).await;
+        store(&server, vec![hierarchy("shelf", Some("depot"))]).await;
+        for (path, expected) in [
+            ("Patient?mothersMaidenName=muka", "m1,m2"),
+            ("Patient?mothersMaidenName:exact=Mukamana", "m1"),
+            ("Patient?mothersMaidenName:contains=rose", "m2"),
+            ("Organization?ihe-mcsd-hierarchy-type=supply", "depot,shelf"),
+            ("Organization?ihe-mcsd-hierarchy-type=urn:h|supply&ihe-mcsd-hierarchy-partof=Organization/store", "depot"),
+            ("Organization?ihe-mcsd-hierarchy-partof:below=Organization/store", "depot,shelf"),
+            ("Organization?ihe-mcsd-hierarchy-partof:above=Organization/depot", "depot,shelf"),
+        ] {
+            soon(&server, path, expected).await;
+        }
+        server.stop().await;
+    })
+    .await;
+}
+
+const HIERARCHY: &str = "http://profiles.ihe.net/ITI/mCSD/StructureDefinition/IHE.mCSD.OrganizationHierarchy";
+
+/// HL7's of patient extensions, whose expression ends at the extension (with the url of the extension put right as
+/// R4B has it, and `active`), and IHE's own two.
+fn definitions() -> Vec<Value> {
+    let ihe = |name: &str, code: &str, kind: &str, rest: &str| {
+        json!({"resourceType": "SearchParameter", "id": format!("IHE.mCSD.Organization.{name}"), "status": "active",
+            "url": format!("http://profiles.ihe.net/ITI/mCSD/SearchParameter/IHE.mCSD.Organization.{name}"),
+            "name": format!("IHE_mCSD_{name}"), "description": "Finds Organizations by the hierarchy extension",
+            "code": code, "base": ["Organization"], "type": kind, "expression": format!("extension('{HIERARCHY}').{rest}")})
+    };
+    let mut part_of = ihe(
+        "HierarchyPartOf",
+        "ihe-mcsd-hierarchy-partof",
+        "reference",
+        "extension('part-of').value as Reference",
+    );
+    part_of["modifier"] = json!(["below", "above"]);
+    let typed = "extension('hierarchy-type').value as CodeableConcept";
+    vec![
+        json!({"resourceType": "SearchParameter", "id": "patient-extensions-Patient-mothersMaidenName",
+            "url": "http://hl7.org/fhir/SearchParameter/patient-extensions-Patient-mothersMaidenName",
+            "version": "4.0.1", "name": "mothersMaidenName", "status": "active", "experimental": true,
+            "description": "Search based on patient's mother's maiden name", "code": "mothersMaidenName",
+            "base": ["Patient"], "type": "string", "xpathUsage": "normal",
+            "expression": "Patient.extension('http://hl7.org/fhir/StructureDefinition/patient-mothersMaidenName')"}),
+        ihe("HierarchyType", "ihe-mcsd-hierarchy-type", "token", typed),
+        part_of,
+    ]
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! iHRIS 5 and its mHero module, which talks to emNutt's routes.
 
-use mjumbe::fhir::lenient::Profile;
+use mjumbe::fhir::client::Profile;
 use mjumbe::store::testing::each_store;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! OpenMRS and the pollers around it: `_lastUpdated` windows, one after the other.
 
-use mjumbe::fhir::lenient::Profile;
+use mjumbe::fhir::client::Profile;
 use mjumbe::store::testing::each_store;
 use serde_json::{Value, json};
 

@@ -153,7 +153,7 @@ const SEARCHES: &[(&str, &str)] = &[
 ];
 
 /// Waits until the search is answered and finds this; a search by values that are being collected is 503.
-async fn soon(server: &TestServer, path: &str, expected: &str) {
+pub async fn soon(server: &TestServer, path: &str, expected: &str) {
     for _ in 0..600 {
         let answer = server.get(path).await;
         if answer.status == 503 {

@@ -19,9 +19,12 @@ use crate::fhir::query::Query;
 use crate::fhir::resource::Resource;
 use crate::fhir::search::Context;
 use crate::fhir::structure;
+pub use read::names_operation;
 
 /// A Bundle may have this many entries.
 pub const MAX_ENTRIES: usize = 10_000;
+/// And this many that call an operation: each may cost what a request of its own costs.
+pub const MAX_CALLS: usize = 100;
 
 /// `Bundle.type`, as far as it can be posted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +67,26 @@ pub enum Operation {
     DeleteMatch { kind: &'static str, query: String },
     /// `GET` or `HEAD`: the server's router answers it after the commit. `url` is relative to the base.
     Read { url: String, head: bool, if_none_match: Option<String>, if_modified_since: Option<String> },
+    /// `GET Patient/1/$everything`, `POST Patient/$match`: the server's table of operations knows what it is.
+    Call(Invocation),
+}
+
+/// A call of an operation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Invocation {
+    pub method: By,
+    /// Relative to the base, or absolute under it.
+    pub url: String,
+    /// What the operation is called with, unchecked: it is the operation's business.
+    pub body: Option<Value>,
+}
+
+/// The methods by which operations are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    Get,
+    Head,
+    Post,
 }
 
 /// What must be so, or nothing is done.
@@ -145,6 +168,7 @@ pub enum Effect {
         if_none_match: Option<String>,
         if_modified_since: Option<String>,
     },
+    Call(Invocation),
 }
 
 /// How a version came about.

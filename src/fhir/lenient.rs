@@ -13,6 +13,7 @@ mod shape;
 
 use serde_json::Value;
 
+use crate::fhir::bundle;
 use crate::fhir::client::Profile;
 use crate::fhir::outcome::{Issue, IssueType, Severity};
 
@@ -115,7 +116,8 @@ fn upsert_entry(upserts: &[String], entry: &mut Value) -> Option<Repair> {
     let kind = entry.get("resource")?.get("resourceType")?.as_str()?.to_owned();
     let request = entry.get("request")?;
     let posted = request.get("method")?.as_str()? == "POST" && request.get("ifNoneExist").is_none();
-    if !posted || !is_upserted(upserts, &kind) {
+    let called = request.get("url").and_then(Value::as_str).is_some_and(bundle::names_operation);
+    if !posted || called || !is_upserted(upserts, &kind) {
         return None;
     }
     let query = by_identifier(entry.get("resource")?)?;

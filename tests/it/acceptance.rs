@@ -3,6 +3,7 @@
 //! `cargo test --test it acceptance` runs them; `cargo test --test it the_table_is_whole -- --nocapture` prints the table as
 //! a checklist with the tests of each row.
 
+mod bundle_calls;
 mod bundles;
 mod cht;
 mod commcare;

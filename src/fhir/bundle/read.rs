@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Value, json};
 
-use super::{Asked, Condition, Entry, MAX_ENTRIES, Operation, Order, Plan, Question, version};
+use super::{
+    Asked, By, Condition, Entry, Invocation, MAX_CALLS, MAX_ENTRIES, Operation, Order, Plan, Question,
+    version,
+};
 use crate::fhir::elements::table;
 use crate::fhir::outcome::{Issue, IssueType, Outcome};
 use crate::fhir::patch::{Patch, Reader};
@@ -41,6 +44,10 @@ pub fn entries(
         return Err(outcome);
     }
     let shells = bundle.get("entry").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    if shells.iter().filter(|shell| called(shell).is_some()).count() > MAX_CALLS {
+        let text = format!("a Bundle calls at most {MAX_CALLS} operations");
+        return Err(Outcome::error(IssueType::TooCostly, "too-costly", text).at("Bundle.entry"));
+    }
     let both = shells.iter().zip(resources).enumerate();
     let mut reader = Reader::default();
     Ok(both
@@ -73,6 +80,11 @@ fn entry(
         return Err(issue.at(format!("{path}.request")).into());
     };
     let text = |key: &str| request.get(key).and_then(Value::as_str);
+    let full_url = shell.get("fullUrl").and_then(Value::as_str).map(str::to_owned);
+    if let Some((method, url)) = called(shell) {
+        let operation = Operation::Call(Invocation { method, url: url.to_owned(), body: resource });
+        return Ok(Entry { index, path, full_url, operation });
+    }
     let resource = resource
         .map(|value| {
             Resource::from_value(value).map_err(|outcome| outcome.within(&format!("{path}.resource")))
@@ -85,8 +97,26 @@ fn entry(
     })?;
     let request = Request { path: &path, url, target, text: &text };
     let operation = operation(&request, resource, with)?;
-    let full_url = shell.get("fullUrl").and_then(Value::as_str).map(str::to_owned);
     Ok(Entry { index, path, full_url, operation })
+}
+
+/// How an entry calls an operation, and its url.
+fn called(shell: &Value) -> Option<(By, &str)> {
+    let request = shell.get("request")?;
+    let url = request.get("url")?.as_str().filter(|url| names_operation(url))?;
+    let method = match request.get("method")?.as_str()? {
+        "GET" => By::Get,
+        "HEAD" => By::Head,
+        "POST" => By::Post,
+        _ => return None,
+    };
+    Some((method, url))
+}
+
+/// Whether a url's last step is `$NAME`: an operation at that place.
+pub fn names_operation(url: &str) -> bool {
+    let path = url.split_once('?').map_or(url, |(path, _)| path);
+    path.trim_end_matches('/').rsplit('/').next().is_some_and(|last| last.starts_with('$'))
 }
 
 fn operation(

@@ -159,13 +159,13 @@ impl<'a> OwnWrite<'a> {
     }
 }
 
-/// DELETE, POST, PUT, GET.
+/// DELETE, POST, PUT, GET and operations, which change nothing in a transaction.
 fn order(effect: &Effect) -> u8 {
     match effect {
         Effect::Delete { .. } | Effect::Nothing => 0,
         Effect::Put { method: Method::Post, .. } | Effect::Exists { .. } => 1,
         Effect::Put { method: Method::Put | Method::Patch, .. } => 2,
-        Effect::Read { .. } => 3,
+        Effect::Read { .. } | Effect::Call(_) => 3,
     }
 }
 
@@ -261,6 +261,7 @@ fn effect(entry: &Entry, found: &[Matched]) -> Result<Effect, Outcome> {
             if_none_match: if_none_match.clone(),
             if_modified_since: if_modified_since.clone(),
         },
+        (Operation::Call(invocation), _) => Effect::Call(invocation.clone()),
     })
 }
 
@@ -273,7 +274,7 @@ fn identity(effect: &Effect) -> Option<(&str, &str)> {
         Effect::Put { resource, id, .. } => Some((resource.kind(), id)),
         Effect::Delete { kind, id, .. } => Some((kind, id)),
         Effect::Exists { kind, id, .. } => Some((kind, id)),
-        Effect::Nothing | Effect::Read { .. } => None,
+        Effect::Nothing | Effect::Read { .. } | Effect::Call(_) => None,
     }
 }
 

@@ -60,6 +60,26 @@ fn patch_entry(url: &str, operations: Value, if_match: Option<&str>) -> Value {
 }
 
 #[test]
+fn what_names_an_operation_is_called_and_its_body_is_not_judged() {
+    let call = |method: &str, url: &str| {
+        let resource = json!({ "resourceType": "Patient", "birthDate": "soon" });
+        let entry = json!({ "resource": resource, "request": { "method": method, "url": url } });
+        plan(json!([entry])).map(|plan| plan.entries()[0].operation.clone())
+    };
+    for (method, url, by) in [
+        ("POST", "Patient/$match", By::Post),
+        ("GET", "http://us/fhir/Patient/1/$everything?_count=2", By::Get),
+    ] {
+        let Ok(Operation::Call(invocation)) = call(method, url) else { panic!("{url}") };
+        assert_eq!((invocation.method, &*invocation.url), (by, url));
+        assert_eq!(invocation.body.unwrap()["birthDate"], "soon");
+    }
+    assert_eq!(call("PUT", "Patient/$match").unwrap_err().status, 400);
+    assert_eq!(call("POST", "Patient?name=$x").unwrap_err().status, 400);
+    assert!(names_operation("$meta") && !names_operation("Patient/1?x=/$y") && !names_operation("Patient"));
+}
+
+#[test]
 fn a_patch_is_made_of_the_version_that_is_current_then() {
     let flip = json!([{ "op": "replace", "path": "/active", "value": false }]);
     let plan = plan(json!([patch_entry("Patient/1", flip.clone(), Some("W/\"3\""))])).unwrap();

@@ -1,6 +1,9 @@
 //! Transactions (all or nothing) and batches (each entry for itself).
 //! <https://hl7.org/fhir/R4/http.html#transaction>
 
+// Operations that entries call.
+mod calls;
+
 use axum::http::{Method, StatusCode};
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -56,9 +59,12 @@ pub async fn process(call: &Call) -> Result<Answer, Stop> {
 /// The answers in the order of the Bundle.
 async fn transaction(call: &Call, plan: Plan) -> Result<Vec<String>, Stop> {
     for entry in plan.entries() {
-        if let bundle::Operation::Read { url, .. } = &entry.operation {
-            readable(call, url).map_err(|stop| within(stop, &entry.path))?;
+        match &entry.operation {
+            bundle::Operation::Read { url, .. } => readable(call, url).map(|_| ()),
+            bundle::Operation::Call(invocation) => calls::beside_writes(call, invocation),
+            _ => Ok(()),
         }
+        .map_err(|stop| within(stop, &entry.path))?;
     }
     let mut done = plan::write(call, plan).await?;
     done.sort_by_key(|done| done.action.index);
@@ -107,6 +113,10 @@ async fn answer_to(call: &Call, done: &Done) -> String {
                 Err(stop) => refused(&stop.outcome()),
             }
         }
+        (Effect::Call(invocation), _) => match calls::answer(call, invocation).await {
+            Ok(entry) => entry,
+            Err(stop) => refused(&stop.outcome()),
+        },
         (Effect::Put { .. }, None) => refused(&answer::of_refusal(write::Refusal::Store)),
     }
 }
@@ -147,8 +157,12 @@ fn full_url(call: &Call, kind: &str, id: &str) -> Value {
 
 fn refused(outcome: &Outcome) -> String {
     let status = StatusCode::from_u16(outcome.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let status = format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or_default());
-    json!({ "response": { "status": status, "outcome": outcome.to_value() } }).to_string()
+    json!({ "response": { "status": status_line(status), "outcome": outcome.to_value() } }).to_string()
+}
+
+/// `200 OK`
+fn status_line(status: StatusCode) -> String {
+    format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or_default())
 }
 
 /// What a GET inside a bundle gave.
@@ -174,9 +188,14 @@ impl Got {
 
 /// The interaction of a GET, if the caller may do it.
 fn readable<'a>(call: &Call, url: &'a str) -> Result<(Interaction, &'a str), Stop> {
+    interaction(call, (&Method::GET, url))
+}
+
+/// The interaction of an entry, if the caller may do it, and its query.
+fn interaction<'a>(call: &Call, (method, url): (&Method, &'a str)) -> Result<(Interaction, &'a str), Stop> {
     let relative = url.strip_prefix(&call.base).unwrap_or(url);
     let (path, query) = relative.split_once('?').unwrap_or((relative, ""));
-    let interaction = Interaction::parse(&Method::GET, path, is_type).map_err(Stop::NoInteraction)?;
+    let interaction = Interaction::parse(method, path, is_type).map_err(Stop::NoInteraction)?;
     if let Some((permission, kind)) = interaction.permission() {
         call.principal.require(permission, kind)?;
     }

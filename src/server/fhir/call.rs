@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::HeaderMap;
-use axum::http::Method;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 
 use super::super::answer::{self, Answer};
 use super::super::app::{App, Tenant};
 use super::super::format::{self, Dress, Instead};
 use super::super::interaction::{Interaction, NoInteraction};
 use super::super::shield::Label;
-use super::super::wishes::{Handling, Wishes};
+use super::super::wishes::{Handling, Layout, Wishes};
 use super::super::{authorise, body};
 use super::lenient::{self, Repairs};
 use super::{Segments, dispatch};
@@ -173,7 +172,7 @@ fn may_be_a_tenant(name: &str) -> bool {
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
-    let media = headers.get(axum::http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let name = media.and_then(|media| media.split(';').next()).unwrap_or_default().trim();
     name.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
@@ -197,6 +196,26 @@ pub fn parameters(query: &[u8]) -> Result<Vec<(String, String)>, Outcome> {
 }
 
 impl Call {
+    /// The same caller's call of an operation inside a bundle: with its own method, parameters and body (a
+    /// resource), answered as JSON without indentation.
+    pub fn within(&self, method: Method, query: Vec<(String, String)>, body: Bytes) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(answer::FHIR_JSON));
+        Self {
+            app: Arc::clone(&self.app),
+            tenant: self.tenant.clone(),
+            base: self.base.clone(),
+            principal: self.principal.clone(),
+            wishes: Wishes { layout: Layout::Compact, ..self.wishes },
+            method,
+            headers,
+            custom: Arc::clone(&self.custom),
+            query,
+            body,
+            repairs: Repairs::default(),
+        }
+    }
+
     /// The zone of dates that have none.
     pub fn zone(&self) -> jiff::tz::TimeZone {
         self.app

@@ -91,8 +91,8 @@ fn allowed(call: &Call, plan: &bundle::Plan) -> Result<(), Denied> {
             Operation::Delete { kind, .. } | Operation::DeleteMatch { kind, .. } => {
                 (Permission::Delete, *kind)
             }
-            // Asked when it is read, by the router's own rule.
-            Operation::Read { .. } => continue,
+            // Asked when it is read or called, by the router's own rule.
+            Operation::Read { .. } | Operation::Call(_) => continue,
         };
         call.principal.require(permission, kind)?;
     }
@@ -179,7 +179,7 @@ impl WritePlan {
             Effect::Delete { kind, id, condition } => {
                 Some(self.writer.delete(kind, id, precondition(*condition)))
             }
-            Effect::Exists { .. } | Effect::Nothing | Effect::Read { .. } => None,
+            Effect::Exists { .. } | Effect::Nothing | Effect::Read { .. } | Effect::Call(_) => None,
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::inquiry::mask::masked;
 use crate::inquiry::trail::{self, Delivered, Evaluated, Trail};
 use crate::inquiry::{Error, Fact, Question};
 use crate::store::Store;
+use crate::store::audit::REVEAL;
 
 /// Shortest reason for looking at people's data, in characters: a word is not one.
 const REASON_MIN: usize = 8;
@@ -139,7 +140,7 @@ async fn audit(store: &Store, tenant: &str, (question, reason): (&Question, &str
     };
     let actor = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
     let actor = actor.unwrap_or_else(|_| "unknown account".to_owned());
-    Ok(store.audit(tenant, (&actor, "trace-reveal"), (&subject, reason)).await?)
+    Ok(store.audit(tenant, (&actor, REVEAL), (&subject, reason)).await?)
 }
 
 fn tell(found: &Found, (trails, deliveries): (&[Trail], &[Delivered]), eyes: &Eyes) {

@@ -233,4 +233,7 @@ fn somebody_calls(program: &Program, story: &Story) {
     let audit = program.run(&["audit"]);
     assert!(audit.contains("trace-reveal") && audit.contains(reason), "{audit}");
     assert!(!audit.contains(&person.phone), "{audit}");
+    assert_eq!(program.run(&["audit", "--action", "trace-reveal"]), audit);
+    assert!(!program.run(&["audit", "--action", "lenient-repair"]).contains(reason));
+    assert!(!program.run(&["audit", "nobody"]).contains(reason));
 }

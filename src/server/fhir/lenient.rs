@@ -20,13 +20,12 @@ use crate::fhir::client::Profile;
 use crate::fhir::lenient::{self, Repair};
 use crate::fhir::outcome::Outcome;
 use crate::fhir::resource;
+use crate::store::audit::REPAIR;
 use crate::telemetry::trace_id;
 
 const REPAIRED: HeaderName = HeaderName::from_static("mjumbe-repaired");
 /// Repairs that the header names; the outcomes name all.
 const NAMED_MAX: usize = 20;
-/// What the audit calls it.
-const ACTION: &str = "lenient-repair";
 
 /// A request that writes resources, as it is read.
 pub struct Request {
@@ -133,7 +132,7 @@ impl Repairs {
         if answer.status().is_success() {
             let subject = subject(tenant, &answer);
             let reason = format!("{}: {}", profile.name(), self.counts(profile));
-            if let Err(error) = app.store.audit(tenant, (client, ACTION), (&subject, &reason)).await {
+            if let Err(error) = app.store.audit(tenant, (client, REPAIR), (&subject, &reason)).await {
                 tracing::warn!(code = error.code(), "what was repaired could not be noted in the audit");
             }
         }

@@ -1,11 +1,13 @@
 //! The Community Health Toolkit: its outbound push through the interoperability mediator, which passes on what CHT wrote.
 
 use mjumbe::fhir::client::Profile;
+use mjumbe::store::audit::Wanted;
 use mjumbe::store::testing::each_store;
 use serde_json::{Value, json};
 
 use crate::server::{TestServer, answered};
 
+const ALL: Wanted<'_> = Wanted { actor: None, action: None, last: 10 };
 const PATIENT: &str = "b6a3f2f4-8d3c-4a61-9f1e-0d5c7a9b1e01";
 const ORGANIZATION: &str = "cht-district-7";
 
@@ -160,7 +162,7 @@ async fn a_practitioner_is_told_what_was_repaired() {
             ]
         );
         // The audit says who and what, and nothing about whom.
-        let audit = server.store.audits("default", 10).await.unwrap();
+        let audit = server.store.audits("default", &ALL).await.unwrap();
         assert_eq!((audit.len(), &*audit[0].actor, &*audit[0].action), (1, "cht", "lenient-repair"));
         assert_eq!(audit[0].reason, "cht: list-expected 2, name-system 1, post-as-update 1");
         assert!(audit[0].subject.starts_with("Practitioner ") && !audit[0].subject.contains('-'));
@@ -169,7 +171,7 @@ async fn a_practitioner_is_told_what_was_repaired() {
         let refused = server.post("Practitioner", &wrong).await;
         refused.refused(400, "unknown-element");
         assert_eq!(refused.body["issue"][1]["severity"], "warning");
-        assert_eq!(server.store.audits("default", 10).await.unwrap().len(), 1);
+        assert_eq!(server.store.audits("default", &ALL).await.unwrap().len(), 1);
         server.stop().await;
     })
     .await;
@@ -185,7 +187,7 @@ async fn without_the_profile_nothing_is_repaired() {
         assert_eq!((first.status.as_u16(), second.status.as_u16()), (201, 201));
         assert_ne!(first.body["id"], second.body["id"]);
         assert_eq!(second.header("mjumbe-repaired"), "");
-        assert!(server.store.audits("default", 10).await.unwrap().is_empty());
+        assert!(server.store.audits("default", &ALL).await.unwrap().is_empty());
         server.stop().await;
     })
     .await;

@@ -52,9 +52,7 @@ fn text_fault(kind: Primitive, text: &str) -> Option<&'static str> {
         }
         Primitive::Time => (is_time(text), "a time is hh:mm:ss"),
         Primitive::Base64Binary => (is_base64(text), "base64Binary is base64"),
-        Primitive::Xhtml => {
-            (is_narrative(text), "a narrative is one well-formed <div>, with content and without scripts")
-        }
+        Primitive::Xhtml => return narrative_fault(text),
         _ => (is_text(text), "a string has no control characters"),
     };
     (!good).then_some(fault)
@@ -161,14 +159,17 @@ fn is_base64(text: &str) -> bool {
 }
 
 /// <https://hl7.org/fhir/R4/narrative.html#xhtml>: one `div`, something in it, nothing that runs.
-fn is_narrative(text: &str) -> bool {
+fn narrative_fault(text: &str) -> Option<&'static str> {
     let trimmed = text.trim();
     let lower = trimmed.to_ascii_lowercase();
     let runs = ["<script", "<iframe", "<object", "<embed", "<form", "javascript:"]
         .iter()
         .any(|bad| lower.contains(bad));
     let whole = trimmed.starts_with("<div") && (trimmed.ends_with("</div>") || trimmed.ends_with("/>"));
-    whole && !runs && xml::is_well_formed(trimmed)
+    if !whole || runs {
+        return Some("a narrative is one well-formed <div>, with content and without scripts");
+    }
+    xml::narrative_fault(trimmed)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! HTML's named entities, which a narrative may hold and which XML does not know.
 //!
-//! Sorted by name; without `amp`, `lt`, `gt`, `quot` and `apos`, which XML has too.
+//! HTML 4 has 252 of them: these, and `amp`, `lt`, `gt` and `quot`, which XML has too. Sorted by name.
 //! <https://www.w3.org/TR/xhtml1/#h-A2>
 
 /// The character of a name without `&` and `;`.

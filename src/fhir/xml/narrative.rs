@@ -24,9 +24,16 @@ const ENTITY: Fault = Fault {
     text: "the narrative has an entity that XML does not know: use its number",
 };
 
-/// Whether a narrative is well-formed; HTML's own entities (`&nbsp;`), which only XML does not know, are let be.
-pub fn is_well_formed(text: &str) -> bool {
-    !matches!(check(text.trim(), None), Err(fault) if fault.code != ENTITY.code)
+/// What is wrong with a narrative of JSON, as a sentence. HTML's own entities (`&nbsp;`), which XML does not know, are
+/// let be, and no others: `txt-1`. `None`: nothing.
+pub fn narrative_fault(text: &str) -> Option<&'static str> {
+    match to_xml(text) {
+        Ok(_) => None,
+        Err(fault) if fault.code == ENTITY.code => Some(
+            "the narrative has an entity that HTML does not have: write the character, or its number as in &#160;",
+        ),
+        Err(_) => Some("a narrative is one well-formed <div>, with content and without scripts"),
+    }
 }
 
 /// A narrative that came in XML and declares its own namespace: as it is.

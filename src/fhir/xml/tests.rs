@@ -273,7 +273,7 @@ mod any_resource {
             let _ = read(format!("<Patient xmlns=\"http://hl7.org/fhir\">{text}</Patient>").as_bytes());
             let xhtml = format!("<text><div xmlns=\"http://www.w3.org/1999/xhtml\">{text}</div></text>");
             let _ = read(format!("<Patient xmlns=\"http://hl7.org/fhir\">{xhtml}</Patient>").as_bytes());
-            let _ = super::super::is_well_formed(&text);
+            let _ = super::super::narrative_fault(&text);
         }
     }
 }
@@ -291,6 +291,14 @@ fn htmls_entities_become_characters() {
     assert_eq!(structure::check(&patient(&given)), []);
     let xml = write(&patient(&given), Layout::Compact).unwrap();
     assert_eq!(read(xml.as_bytes()).unwrap(), patient(&wanted));
-    let outcome = write(&patient(&div("&foo;")), Layout::Compact).unwrap_err();
-    assert_eq!((outcome.status, outcome.issues[0].expression[0].as_str()), (406, "Patient.text.div"));
+    for unknown in ["&foo;", "&NBSP;", "<p title='&foo;'/>", "&#xFFFF;", "&"] {
+        let patient = patient(&div(unknown));
+        let outcome = write(&patient, Layout::Compact).unwrap_err();
+        assert_eq!((outcome.status, outcome.issues[0].expression[0].as_str()), (406, "Patient.text.div"));
+        // It does not come in either.
+        let issues = structure::check(&patient);
+        assert_eq!((issues.len(), issues[0].code), (1, "bad-value"), "{unknown}: {issues:?}");
+        assert_eq!(issues[0].expression, ["Patient.text.div"]);
+        assert_eq!(issues[0].text.contains("entity"), unknown.len() > 1, "{unknown}: {issues:?}");
+    }
 }

@@ -114,7 +114,7 @@ enum Command {
     Schema(schema::Arguments),
     /// When somebody calls: show where a report is, and why.
     Trace(trace::Arguments),
-    /// List who looked at people's data, when and why.
+    /// List who looked at people's data, and whose requests were repaired: when and why.
     Audit(audit::Arguments),
     /// Apply a new or changed mapping to what is stored already, after a preview.
     Replay(replay::Arguments),

@@ -22,7 +22,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::fhir::elements::{Content, Element, Key, Node, Primitive, table};
-use due::Due;
+use due::{Due, Time};
 
 use crate::fhir::outcome::{Issue, IssueType, did_you_mean};
 
@@ -33,25 +33,30 @@ pub const MAX_ELEMENTS: usize = 1_000_000;
 /// Checking stops after this many faults.
 pub const MAX_ISSUES: usize = 50;
 
-/// All invariants in FHIRPath of one resource (or Bundle) may take this long.
+/// All invariants in FHIRPath of one resource may take this long, without those of what it contains or bundles.
 pub const MAX_TIME: Duration = Duration::from_secs(2);
-/// The code of the issue where [`MAX_TIME`] was not enough.
+/// Those of a resource with all that it contains or bundles may take [`MAX_TIME`], and this for each element that
+/// has some: a large Bundle has more time than a small one, and one of few but costly resources has no more.
+pub const TIME_PER_ELEMENT: Duration = Duration::from_millis(1);
+/// And never longer than this: half of what a request may take.
+pub const MAX_TIME_IN_ALL: Duration = Duration::from_secs(60);
+/// The code of the issue where the time was not enough.
 pub const TOO_COSTLY: &str = "rules-too-costly";
 
 /// Checks a resource. Empty: it is an R4 resource as far as the tables say.
 pub fn check(resource: &Value) -> Vec<Issue> {
-    walked(resource, Wanted::Errors, MAX_TIME)
+    walked(resource, Wanted::Errors, Time::USUAL)
 }
 
 /// Checks a resource and gives advice: also the rules of severity `warning`.
 pub fn advise(resource: &Value) -> Vec<Issue> {
-    walked(resource, Wanted::Advice, MAX_TIME)
+    walked(resource, Wanted::Advice, Time::USUAL)
 }
 
 /// Checks the shell of a transaction or batch, whose resources were taken out: without invariants, which a
 /// single wrong entry of a batch would break for all.
 pub fn check_shell(bundle: &Value) -> Vec<Issue> {
-    walked(bundle, Wanted::Structure, MAX_TIME)
+    walked(bundle, Wanted::Structure, Time::USUAL)
 }
 
 /// Which invariants are looked at.
@@ -62,7 +67,7 @@ enum Wanted {
     Advice,
 }
 
-fn walked(resource: &Value, wanted: Wanted, time: Duration) -> Vec<Issue> {
+fn walked(resource: &Value, wanted: Wanted, time: Time) -> Vec<Issue> {
     let mut walk = Walk {
         path: Vec::new(),
         issues: Vec::new(),
@@ -70,6 +75,7 @@ fn walked(resource: &Value, wanted: Wanted, time: Duration) -> Vec<Issue> {
         contained: false,
         wanted,
         frames: Vec::new(),
+        resources: 0,
         due: Vec::new(),
     };
     walk.resource(resource);
@@ -92,6 +98,8 @@ struct Walk<'a> {
     wanted: Wanted,
     /// The resources that the walk is in, the outermost first.
     frames: Vec<Frame<'a>>,
+    /// How many resources it has been in.
+    resources: usize,
     /// Invariants to be evaluated once the structure is known to be right.
     due: Vec<Due<'a>>,
 }
@@ -100,6 +108,8 @@ struct Walk<'a> {
 #[derive(Clone, Copy)]
 struct Frame<'a> {
     resource: &'a Value,
+    /// The how manyth it is.
+    number: usize,
     /// How many steps of the path lead to it.
     depth: usize,
     contained: bool,
@@ -173,7 +183,9 @@ impl<'a> Walk<'a> {
         if self.path.is_empty() {
             self.path.push(Step::Name(node.name));
         }
-        self.frames.push(Frame { resource: value, depth: self.path.len(), contained: self.contained });
+        self.resources += 1;
+        let (number, depth) = (self.resources, self.path.len());
+        self.frames.push(Frame { resource: value, number, depth, contained: self.contained });
         self.object(node, object, true);
         if object.contains_key("contained") {
             self.contained_rules(object);

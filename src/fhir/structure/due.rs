@@ -9,17 +9,38 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{MAX_ISSUES, Step, TOO_COSTLY, Walk, Wanted};
+use super::{Frame, MAX_ISSUES, MAX_TIME, MAX_TIME_IN_ALL, Step, TIME_PER_ELEMENT, TOO_COSTLY, Walk, Wanted};
 use crate::fhir::elements::{Key, Node};
 use crate::fhir::invariants::{How, Invariant, rules};
 use crate::fhir::outcome::{Issue, IssueType, Severity};
 use crate::fhir::path::{self, Focus, Subject};
 
+/// How long evaluations may take.
+#[derive(Clone, Copy)]
+pub(super) struct Time {
+    /// Those on one resource, without what it contains.
+    pub resource: Duration,
+    /// What each element adds to the time for all resources together.
+    pub element: Duration,
+    pub all: Duration,
+}
+
+impl Time {
+    pub(super) const USUAL: Self =
+        Self { resource: MAX_TIME, element: TIME_PER_ELEMENT, all: MAX_TIME_IN_ALL };
+
+    /// For all resources together, which have so many elements with rules.
+    pub(super) fn together(self, elements: usize) -> Duration {
+        let elements = u32::try_from(elements).unwrap_or(u32::MAX);
+        self.element.saturating_mul(elements).saturating_add(self.resource).min(self.all)
+    }
+}
+
 /// Invariants to be evaluated at one place.
 pub(super) struct Due<'a> {
-    resource: &'a Value,
-    /// The place within the resource, as the path's steps, and the whole path to it.
-    depth: usize,
+    /// The resource that the place is in.
+    frame: Frame<'a>,
+    /// The whole path to it.
     path: Vec<Step<'a>>,
     value: &'a Value,
     kind: &'static str,
@@ -81,50 +102,68 @@ impl<'a> Walk<'a> {
                 How::Elsewhere | How::Left(_) => {}
             }
         }
-        let Some(frame) = self.frames.last().filter(|_| !later.is_empty()) else { return };
-        let (resource, depth) = (frame.resource, frame.depth);
-        self.due.push(Due { resource, depth, path: self.path.clone(), value, kind, rules: later });
+        let Some(&frame) = self.frames.last().filter(|_| !later.is_empty()) else { return };
+        self.due.push(Due { frame, path: self.path.clone(), value, kind, rules: later });
     }
 
-    /// Evaluates what is due in `time`, unless something is wrong already.
-    pub(super) fn settle(&mut self, time: Duration) {
-        let due = std::mem::take(&mut self.due);
+    /// Evaluates what is due, unless something is wrong already.
+    pub(super) fn settle(&mut self, time: Time) {
+        let mut due = std::mem::take(&mut self.due);
         if self.issues.iter().any(|issue| issue.severity == Severity::Error) {
             return;
         }
-        let deadline = Instant::now() + time;
-        path::within(deadline, || self.evaluate_all(&due, deadline));
-    }
-
-    fn evaluate_all(&mut self, due: &[Due<'a>], deadline: Instant) {
-        let mut subject: Option<Subject> = None;
-        for (before, place) in due.iter().enumerate() {
-            let current = match subject.take() {
-                Some(current) if std::ptr::eq(current.resource(), place.resource) => current,
-                _ => Subject::new(place.resource),
-            };
-            self.evaluate(place, &current);
-            subject = Some(current);
+        // Resource by resource: each is prepared for the engine once. Those of a Bundle come between its entries.
+        due.sort_by_key(|place| place.frame.number);
+        let end = Instant::now() + time.together(due.len());
+        let mut checked = 0;
+        for places in due.chunk_by(|one, next| one.frame.number == next.frame.number) {
+            let deadline = end.min(Instant::now() + time.resource);
+            let cut = path::within(deadline, || self.evaluate_all(places, deadline));
             if self.issues.len() >= MAX_ISSUES {
                 return;
             }
-            // What was evaluated last may have been cut short.
-            if Instant::now() >= deadline {
-                return self.too_costly(before, due.len());
+            if let Some(done) = cut {
+                let whole = deadline == end;
+                let (place, done) = if whole { (None, checked + done) } else { (places.first(), done) };
+                let all = if whole { due.len() } else { places.len() };
+                return self.too_costly(place, done, all);
             }
+            checked += places.len();
         }
     }
 
-    fn too_costly(&mut self, checked: usize, all: usize) {
+    /// Evaluates what is due on one resource; gives how many places were done where the time was over.
+    fn evaluate_all(&mut self, places: &[Due<'a>], deadline: Instant) -> Option<usize> {
+        let subject = Subject::new(places.first()?.frame.resource);
+        for (before, place) in places.iter().enumerate() {
+            self.evaluate(place, &subject);
+            if self.issues.len() >= MAX_ISSUES {
+                return None;
+            }
+            // What was evaluated last may have been cut short.
+            if Instant::now() >= deadline {
+                return Some(before);
+            }
+        }
+        None
+    }
+
+    /// Says so of the resource that `place` is in, or of the whole.
+    fn too_costly(&mut self, place: Option<&Due<'a>>, checked: usize, all: usize) {
         let text =
             format!("R4's rules for this resource take too long: {checked} of {all} elements were checked");
         let hint = format!("divide it: a resource may have about {checked} elements with rules");
-        self.path.truncate(1);
+        match place {
+            Some(place) => {
+                self.path = place.path.get(..place.frame.depth).unwrap_or_default().to_vec();
+            }
+            None => self.path.truncate(1),
+        }
         self.report(Issue::error(IssueType::TooCostly, TOO_COSTLY, text).hint(hint));
     }
 
     fn evaluate(&mut self, place: &Due<'a>, subject: &Subject) {
-        let pointer = pointer(place.path.get(place.depth..).unwrap_or_default());
+        let pointer = pointer(place.path.get(place.frame.depth..).unwrap_or_default());
         let focus = Focus { pointer: &pointer, kind: Some(place.kind) };
         for rule in &place.rules {
             let How::Path(program) = &rule.how else { continue };

@@ -1,5 +1,8 @@
-use super::*;
+use std::time::Duration;
+
 use serde_json::json;
+
+use super::*;
 
 fn check_text(resource: Value) -> Vec<String> {
     check(&resource)
@@ -214,20 +217,45 @@ fn invariants_hold_where_their_type_occurs() {
     }
 }
 
+/// An observation with three elements that have rules.
+fn ranged() -> Value {
+    let range = json!({"low": {"value": 1}});
+    json!({"resourceType": "Observation", "status": "final", "code": {"text": "x"}, "referenceRange": [range, range, range]})
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What took too long, and where.
+fn too_costly(resource: &Value, time: Time) -> Option<(String, String)> {
+    let issues = walked(resource, Wanted::Errors, time);
+    assert!(issues.len() <= 1, "{issues:?}");
+    let found = issues.into_iter().next()?;
+    assert_eq!((found.code, found.kind), (TOO_COSTLY, IssueType::TooCostly));
+    let (_, told) = found.text.split_once(": ").unwrap();
+    Some((found.expression[0].clone(), told.to_owned()))
+}
+
 #[test]
 fn rules_have_one_deadline_for_a_resource() {
-    let range = json!({"low": {"value": 1}});
-    let observation = json!({"resourceType": "Observation", "status": "final", "code": {"text": "x"},
-        "referenceRange": [range, range, range]});
-    assert_eq!(check(&observation), []);
-    let issues = walked(&observation, Wanted::Errors, Duration::ZERO);
-    assert_eq!(issues.len(), 1, "{issues:?}");
-    let found = &issues[0];
-    assert_eq!(
-        (found.code, found.kind, found.expression[0].as_str()),
-        (TOO_COSTLY, IssueType::TooCostly, "Observation")
-    );
-    assert!(found.text.ends_with("0 of 3 elements were checked"), "{}", found.text);
+    assert_eq!(check(&ranged()), []);
+    let none = Time { resource: Duration::ZERO, element: HOUR, all: HOUR };
+    let told = Some(("Observation".to_owned(), "0 of 3 elements were checked".to_owned()));
+    assert_eq!(too_costly(&ranged(), none), told);
+}
+
+#[test]
+fn each_resource_of_a_bundle_has_its_own_time_and_all_have_a_bound() {
+    let entries: Vec<Value> = (0..3).map(|_| json!({"resource": ranged()})).collect();
+    let bundle = json!({"resourceType": "Bundle", "type": "collection", "entry": entries});
+    assert_eq!(check(&bundle), []);
+    let none = Time { resource: Duration::ZERO, element: HOUR, all: HOUR };
+    let first = ("Bundle.entry[0].resource".to_owned(), "0 of 3 elements were checked".to_owned());
+    assert_eq!(too_costly(&bundle, none), Some(first));
+    let bounded = Time { resource: HOUR, element: Duration::ZERO, all: Duration::ZERO };
+    let whole = ("Bundle".to_owned(), "0 of 9 elements were checked".to_owned());
+    assert_eq!(too_costly(&bundle, bounded), Some(whole));
+    assert_eq!(Time::USUAL.together(1_000), MAX_TIME + Duration::from_secs(1));
+    assert_eq!(Time::USUAL.together(MAX_ELEMENTS), MAX_TIME_IN_ALL);
 }
 
 #[test]

@@ -6,6 +6,8 @@
 
 // Refusals as HTTP.
 mod answer;
+// Work that takes long.
+mod apart;
 // What every handler shares.
 pub(crate) mod app;
 // Who calls.
@@ -44,6 +46,8 @@ mod shield;
 mod start;
 // Keeps the workers running.
 pub mod supervisor;
+// What a refused request has left to send.
+mod unread;
 // RapidPro's webhooks.
 mod webhook;
 // What a client asks of an answer.

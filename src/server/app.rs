@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tokio_util::sync::CancellationToken;
 
+use super::apart::Apart;
 use super::fhir::capabilities::{Standard, Statements};
 use super::parameters::OwnParameters;
 use super::supervisor::Readiness;
@@ -36,6 +37,8 @@ pub struct App {
     /// Whether pages of other origins may call.
     pub cors: Support,
     pub body_limit: usize,
+    /// Where large bodies are worked on.
+    pub apart: Apart,
     pub readiness: Readiness,
     /// Cancelled when the server stops taking work.
     pub draining: CancellationToken,

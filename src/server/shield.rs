@@ -13,6 +13,7 @@ use tracing::Instrument;
 
 use super::answer::{self, Answer};
 use super::format::{self, Dress, Instead};
+use super::unread;
 use crate::fhir::outcome::{IssueType, Outcome};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -45,10 +46,12 @@ pub async fn guard(State(shield): State<Shield>, request: Request, next: Next) -
         tracing::info_span!("request", id = %id.to_str().unwrap_or_default(), method, route = %template);
     let started = Instant::now();
     let dress = Dress::of(request.headers(), request.uri().query().unwrap_or_default().as_bytes());
+    let (request, rest) = unread::lend(request);
     let mut answer = match bounded(&shield, request, next).instrument(span.clone()).await {
         Ok(answer) => answer,
         Err(outcome) => format::dressed(answer::refusal(&outcome), dress, Instead::Refusal).await,
     };
+    rest.discard();
     count(&span, &template, method, &answer, started.elapsed());
     answer.headers_mut().insert(REQUEST_ID, id);
     let headers = answer.headers_mut();

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::apart::Apart;
 use super::app::{self, App, Tenant};
 use super::fhir::capabilities::{Standard, Statements};
 use super::parameters::OwnParameters;
@@ -117,6 +118,7 @@ pub async fn start(config: &Config, store: Store, stop: CancellationToken) -> Re
         auth_disabled: config.server.dangerous_disable_auth,
         cors: if cors.is_some() { Support::Built } else { Support::NotBuilt },
         body_limit: config.server.body_limit_mb as usize * 1024 * 1024,
+        apart: Apart::default(),
         readiness: supervisor.readiness.clone(),
         draining: stop.clone(),
     });

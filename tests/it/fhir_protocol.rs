@@ -88,3 +88,46 @@ async fn too_many_requests_at_once_are_asked_to_wait() {
     })
     .await;
 }
+
+/// Writes all of a request before it reads, as many clients do.
+async fn written_whole(server: &TestServer, head: &str, size: usize) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let address = server.url.trim_start_matches("http://");
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = format!("{head}\r\nhost: x\r\nconnection: close\r\ncontent-length: {size}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    for _ in 0..size / 1024 {
+        stream.write_all(&[b' '; 1024]).await.unwrap();
+    }
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+/// A refusal arrives although the request was not read to its end, and is no reset of the connection.
+#[tokio::test]
+async fn who_is_refused_while_sending_reads_why() {
+    each_store(|store| async move {
+        let mut config = Config::default();
+        config.server.body_limit_mb = 1;
+        let server = TestServer::start_with(store, config).await;
+        let size = 20 << 20;
+        let token = format!("authorization: Bearer {}", server.token);
+        for (head, status, code) in [
+            ("POST /fhir/Patient HTTP/1.1".to_owned(), "401", "login"),
+            (format!("POST /fhir/Patient HTTP/1.1\r\n{token}"), "413", "body-too-large"),
+            (format!("POST /fhir/Nobody HTTP/1.1\r\n{token}"), "404", "OperationOutcome"),
+            (
+                format!("POST /fhir/Patient HTTP/1.1\r\n{token}\r\ncontent-encoding: br"),
+                "415",
+                "unsupported-encoding",
+            ),
+        ] {
+            let answer = written_whole(&server, &head, size).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+            assert!(answer.contains("OperationOutcome") && answer.contains(code), "{answer}");
+        }
+        server.stop().await;
+    })
+    .await;
+}

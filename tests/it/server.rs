@@ -1,5 +1,7 @@
 //! A Mjumbe server for tests, on a free port of loopback, with a token; on SQLite and PostgreSQL.
 
+use std::time::Duration;
+
 use mjumbe::auth::scope::Scopes;
 use mjumbe::auth::token::{self, Grant};
 use mjumbe::config::Config;
@@ -20,6 +22,8 @@ pub struct TestServer {
     pub client: reqwest::Client,
     running: server::Running,
 }
+
+const IDLE: Duration = Duration::from_secs(10);
 
 /// An answer, read.
 #[derive(Debug)]
@@ -45,7 +49,8 @@ impl TestServer {
         let token = token::create(&store, "default", &name, &Scopes::everything()).await.unwrap();
         let running = server::start(&config, store.clone(), CancellationToken::new()).await.unwrap();
         let url = format!("http://{}", running.address);
-        let client = reqwest::Client::builder().gzip(false).build().unwrap();
+        // The server closes what is idle for longer; a client that does not know would send to a closed connection.
+        let client = reqwest::Client::builder().gzip(false).pool_idle_timeout(IDLE).build().unwrap();
         Self { store, url, token, client, running }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
@@ -12,8 +12,13 @@ use super::super::app::{App, Tenant};
 use super::super::format::{self, Dress, Instead};
 use super::super::interaction::{Interaction, NoInteraction};
 use super::super::shield::Label;
+<<<<<<< HEAD
 use super::super::wishes::{Handling, Layout, Wishes};
 use super::super::{authorise, body};
+=======
+use super::super::wishes::{Handling, Wishes};
+use super::super::{apart, authorise, body};
+>>>>>>> 835d1e3 (Answer whoever is refused while still sending, and work on large bodies apart)
 use super::lenient::{self, Repairs};
 use super::{Segments, dispatch};
 use crate::auth::{Denied, Principal};
@@ -104,7 +109,12 @@ pub async fn answer(app: &Arc<App>, segments: &Segments, request: Request) -> An
         Err(Stop::Outcome(outcome)) => answer::refusal(&outcome),
         Err(Stop::NoInteraction(reason)) => answer::no_interaction(&reason),
     };
-    let mut answered = format::dressed(answered, dress, instead).await;
+    let size = answered.body().size_hint().lower();
+    let dressing = format::dressed(answered, dress, instead);
+    let mut answered = match size {
+        size if size < apart::LARGE as u64 => dressing.await,
+        _ => app.apart.run(dressing).await.unwrap_or_else(|outcome| answer::refusal(&outcome)),
+    };
     answered.extensions_mut().insert(Label(label));
     answered
 }
@@ -149,20 +159,41 @@ async fn call(
     } else {
         Wishes::parse(&parts.headers, &query)?
     };
+    // What a tenant has of its own, and whether there is one, is not public.
+    let custom = if stranger { Arc::default() } else { app.own.of(&tenant) };
+    let read = Read { app: Arc::clone(app), tenant, principal, wishes, custom, parts, query };
+    if body.len() < apart::LARGE {
+        return carry_out(read, interaction, body).await;
+    }
+    app.apart.run(carry_out(read, interaction, body)).await?
+}
+
+/// A request whose body is not looked at yet.
+struct Read {
+    app: Arc<App>,
+    tenant: String,
+    principal: Principal,
+    wishes: Wishes,
+    custom: Arc<Custom>,
+    parts: Parts,
+    query: Vec<(String, String)>,
+}
+
+/// Reads the body, repairs it where its client is known for that, and does what is asked.
+async fn carry_out(read: Read, interaction: Interaction, body: Bytes) -> Result<Answer, Stop> {
+    let Read { app, tenant, principal, wishes, custom, parts, query } = read;
     let body = format::as_json(&parts.headers, body)?;
     let mut request = lenient::Request { interaction, query, body };
-    let repairs = lenient::repair((app, &tenant), (&principal, &parts.headers), &mut request).await?;
+    let repairs = lenient::repair((&app, &tenant), (&principal, &parts.headers), &mut request).await?;
     let lenient::Request { interaction, query, body } = request;
     let (client, profile, named, told) =
         (principal.name.clone(), principal.profile, tenant.clone(), repairs.clone());
     let base = app.base(&tenant);
     let (method, headers) = (parts.method, parts.headers);
-    let shared = Arc::clone(app);
-    // What a tenant has of its own, and whether there is one, is not public.
-    let custom = if stranger { Arc::default() } else { shared.own.of(&tenant) };
+    let shared = Arc::clone(&app);
     let call =
         Call { app: shared, tenant, base, principal, wishes, method, headers, custom, query, body, repairs };
-    told.told((app, &named), (&client, profile), dispatch(call, interaction).await).await
+    told.told((&app, &named), (&client, profile), dispatch(call, interaction).await).await
 }
 
 /// By its name. Whoever asks for another learns nothing by being told that there is none.

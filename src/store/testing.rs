@@ -37,7 +37,7 @@ where
     let folder = Folder::new();
     test(format!("sqlite://{}", folder.0.join("mjumbe.db").display())).await;
     drop(folder);
-    let Ok(server) = std::env::var("MJUMBE_TEST_POSTGRES") else {
+    let Some(server) = std::env::var("MJUMBE_TEST_POSTGRES").ok().filter(|server| !server.is_empty()) else {
         eprintln!("skipped: PostgreSQL (MJUMBE_TEST_POSTGRES is not set)");
         return;
     };

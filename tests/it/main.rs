@@ -24,6 +24,8 @@ mod opensrp_poller;
 mod outside;
 mod proposals;
 mod r4_examples;
+mod random_bodies;
+mod random_searches;
 mod rapidpro_act_kills;
 mod rapidpro_acts;
 mod rapidpro_contact;

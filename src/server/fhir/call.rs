@@ -12,13 +12,8 @@ use super::super::app::{App, Tenant};
 use super::super::format::{self, Dress, Instead};
 use super::super::interaction::{Interaction, NoInteraction};
 use super::super::shield::Label;
-<<<<<<< HEAD
 use super::super::wishes::{Handling, Layout, Wishes};
-use super::super::{authorise, body};
-=======
-use super::super::wishes::{Handling, Wishes};
 use super::super::{apart, authorise, body};
->>>>>>> 835d1e3 (Answer whoever is refused while still sending, and work on large bodies apart)
 use super::lenient::{self, Repairs};
 use super::{Segments, dispatch};
 use crate::auth::{Denied, Principal};

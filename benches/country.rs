@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use mjumbe::fhir::parameters::custom::Custom;
 use mjumbe::fhir::search::{self, Context, Handling};
+use mjumbe::fhir::structure::tolerated::NOTHING;
 use mjumbe::store::Store;
 use mjumbe::store::search::{Page, Total};
 use mjumbe::store::testing::each_database;
@@ -159,6 +160,7 @@ async fn run(store: &Store, kind: &str, query: &str) -> i64 {
         now: Timestamp::now(),
         handling: Handling::Strict,
         custom: &Custom::default(),
+        tolerated: NOTHING,
     };
     let search =
         search::parse(kind, &pairs, &context).unwrap_or_else(|outcome| panic!("{query}: {outcome:?}"));

@@ -14,6 +14,7 @@ use crate::fhir::query::Match;
 use crate::fhir::reference::{Literal, parse};
 use crate::fhir::resource::{instant, splice};
 use crate::fhir::search;
+use crate::fhir::structure::tolerated::NOTHING;
 use crate::mapping::lookup::{Answer, Query, Source};
 use crate::store::db::Connection;
 use crate::store::error::Error;
@@ -233,6 +234,7 @@ async fn by_search(
         now: Timestamp::now(),
         handling: search::Handling::Strict,
         custom: Custom::none(),
+        tolerated: NOTHING,
     };
     let parsed = match search::parse(kind, &pairs, &context) {
         Ok(parsed) => parsed,

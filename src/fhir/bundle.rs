@@ -19,6 +19,7 @@ use crate::fhir::query::Query;
 use crate::fhir::resource::Resource;
 use crate::fhir::search::Context;
 use crate::fhir::structure;
+use crate::fhir::structure::tolerated::Tolerated;
 pub use read::names_operation;
 
 /// A Bundle may have this many entries.
@@ -191,6 +192,8 @@ pub struct Plan {
     base: String,
     zone: TimeZone,
     order: Order,
+    /// What the client may break in what a patch makes.
+    tolerated: Tolerated,
 }
 
 /// In which order the entries are done.

@@ -1,12 +1,16 @@
 //! What known clients send that is not R4, made R4 before it is checked.
 //!
 //! A client has a [`Profile`] because its token (or the configuration, for a JSON Web Token) says so; without one
-//! nothing is changed. Every change is a [`Repair`], which the server tells the client and the audit.
+//! nothing is changed. Every change is a [`Repair`], which the server tells the client and the audit. Where nothing can
+//! be changed without losing what the client reads back, the rule is relaxed for it ([`tolerated()`]): the
+//! resource stays as sent, and that is told in the same way.
 //! **Never** does I/O, and never invents what a person would have to say: a value is moved, wrapped, or set to what
 //! the client's own documentation means by leaving it out. What is still not R4 afterwards is refused as ever.
 
 mod cht;
 mod commcare;
+// What is there and says nothing.
+mod empty;
 mod ihris;
 mod opensrp;
 mod shape;
@@ -16,8 +20,20 @@ use serde_json::Value;
 use crate::fhir::bundle;
 use crate::fhir::client::Profile;
 use crate::fhir::outcome::{Issue, IssueType, Severity};
+use crate::fhir::structure::tolerated::{self, Rule, Tolerated};
 
-/// One thing that was made R4.
+/// The rules that the client may break, because what it sends has to stay as it is.
+pub fn tolerated(profile: Profile) -> Tolerated {
+    match profile {
+        // Its app contains what it made beside a form's answers, and refers to none of it.
+        Profile::OpenSrp => &[Rule::ContainedUsed],
+        // Its tasks are ids like `person:person_add`, which it reads back.
+        Profile::Ihris => &[Rule::ExtensionId],
+        Profile::Cht | Profile::CommCare | Profile::OpenMrs | Profile::Pdqm => tolerated::NOTHING,
+    }
+}
+
+/// One thing that was made R4, or let through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repair {
     /// Stable, kebab-case: `class-as-text`.
@@ -52,14 +68,30 @@ impl Repair {
 /// Repairs one resource that is posted or put.
 pub fn resource(profile: Profile, resource: &mut Value) -> Vec<Repair> {
     let mut repairs = Vec::new();
-    match profile {
-        Profile::Ihris => ihris::repair(resource, &mut repairs),
-        Profile::Cht => cht::repair(resource, &mut repairs),
-        Profile::OpenSrp => opensrp::repair(resource, &mut repairs),
+    let own = match profile {
+        Profile::Ihris => ihris::repair,
+        Profile::Cht => cht::repair,
+        Profile::OpenSrp => opensrp::repair,
         // They send R4, as far as one resource goes.
-        Profile::CommCare | Profile::OpenMrs | Profile::Pdqm => {}
-    }
+        Profile::CommCare | Profile::OpenMrs | Profile::Pdqm => return repairs,
+    };
+    empty::leave_out(resource, &mut repairs);
+    own(resource, &mut repairs);
+    shape::numbers(resource, &mut repairs);
+    shape::contacts(resource, &mut repairs);
+    repairs.extend(tolerated::breaches(resource, self::tolerated(profile)).into_iter().map(let_through));
     repairs
+}
+
+/// What stays as it was sent is told too.
+fn let_through((rule, place): (Rule, String)) -> Repair {
+    let (code, text) = match rule {
+        Rule::ContainedUsed => {
+            ("contained-unused", "a contained resource that nothing refers to was let through")
+        }
+        Rule::ExtensionId => ("id-as-text", "a `valueId` that is no R4 id was let through"),
+    };
+    Repair::new(code, text, place)
 }
 
 /// Repairs the resources and requests of a transaction or batch. `upserts` as in [`is_upserted`].

@@ -148,6 +148,7 @@ mod tests {
     use crate::fhir::index::rows;
     use crate::fhir::parameters::custom::Custom;
     use crate::fhir::search::{Context, Handling, parse};
+    use crate::fhir::structure::tolerated::NOTHING;
     use jiff::tz::TimeZone;
     use serde_json::json;
 
@@ -170,6 +171,7 @@ mod tests {
             now,
             handling: Handling::Strict,
             custom: Custom::none(),
+            tolerated: NOTHING,
         };
         let search = parse("Observation", &pairs, &context).unwrap();
         let rows = rows("Observation", &resource, &zone);

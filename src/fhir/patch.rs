@@ -21,6 +21,7 @@ use serde_json::Value;
 use crate::fhir::outcome::{IssueType, Outcome};
 use crate::fhir::reference::{self, Literal};
 use crate::fhir::resource::{self, Resource};
+use crate::fhir::structure::tolerated::Tolerated;
 
 /// The media type of a JSON Patch.
 pub const JSON_PATCH: &str = "application/json-patch+json";
@@ -93,12 +94,17 @@ impl Patch {
         }
     }
 
-    /// The next version of a resource.
+    /// The next version of a resource, in which some rules may be broken.
     ///
     /// # Errors
     /// 422: an operation does not fit the resource, or what it makes is not R4 or another resource; or the time is
     /// over.
-    pub fn apply(&self, current: &Value, deadline: Deadline) -> Result<Resource, Outcome> {
+    pub fn apply(
+        &self,
+        current: &Value,
+        deadline: Deadline,
+        tolerated: Tolerated,
+    ) -> Result<Resource, Outcome> {
         let next = match self {
             Self::Json(operations) => operations.apply(current, deadline)?,
             Self::Path(operations) => operations.apply(current, deadline)?,
@@ -113,7 +119,7 @@ impl Patch {
                     .at(format!("{kind}.{key}")));
             }
         }
-        Resource::from_value(next).map_err(|outcome| outcome.status(422))
+        Resource::tolerating(next, tolerated).map_err(|outcome| outcome.status(422))
     }
 
     /// The conditional references (`Patient?identifier=x`) in what the patch writes, each with where.

@@ -6,7 +6,8 @@
 //! right after the resourceType, and at the start of `meta`. Digits of decimals, extensions and `_fields`
 //! survive, as numbers are kept as text (serde_json's `arbitrary_precision`) and keys in order.
 //!
-//! **Never** holds anything that is not an R4 resource: [`Resource::parse`] is the only way in.
+//! **Never** holds anything that is not an R4 resource: [`Resource::parse`]
+//! (with its siblings) is the only way in; what a profiled client may break (`structure::tolerated`) excepted.
 
 mod unique;
 
@@ -15,6 +16,7 @@ use serde_json::{Map, Value};
 use crate::fhir::elements::table;
 use crate::fhir::outcome::{Issue, IssueType, Outcome};
 use crate::fhir::structure;
+use crate::fhir::structure::tolerated::{NOTHING, Tolerated};
 use crate::fhir::summary;
 
 /// A resource whose structure was checked.
@@ -38,7 +40,15 @@ impl Resource {
     /// # Errors
     /// As [`Resource::parse`].
     pub fn from_value(body: Value) -> Result<Self, Outcome> {
-        if let Some(outcome) = Outcome::of(structure::check(&body)) {
+        Self::tolerating(body, NOTHING)
+    }
+
+    /// Checks JSON of a client that may break some rules.
+    ///
+    /// # Errors
+    /// As [`Resource::parse`].
+    pub fn tolerating(body: Value, tolerated: Tolerated) -> Result<Self, Outcome> {
+        if let Some(outcome) = Outcome::of(structure::check_tolerating(&body, tolerated)) {
             let costly = outcome.issues.iter().any(|issue| issue.code == structure::TOO_COSTLY);
             return Err(if costly { outcome.status(422) } else { outcome });
         }

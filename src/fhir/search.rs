@@ -21,6 +21,7 @@ use crate::fhir::outcome::{IssueType, Outcome, did_you_mean};
 use crate::fhir::parameters::custom::{Custom, State};
 use crate::fhir::parameters::{self, Parameter, SearchType};
 use crate::fhir::query::{self, Filter, Match, Query, Sort, SortBy};
+use crate::fhir::structure::tolerated::Tolerated;
 use crate::fhir::summary::Shape;
 use nested::{Reading, Selected};
 
@@ -52,6 +53,8 @@ pub struct Context<'a> {
     pub handling: Handling,
     /// The tenant's own parameters.
     pub custom: &'a Custom,
+    /// What the client may break in the resources of a Bundle or patch that is read with this.
+    pub tolerated: Tolerated,
 }
 
 /// `Prefer: handling=…`

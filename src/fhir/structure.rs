@@ -16,6 +16,8 @@ pub mod primitive;
 mod sibling;
 // What a Reference may name.
 mod target;
+// What a client may break.
+pub mod tolerated;
 
 use std::time::Duration;
 
@@ -23,6 +25,7 @@ use serde_json::{Map, Value};
 
 use crate::fhir::elements::{Content, Element, Key, Node, Primitive, table};
 use due::{Due, Time};
+use tolerated::{NOTHING, Rule, Tolerated};
 
 use crate::fhir::outcome::{Issue, IssueType, did_you_mean};
 
@@ -45,18 +48,23 @@ pub const TOO_COSTLY: &str = "rules-too-costly";
 
 /// Checks a resource. Empty: it is an R4 resource as far as the tables say.
 pub fn check(resource: &Value) -> Vec<Issue> {
-    walked(resource, Wanted::Errors, Time::USUAL)
+    check_tolerating(resource, NOTHING)
+}
+
+/// The same for a client that may break some rules.
+pub fn check_tolerating(resource: &Value, tolerated: Tolerated) -> Vec<Issue> {
+    walked(resource, (Wanted::Errors, tolerated), Time::USUAL).issues
 }
 
 /// Checks a resource and gives advice: also the rules of severity `warning`.
 pub fn advise(resource: &Value) -> Vec<Issue> {
-    walked(resource, Wanted::Advice, Time::USUAL)
+    walked(resource, (Wanted::Advice, NOTHING), Time::USUAL).issues
 }
 
 /// Checks the shell of a transaction or batch, whose resources were taken out: without invariants, which a
 /// single wrong entry of a batch would break for all.
 pub fn check_shell(bundle: &Value) -> Vec<Issue> {
-    walked(bundle, Wanted::Structure, Time::USUAL)
+    walked(bundle, (Wanted::Structure, NOTHING), Time::USUAL).issues
 }
 
 /// Which invariants are looked at.
@@ -67,20 +75,22 @@ enum Wanted {
     Advice,
 }
 
-fn walked(resource: &Value, wanted: Wanted, time: Time) -> Vec<Issue> {
+fn walked(resource: &Value, (wanted, tolerated): (Wanted, Tolerated), time: Time) -> Walk<'_> {
     let mut walk = Walk {
         path: Vec::new(),
         issues: Vec::new(),
         elements: 0,
         contained: false,
         wanted,
+        tolerated,
+        breaches: Vec::new(),
         frames: Vec::new(),
         resources: 0,
         due: Vec::new(),
     };
     walk.resource(resource);
     walk.settle(time);
-    walk.issues
+    walk
 }
 
 /// One step of the path to where the walk is; turned into text only for a fault.
@@ -96,6 +106,9 @@ struct Walk<'a> {
     elements: usize,
     contained: bool,
     wanted: Wanted,
+    tolerated: Tolerated,
+    /// What was tolerated, and where.
+    breaches: Vec<(Rule, String)>,
     /// The resources that the walk is in, the outermost first.
     frames: Vec<Frame<'a>>,
     /// How many resources it has been in.
@@ -200,7 +213,9 @@ impl<'a> Walk<'a> {
         }
         for (index, text, code) in contained::faults(object) {
             self.path.extend([Step::Name("contained"), Step::Index(index)]);
-            self.fault(IssueType::Invariant, code, text);
+            if code != "dom-3" || !self.tolerates(Rule::ContainedUsed) {
+                self.fault(IssueType::Invariant, code, text);
+            }
             self.path.truncate(self.path.len().saturating_sub(2));
         }
     }
@@ -364,11 +379,20 @@ impl<'a> Walk<'a> {
             return;
         }
         if let Some(text) = primitive::fault(kind, value) {
+            if self.is_extension_id(value) && self.tolerates(Rule::ExtensionId) {
+                return;
+            }
             return self.fault(IssueType::Value, "bad-value", text);
         }
         if let (Some(codes), Some(code)) = (key.codes, value.as_str()) {
             self.code(codes, code);
         }
+    }
+
+    /// Whether this is an Extension's `valueId` with a text that could stand for an id.
+    fn is_extension_id(&self, value: &Value) -> bool {
+        let is_word = |text: &str| primitive::fault(Primitive::Uri, &text.into()).is_none();
+        matches!(self.path.last(), Some(Step::Name("valueId"))) && value.as_str().is_some_and(is_word)
     }
 
     /// `ext-1`: a value or extensions, not both.

@@ -17,6 +17,7 @@ use crate::fhir::outcome::Outcome;
 use crate::fhir::parameters::custom::Custom;
 use crate::fhir::query::{Filter, Match, Parameter, Prefix, Query};
 use crate::fhir::search::{self, Context, Handling};
+use crate::fhir::structure::tolerated::NOTHING;
 use crate::mapping::program::Program;
 use crate::store::Store;
 use crate::store::changes::{self, Replay};
@@ -220,6 +221,7 @@ impl<'a> Desk<'a> {
             now: jiff::Timestamp::now(),
             handling: Handling::Strict,
             custom: Custom::none(),
+            tolerated: NOTHING,
         };
         let parsed = search::parse(&self.kind, &pairs, &context);
         parsed.map(|search| search.query).map_err(|outcome| Error::Search { reason: told(&outcome) })

@@ -87,7 +87,8 @@ fn entry(
     }
     let resource = resource
         .map(|value| {
-            Resource::from_value(value).map_err(|outcome| outcome.within(&format!("{path}.resource")))
+            Resource::tolerating(value, context.tolerated)
+                .map_err(|outcome| outcome.within(&format!("{path}.resource")))
         })
         .transpose()?;
     let url = text("url").unwrap_or_default();
@@ -350,7 +351,8 @@ impl Plan {
             asked.push(Asked::Reference { text, path });
         }
         let base = context.base.trim_end_matches('/').to_owned();
-        Ok(Self { entries, asked, questions, base, zone: context.zone.clone(), order: Order::Rules })
+        let (zone, tolerated) = (context.zone.clone(), context.tolerated);
+        Ok(Self { entries, asked, questions, base, zone, order: Order::Rules, tolerated })
     }
 }
 

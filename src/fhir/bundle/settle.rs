@@ -14,6 +14,7 @@ use crate::fhir::parameters::custom::Custom;
 use crate::fhir::patch::{Deadline, Patch};
 use crate::fhir::reference::{self, Literal, rewrite};
 use crate::fhir::resource::Resource;
+use crate::fhir::structure::tolerated::Tolerated;
 
 impl Plan {
     /// The actions, in the order of R4's transaction rules. `answers` are those of [`Plan::questions`], in
@@ -63,7 +64,7 @@ impl Plan {
         };
         answers.deadline.check().map_err(|outcome| seen(outcome, entry))?;
         let current = (answers.current)(kind, id);
-        let mut resource = patched((patch, answers.deadline), condition, current.as_ref())
+        let mut resource = patched((patch, answers.deadline, self.tolerated), condition, current.as_ref())
             .map_err(|outcome| seen(outcome, entry))?;
         rewrite::localise(resource.body_mut(), &self.base);
         let version = current.map_or(0, |current| current.version);
@@ -195,7 +196,7 @@ fn replace(actions: &mut [Action], map: &HashMap<String, String>) -> Result<(), 
 
 /// The next version, if the current one is as the client expects it.
 fn patched(
-    (patch, deadline): (&Patch, Deadline),
+    (patch, deadline, tolerated): (&Patch, Deadline, Tolerated),
     condition: Condition,
     current: Option<&Current>,
 ) -> Result<Resource, Outcome> {
@@ -210,7 +211,7 @@ fn patched(
             let outcome = Outcome::error(IssueType::Conflict, "version-conflict", text).status(412);
             Err(outcome.hint("read it again and repeat the change on its current version"))
         }
-        Some(body) => patch.apply(body, deadline),
+        Some(body) => patch.apply(body, deadline, tolerated),
         None => refused(IssueType::Deleted, "deleted", "what is to be patched was deleted"),
     }
 }

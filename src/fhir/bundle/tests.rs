@@ -1,5 +1,6 @@
 use super::*;
 use crate::fhir::search::Handling;
+use crate::fhir::structure::tolerated::NOTHING;
 use serde_json::json;
 
 fn with_context<T>(run: impl FnOnce(&Context<'_>, &mut dyn FnMut() -> String) -> T) -> T {
@@ -11,6 +12,7 @@ fn with_context<T>(run: impl FnOnce(&Context<'_>, &mut dyn FnMut() -> String) ->
         now,
         handling: Handling::Lenient,
         custom: Custom::none(),
+        tolerated: NOTHING,
     };
     let mut count = 0;
     run(&context, &mut || {

@@ -25,11 +25,17 @@ pub fn repair(resource: &mut Value, repairs: &mut Vec<Repair>) {
     });
 }
 
-/// `class: "outpatient"`. <https://hl7.org/fhir/R4/v3/ActEncounterCode/vs.html>
+/// `class: "outpatient"`, and a CodeableConcept where R4 has a Coding. <https://hl7.org/fhir/R4/v3/ActEncounterCode/vs.html>
 fn class(kind: &str, object: &mut Map<String, Value>, repairs: &mut Vec<Repair>) {
-    let Some(class) = object.get_mut("class").filter(|class| kind == "Encounter" && class.is_string()) else {
+    let Some(class) = object.get_mut("class").filter(|_| kind == "Encounter") else { return };
+    if let Some(coding) = concept(class) {
+        *class = coding;
+        let text = "of a CodeableConcept, the first coding was taken (without one, its text)";
+        repairs.push(Repair::new("class-as-concept", text, "Encounter.class"));
+    }
+    if !class.is_string() {
         return;
-    };
+    }
     let word = class.as_str().unwrap_or_default().to_owned();
     *class = match code(&word) {
         Some(code) => json!({ "system": ACT_CODE, "code": code }),
@@ -37,6 +43,13 @@ fn class(kind: &str, object: &mut Map<String, Value>, repairs: &mut Vec<Repair>)
         None => json!({ "display": word }),
     };
     repairs.push(Repair::new("class-as-text", "a text was made a Coding", "Encounter.class"));
+}
+
+/// The first Coding of a CodeableConcept, or its text.
+fn concept(class: &Value) -> Option<Value> {
+    let coding =
+        class.get("coding").and_then(|coding| if coding.is_array() { coding.get(0) } else { Some(coding) });
+    coding.or_else(|| class.get("text")).cloned()
 }
 
 fn code(word: &str) -> Option<&'static str> {

@@ -27,6 +27,11 @@ pub fn repair(resource: &mut Value, repairs: &mut Vec<Repair>) {
             default("actual", json!(true), (object, repairs), ("Group", told));
         }
         "Basic" => basic(object, repairs),
+        "SearchParameter" if object.contains_key("xpath") => {
+            let told =
+                ("xpath-usage-missing", "an xpath of which nobody says how it is used is used otherwise");
+            default("xpathUsage", json!("other"), (object, repairs), ("SearchParameter", told));
+        }
         _ => {}
     }
 }

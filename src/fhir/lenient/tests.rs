@@ -172,3 +172,125 @@ fn profiles_have_names() {
     }
     assert_eq!(Profile::parse("other"), None);
 }
+
+#[test]
+fn what_is_empty_is_left_out_and_told_once() {
+    let patient = json!({
+        "resourceType": "Patient", "telecom": [{}], "photo": [], "gender": "", "birthDate": null,
+        "name": [{ "family": "Okello", "given": [], "prefix": ["", "Dr"], "suffix": [null], "_suffix": [{ "id": "x" }] }],
+        "extension": [{ "url": "http://x/a", "valueString": "" }, { "url": "http://x/b", "valueBoolean": false }],
+        "contact": [{ "relationship": [{ "coding": [{ "code": "" }] }] }],
+    });
+    let (body, repairs) = repaired(Profile::Cht, patient.clone());
+    let expected = json!({
+        "resourceType": "Patient",
+        "name": [{ "family": "Okello", "prefix": ["Dr"], "suffix": [null], "_suffix": [{ "id": "x" }] }],
+        "extension": [{ "url": "http://x/b", "valueBoolean": false }],
+    });
+    assert_eq!(body, expected);
+    assert!(repairs.iter().all(|(code, _)| *code == "empty-value"));
+    let places: Vec<&str> = repairs.iter().map(|(_, place)| place.as_str()).collect();
+    let expected = [
+        "telecom",
+        "photo",
+        "gender",
+        "birthDate",
+        "name[0].given",
+        "name[0].prefix[0]",
+        "extension[0]",
+        "contact",
+    ];
+    assert_eq!(places, expected.map(|place| format!("Patient.{place}")));
+    for profile in [Profile::CommCare, Profile::OpenMrs] {
+        assert_eq!(repaired(profile, patient.clone()), (patient.clone(), Vec::new()));
+    }
+}
+
+#[test]
+fn an_encounters_class_as_a_concept_is_its_first_coding() {
+    let encounter =
+        |class: Value| json!({ "resourceType": "Encounter", "status": "finished", "class": class });
+    let coding = json!({ "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "HH" });
+    let (body, repairs) = settles(Profile::Cht, encounter(json!({ "text": "HH", "coding": [coding] })));
+    assert_eq!((&body["class"], &*repairs[0].1), (&coding, "Encounter.class"));
+    assert_eq!(settles(Profile::Cht, encounter(json!({ "text": "home" }))).0["class"]["code"], "HH");
+    assert_eq!(settles(Profile::Cht, encounter(coding.clone())), (encounter(coding), Vec::new()));
+}
+
+#[test]
+fn a_contact_without_system_gets_what_it_looks_like() {
+    let of = |value: &str| {
+        let patient = json!({ "resourceType": "Patient", "telecom": [{ "value": value }] });
+        settles(Profile::Cht, patient).0["telecom"][0]["system"].as_str().unwrap().to_owned()
+    };
+    for phone in ["+254722000001", "0722 000-001", "(0)722/000.001"] {
+        assert_eq!(of(phone), "phone", "{phone}");
+    }
+    for other in ["a@example.org", "12", "1+2345", "none"] {
+        assert_eq!(of(other), "other", "{other}");
+    }
+    let said = json!({ "resourceType": "Patient", "telecom": [{ "system": "sms", "value": "1" }, { "use": "home" }] });
+    assert_eq!(settles(Profile::Cht, said.clone()), (said, Vec::new()));
+}
+
+#[test]
+fn the_audit_trail_of_ihris_is_r4() {
+    let event = json!({
+        "resourceType": "AuditEvent", "recorded": "2026-11-21T10:00:00.000Z", "outcome": 0, "entity": [],
+        "type": { "system": "http://terminology.hl7.org/CodeSystem/audit-event-type", "code": "rest", "display": "" },
+        "agent": [{ "name": "", "requestor": true, "network": { "address": "10.0.0.1", "type": 2 } }],
+        "source": { "observer": { "display": "iHRIS" } },
+    });
+    let (body, repairs) = settles(Profile::Ihris, event);
+    assert_eq!((&body["outcome"], &body["agent"][0]["network"]["type"]), (&json!("0"), &json!("2")));
+    assert_eq!((body.get("entity"), body["agent"][0].get("name"), repairs.len()), (None, None, 5));
+}
+
+#[test]
+fn what_ihris_configures_itself_with_is_let_through() {
+    let role = json!({
+        "resourceType": "Basic", "id": "ihris-role-hrofficer", "code": { "text": "role" },
+        "extension": [{ "url": "http://ihris.org/fhir/StructureDefinition/ihris-assign-task", "valueId": "person:person_add" }],
+    });
+    let (body, repairs) = repaired(Profile::Ihris, role.clone());
+    assert_eq!((&body, repairs), (&role, vec![("id-as-text", "Basic.extension[0].valueId".to_owned())]));
+    assert!(Resource::tolerating(body.clone(), tolerated(Profile::Ihris)).is_ok());
+    assert!(Resource::tolerating(body.clone(), tolerated(Profile::Cht)).is_err());
+    let mut spaced = role;
+    spaced["extension"][0]["valueId"] = json!("a task");
+    assert!(Resource::tolerating(spaced, tolerated(Profile::Ihris)).is_err());
+    let parameter = json!({
+        "resourceType": "SearchParameter", "url": "http://x/p", "name": "x", "status": "active", "description": "x",
+        "code": "x", "base": ["CommunicationRequest"], "type": "token", "expression": "CommunicationRequest.status",
+        "xpath": "f:CommunicationRequest/f:status",
+    });
+    assert_eq!(settles(Profile::Ihris, parameter).0["xpathUsage"], "other");
+}
+
+#[test]
+fn what_a_form_of_opensrp_contains_stays_as_it_is() {
+    let list =
+        json!({ "resourceType": "List", "id": "l", "status": "current", "mode": "working", "title": "x" });
+    let response =
+        json!({ "resourceType": "QuestionnaireResponse", "status": "completed", "contained": [list] });
+    let (body, repairs) = repaired(Profile::OpenSrp, response.clone());
+    let place = "QuestionnaireResponse.contained[0]".to_owned();
+    assert_eq!((&body, repairs), (&response, vec![("contained-unused", place)]));
+    assert!(Resource::tolerating(body.clone(), tolerated(Profile::OpenSrp)).is_ok());
+    assert_eq!(Resource::from_value(body).unwrap_err().issues[0].code, "dom-3");
+    // What else is wrong with it is not let through, however much is.
+    let mut wrong = response;
+    let list = wrong["contained"][0].clone();
+    wrong["contained"] = (0..100)
+        .map(|n| {
+            let mut one = list.clone();
+            one["id"] = format!("l{n}").into();
+            one
+        })
+        .collect();
+    wrong["status"] = json!("done");
+    assert_eq!(
+        Resource::tolerating(wrong, tolerated(Profile::OpenSrp)).unwrap_err().issues[0].code,
+        "unknown-code"
+    );
+}

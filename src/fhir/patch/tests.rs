@@ -1,4 +1,5 @@
 use super::*;
+use crate::fhir::structure::tolerated::NOTHING;
 use serde_json::json;
 
 fn patient() -> Value {
@@ -11,7 +12,10 @@ fn patient() -> Value {
 
 fn apply(operations: Value) -> Result<Value, (u16, &'static str, Vec<String>)> {
     let patch = Patch::json(operations.to_string().as_bytes()).map_err(|outcome| brief(&outcome))?;
-    patch.apply(&patient(), Deadline::begin()).map(Resource::into_body).map_err(|outcome| brief(&outcome))
+    patch
+        .apply(&patient(), Deadline::begin(), NOTHING)
+        .map(Resource::into_body)
+        .map_err(|outcome| brief(&outcome))
 }
 
 fn brief(outcome: &Outcome) -> (u16, &'static str, Vec<String>) {
@@ -45,7 +49,7 @@ fn every_operation_does_what_rfc_6902_says() {
 #[test]
 fn digits_of_what_is_added_stay() {
     let text = br#"[{"op":"replace","path":"/extension/0/valueDecimal","value":2.500}]"#;
-    let next = Patch::json(text).unwrap().apply(&patient(), Deadline::begin()).unwrap();
+    let next = Patch::json(text).unwrap().apply(&patient(), Deadline::begin(), NOTHING).unwrap();
     assert_eq!(next.body()["extension"][0]["valueDecimal"].to_string(), "2.500");
 }
 
@@ -149,7 +153,8 @@ fn what_takes_too_long_is_refused_between_operations() {
     );
     for (patch, time) in [(json, 100), (paths.unwrap(), 0)] {
         let begun = Instant::now();
-        let refused = patch.apply(&patient, Deadline(begun + Duration::from_millis(time))).unwrap_err();
+        let refused =
+            patch.apply(&patient, Deadline(begun + Duration::from_millis(time)), NOTHING).unwrap_err();
         assert_eq!((refused.status, refused.issues[0].kind), (422, IssueType::TooCostly));
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::fhir::query::{PartMatch, Prefix, Via};
+use crate::fhir::structure::tolerated::NOTHING;
 
 fn parse_text(kind: &str, text: &str, handling: Handling) -> Result<Search, Outcome> {
     let pairs: Vec<(String, String)> =
@@ -11,6 +12,7 @@ fn parse_text(kind: &str, text: &str, handling: Handling) -> Result<Search, Outc
         now: "2024-01-11T00:00:00Z".parse().unwrap(),
         handling,
         custom: Custom::none(),
+        tolerated: NOTHING,
     };
     parse(kind, &pairs, &context)
 }
@@ -356,6 +358,7 @@ fn values_are_counted_over_all_types() {
         now,
         handling: Handling::Strict,
         custom: Custom::none(),
+        tolerated: NOTHING,
     };
     let asked = |count: usize| {
         let pairs = [("_id".to_owned(), vec!["x"; count].join(","))];

@@ -9,6 +9,7 @@ use crate::fhir::index::{self, IndexValue, text};
 use crate::fhir::parameters::custom::Custom;
 use crate::fhir::query::{Filter, Match, Parameter};
 use crate::fhir::search::{self, Handling};
+use crate::fhir::structure::tolerated::NOTHING;
 use crate::mapping::lookup::{Answer, Query, Source};
 
 /// Answers one question from what a test gives.
@@ -93,6 +94,7 @@ fn matches<'a>(given: &'a Given, query: &str, zone: &TimeZone) -> Result<Vec<&'a
         now: Timestamp::UNIX_EPOCH,
         handling: Handling::Strict,
         custom: Custom::none(),
+        tolerated: NOTHING,
     };
     let search = search::parse(kind, &pairs, &context).map_err(|_| format!("`{query}` is not a search"))?;
     if search.query.is_nested() {

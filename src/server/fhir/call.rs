@@ -18,9 +18,11 @@ use super::lenient::{self, Repairs};
 use super::{Segments, dispatch};
 use crate::auth::{Denied, Principal};
 use crate::fhir::elements;
+use crate::fhir::lenient::tolerated as tolerated_of;
 use crate::fhir::outcome::{IssueType, Outcome};
 use crate::fhir::parameters::custom::Custom;
 use crate::fhir::search::{self, Context};
+use crate::fhir::structure::tolerated::{NOTHING, Tolerated};
 use crate::store::{self, write::Refusal};
 
 /// More parameters than this in one query or form are refused.
@@ -266,7 +268,12 @@ impl Call {
     pub fn context<'a>(&'a self, zone: &'a jiff::tz::TimeZone) -> Context<'a> {
         let handling = if self.is_strict() { search::Handling::Strict } else { search::Handling::Lenient };
         let now = jiff::Timestamp::now();
-        Context { base: &self.base, zone, now, handling, custom: &self.custom }
+        Context { base: &self.base, zone, now, handling, custom: &self.custom, tolerated: self.tolerated() }
+    }
+
+    /// What the client may break.
+    pub fn tolerated(&self) -> Tolerated {
+        self.principal.profile.map_or(NOTHING, tolerated_of)
     }
 
     /// The parameters of a conditional update or delete, without those that shape the answer.

@@ -9,7 +9,7 @@ use super::{read, render};
 use crate::fhir::bundle::{self, Condition, Effect, Operation};
 use crate::fhir::elements;
 use crate::fhir::outcome::{IssueType, Outcome};
-use crate::fhir::resource::Resource;
+use crate::fhir::resource::{self, Resource};
 use crate::fhir::summary::Shape;
 use crate::store::write::Refusal;
 
@@ -129,7 +129,7 @@ pub(super) fn condition(call: &Call) -> Result<Condition, Outcome> {
 }
 
 fn body_of(call: &Call, kind: &str) -> Result<Resource, Outcome> {
-    let resource = Resource::parse(call.json()?)?;
+    let resource = Resource::tolerating(resource::json(call.json()?)?, call.tolerated())?;
     if resource.kind() == kind {
         return Ok(resource);
     }

@@ -230,3 +230,42 @@ async fn the_mediators_own_writes_and_its_sync_window() {
     })
     .await;
 }
+
+/// The documented mediator's own mapping (`mediator/src/mappings/cht.ts`) of people with a telephone, without one, and
+/// with one name.
+#[tokio::test]
+async fn the_documented_set_is_taken_as_it_is_mapped() {
+    each_store(|store| async move {
+        let server = as_cht(store).await;
+        let patient = |id: &str, given: Value, telecom: Value| {
+            json!({
+                "resourceType": "Patient", "id": id, "gender": "female", "birthDate": "1992-04-01", "telecom": telecom,
+                "identifier": [{ "type": { "text": "CHT Document ID" }, "value": id }],
+                "name": [{ "family": "Okello", "given": given }],
+            })
+        };
+        let sent = [
+            patient("p1", json!(["Amina"]), json!([{ "value": "+254722000001" }])),
+            patient("p2", json!([]), json!([{}])),
+        ];
+        for patient in &sent {
+            let put = server.put(&format!("Patient/{}", patient["id"].as_str().unwrap()), patient).await;
+            assert_eq!(put.status, 201, "{}", put.body);
+        }
+        let found = server.get("Patient?phone=%2B254722000001").await;
+        assert_eq!(found.entries("match")[0]["id"], "p1");
+        let second = server.get("Patient/p2").await.body;
+        assert_eq!((second.get("telecom"), &second["name"]), (None, &json!([{ "family": "Okello" }])));
+        let home = json!({ "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "HH" });
+        let encounter = json!({
+            "resourceType": "Encounter", "id": "e1", "status": "finished", "class": { "text": "HH", "coding": [home] },
+            "identifier": [{ "type": { "text": "CHT Document ID" }, "value": "e1" }],
+            "subject": { "reference": "Patient/p1" }, "period": { "start": "2026-11-21T08:00:00Z" },
+        });
+        let put = server.put("Encounter/e1", &encounter).await;
+        assert_eq!((put.status.as_u16(), &put.body["class"]), (201, &home), "{}", put.body);
+        assert_eq!(put.header("mjumbe-repaired"), "class-as-concept Encounter.class");
+        server.stop().await;
+    })
+    .await;
+}

@@ -5,6 +5,7 @@ use mjumbe::store::testing::each_store;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
+use super::search_custom::soon;
 use crate::server::{Answered, TestServer, answered};
 
 const TAGS: &str = "http://mhero.org/codesystem|optedout";
@@ -357,6 +358,65 @@ async fn drop_down_lists_are_expanded_and_codes_looked_up() {
         let parameters = looked_up.body["parameter"].as_array().unwrap();
         let display = parameters.iter().find(|one| one["name"] == "display").unwrap();
         assert_eq!(display["valueString"], "Nurse");
+        server.stop().await;
+    })
+    .await;
+}
+
+/// The backend changes a group by sending all of it, also when its last member has left.
+#[tokio::test]
+async fn the_last_member_leaves_a_group() {
+    each_store(|store| async move {
+        let server = as_ihris(store).await;
+        let group = |members: Value| {
+            json!({ "resourceType": "Group", "id": "g1", "type": "practitioner", "actual": true, "member": members })
+        };
+        let one = json!([{ "entity": { "reference": "Practitioner/1" } }]);
+        assert_eq!(server.put("Group/g1", &group(one)).await.status, 201);
+        let left = server.put("Group/g1", &group(json!([]))).await;
+        assert_eq!((left.status.as_u16(), left.body.get("member")), (200, None), "{}", left.body);
+        assert_eq!(left.header("mjumbe-repaired"), "empty-value Group.member");
+        server.stop().await;
+    })
+    .await;
+}
+
+/// As modules/fhir/fhirAudit.js, resources/Basic-ihris-role-hrofficer.json and the SearchParameters write them.
+#[tokio::test]
+async fn its_audit_trail_roles_and_search_parameters_are_stored() {
+    each_store(|store| async move {
+        let server = as_ihris(store).await;
+        let event = json!({
+            "resourceType": "AuditEvent", "recorded": "2026-11-21T10:00:00.000Z", "outcome": 0, "entity": [],
+            "type": { "system": "http://terminology.hl7.org/CodeSystem/audit-event-type", "code": "rest" },
+            "agent": [{ "name": "", "requestor": true, "network": { "address": "10.0.0.1", "type": 2 } }],
+            "source": { "observer": { "display": "iHRIS" } },
+        });
+        let logged = server.post("AuditEvent", &event).await;
+        assert_eq!((logged.status.as_u16(), &logged.body["outcome"]), (201, &json!("0")), "{}", logged.body);
+        let role = json!({
+            "resourceType": "Basic", "id": "ihris-role-hrofficer", "code": { "text": "role" }, "extension": [
+                { "url": "http://ihris.org/fhir/StructureDefinition/ihris-assign-task", "valueId": "person:person_add" }],
+        });
+        let stored = server.put("Basic/ihris-role-hrofficer", &role).await;
+        assert_eq!((stored.status.as_u16(), &stored.body["extension"]), (201, &role["extension"]));
+        assert_eq!(stored.header("mjumbe-repaired"), "id-as-text Basic.extension[0].valueId");
+        let details = "http://ihris.org/fhir/StructureDefinition/ihris-user-details";
+        let parameter = json!({
+            "resourceType": "SearchParameter", "id": "ihris-username", "url": "http://ihris.org/fhir/SearchParameter/username",
+            "name": "username", "status": "active", "description": "x", "code": "username", "base": ["Person"],
+            "type": "string", "expression": format!("Person.extension('{details}').extension('username')"),
+            "xpath": "f:Person/f:extension",
+        });
+        assert_eq!(server.put("SearchParameter/ihris-username", &parameter).await.status, 201);
+        let user = |name: &str| {
+            let username = json!([{ "url": "username", "valueString": name }]);
+            json!({ "resourceType": "Person", "id": name, "extension": [{ "url": details, "extension": username }] })
+        };
+        for name in ["admin", "hr"] {
+            assert_eq!(server.put(&format!("Person/{name}"), &user(name)).await.status, 201);
+        }
+        soon(&server, "Person?username=admin", "admin").await;
         server.stop().await;
     })
     .await;

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use mjumbe::fhir::client::Profile;
 use mjumbe::store::testing::each_store;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -126,6 +127,59 @@ async fn t9_a_stale_patch_refuses_the_whole_upload() {
         assert_eq!(server.get(&format!("Patient/{}", id(300))).await.status, 404);
         assert_eq!(server.get(&format!("Patient/{}", id(1))).await.header("etag"), "W/\"3\"");
         assert_eq!(server.get(&format!("Patient/{}", id(2))).await.status, 200);
+        server.stop().await;
+    })
+    .await;
+}
+
+/// As its app saves a submitted form: what it generated is contained, and nothing in the form refers to it.
+fn form(id: &str) -> Value {
+    let list = json!({
+        "resourceType": "List", "id": "2b1c", "status": "current", "mode": "working", "title": "GeneratedResourcesList",
+        "date": "2026-11-21T09:00:00+03:00", "entry": [{ "item": { "reference": "Encounter/6f0e" } }],
+    });
+    json!({
+        "resourceType": "QuestionnaireResponse", "id": id, "contained": [list], "status": "completed",
+        "questionnaire": "Questionnaire/child-registration", "authored": "2026-11-21T09:00:00+03:00",
+        "item": [{ "linkId": "name", "answer": [{ "valueString": "A" }] }],
+    })
+}
+
+#[tokio::test]
+async fn a_submitted_form_goes_up_as_it_is_and_can_be_changed() {
+    each_store(|store| async move {
+        let mut server = TestServer::start(store).await;
+        let url = "QuestionnaireResponse/f1";
+        let entries = [
+            put(1, "One"),
+            json!({ "fullUrl": url, "resource": form("f1"), "request": { "method": "PUT", "url": url } }),
+        ];
+        let strict = upload(&server, "", "application/fhir+json", &entries).await;
+        strict.refused(400, "dom-3");
+        server.become_client(Profile::OpenSrp).await;
+        let answer = upload(&server, "", "application/fhir+json", &entries).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let place = "Bundle.entry[1].resource.contained[0]";
+        assert_eq!(answer.header("mjumbe-repaired"), format!("contained-unused {place}"));
+        let warning = &answer.body["entry"][1]["response"]["outcome"]["issue"][0];
+        assert_eq!((&warning["severity"], &warning["expression"][0]), (&json!("warning"), &json!(place)));
+        let mut read = server.get(url).await.body;
+        read.as_object_mut().unwrap().remove("meta");
+        assert_eq!(read, form("f1"), "as it was sent");
+        // Changed on the phone: a JSON Patch of what still contains it.
+        let changed = json!([{ "op": "replace", "path": "/item/0/answer/0/valueString", "value": "B" }]);
+        let data = STANDARD.encode(changed.to_string());
+        let binary =
+            json!({ "resourceType": "Binary", "contentType": "application/json-patch+json", "data": data });
+        let patch =
+            json!({ "resource": binary, "request": { "method": "PATCH", "url": url, "ifMatch": "W/\"1\"" } });
+        let answer = upload(&server, "", "application/fhir+json", &[patch]).await;
+        assert_eq!(answer.body["entry"][0]["response"]["status"], "200 OK", "{}", answer.body);
+        // What else is wrong is refused as ever.
+        let mut wrong = form("f2");
+        wrong["status"] = json!("done");
+        server.put("QuestionnaireResponse/f2", &wrong).await.refused(400, "unknown-code");
+        assert_eq!(server.put("QuestionnaireResponse/f2", &form("f2")).await.status, 201);
         server.stop().await;
     })
     .await;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::{Deadline, Patch};
+use crate::fhir::structure::tolerated::NOTHING;
 
 /// `add Patient name=birthDate valueDate=…` as a parameter.
 fn operation(kind: &str, path: &str, more: &[Value]) -> Value {
@@ -31,7 +32,7 @@ fn patched(resource: &Value, operations: &[Value]) -> Result<Value, (u16, &'stat
     }
     let patch = Patch::of_value(&parameters).map_err(|outcome| (outcome.status, outcome.issues[0].code))?;
     let next = patch
-        .apply(resource, Deadline::begin())
+        .apply(resource, Deadline::begin(), NOTHING)
         .map_err(|outcome| (outcome.status, outcome.issues[0].code))?;
     Ok(next.into_body())
 }

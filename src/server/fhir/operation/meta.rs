@@ -73,7 +73,7 @@ async fn changed(call: &Call, place: &Place) -> Result<Answer, Stop> {
 
 /// Writes it on condition that its version is still this one: false where it is not.
 async fn write(call: &Call, place: &Place, resource: Value, version: i64) -> Result<bool, Stop> {
-    let resource = Resource::from_value(resource)?;
+    let resource = Resource::tolerating(resource, call.tolerated())?;
     let id = place.id().unwrap_or_default().to_owned();
     let operation = Operation::Update { resource, id, condition: Condition::Version(version) };
     let zone = call.zone();

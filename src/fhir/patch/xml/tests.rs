@@ -1,5 +1,6 @@
 use super::*;
 use crate::fhir::patch::Patch;
+use crate::fhir::structure::tolerated::NOTHING;
 use serde_json::json;
 
 /// Changes any XML, as RFC 5261 means it.
@@ -28,7 +29,7 @@ fn apply(operations: &str) -> Result<Value, Outcome> {
         "<diff xmlns:f='http://hl7.org/fhir' xmlns:h='http://www.w3.org/1999/xhtml'>{operations}</diff>"
     );
     let patch = Patch::xml(diff.as_bytes())?;
-    patch.apply(&patient(), Deadline::begin()).map(crate::fhir::resource::Resource::into_body)
+    patch.apply(&patient(), Deadline::begin(), NOTHING).map(crate::fhir::resource::Resource::into_body)
 }
 
 fn refused(operations: &str) -> (u16, &'static str) {
@@ -107,7 +108,7 @@ fn selectors_find_by_place_and_by_value() {
     assert!(removed("f:Patient/f:extension[@url='http://e.org/w']").get("extension").is_none());
     let default =
         "<diff xmlns='http://hl7.org/fhir'><replace sel='Patient/active/@value'>false</replace></diff>";
-    let next = Patch::xml(default.as_bytes()).unwrap().apply(&patient(), Deadline::begin()).unwrap();
+    let next = Patch::xml(default.as_bytes()).unwrap().apply(&patient(), Deadline::begin(), NOTHING).unwrap();
     assert_eq!(next.body()["active"], false);
     assert_eq!(next.body()["extension"][0]["valueDecimal"].to_string(), "1.10", "digits stay");
     let narrative = &patient()["text"]["div"];
@@ -308,7 +309,7 @@ fn nothing_that_a_client_sends_panics() {
                 }
             }
             if let Ok(patch) = Patch::xml(&bytes)
-                && let Err(outcome) = patch.apply(&patient(), Deadline::begin())
+                && let Err(outcome) = patch.apply(&patient(), Deadline::begin(), NOTHING)
             {
                 assert_eq!(outcome.status, 422);
             }

@@ -110,6 +110,7 @@ mod tests {
             now: Timestamp::UNIX_EPOCH,
             handling: Handling::Lenient,
             custom: Custom::none(),
+            tolerated: crate::fhir::structure::tolerated::NOTHING,
         };
         let pairs: Vec<(String, String)> =
             pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

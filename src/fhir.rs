@@ -24,7 +24,9 @@ pub mod likeness;
 // The invariants of R4's types.
 pub mod invariants;
 // Does a resource match a query?
+// Patients that turned out to be one.
 pub mod matching;
+pub mod merge;
 // OperationOutcome: what is wrong, where, and what to do.
 pub mod outcome;
 // The search parameters of R4.

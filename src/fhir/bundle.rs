@@ -140,6 +140,13 @@ pub struct Action {
     pub effect: Effect,
 }
 
+impl Action {
+    /// Whether it writes a version.
+    pub fn writes(&self) -> bool {
+        matches!(self.effect, Effect::Put { .. } | Effect::Delete { .. })
+    }
+}
+
 /// The thing to do. Bodies have their references rewritten.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {

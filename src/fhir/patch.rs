@@ -179,7 +179,12 @@ pub struct Deadline(Instant);
 impl Deadline {
     /// For a plan whose patches begin now.
     pub fn begin() -> Self {
-        Self(Instant::now() + MAX_TIME)
+        Self::within(MAX_TIME)
+    }
+
+    /// From now on.
+    pub fn within(time: Duration) -> Self {
+        Self(Instant::now() + time)
     }
 
     /// # Errors

@@ -17,6 +17,8 @@ mod history;
 mod include;
 // What known clients send that is not R4.
 mod lenient;
+// Patients that turned out to be one.
+mod merge;
 // `$NAME`: the table of operations, and one file for each.
 pub mod operation;
 // Patch.

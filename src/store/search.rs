@@ -278,6 +278,33 @@ pub async fn referenced_by(
     Ok(found)
 }
 
+/// What refers to `target` (kind, id) in one of `parameters`, without its text: at most `limit`.
+///
+/// # Errors
+/// [`Error`]
+pub async fn referring(
+    connection: &mut Connection,
+    tenant: &str,
+    (kind, id): &(String, String),
+    parameters: &[ParameterKey],
+    limit: u32,
+) -> Result<Matches, Error> {
+    let parameters: Vec<i64> = parameters.iter().map(|parameter| parameter.0).collect();
+    let rows = connection
+        .all(
+            "select r.kind, r.id, r.version from
+                 (select distinct x.rid from table($2) as p
+                  join index_reference x
+                      on x.tenant = $1 and x.parameter = p.value and x.id = $3 and x.kind = $4
+                  order by x.rid limit $5) as w
+             join resource r on r.tenant = $1 and r.rid = w.rid
+             where not r.deleted order by r.rid",
+            args![tenant, parameters, id.as_str(), kind.as_str(), limit],
+        )
+        .await?;
+    rows.iter().map(|row| Ok((row.text("kind")?, row.text("id")?, row.int("version")?))).collect()
+}
+
 /// Writes `from resource r where …` with every filter.
 fn matching(sql: &mut Sql, query: &Query) {
     sql.push(" from resource r where r.tenant = $1").compare(" and r.kind =", query.kind.as_str());

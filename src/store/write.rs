@@ -14,7 +14,7 @@ mod writer;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::fhir::index::IndexRow;
+use crate::fhir::index::{IndexRow, ParameterKey};
 pub use stage::{PARTITIONS, partition};
 pub(super) use writer::Writer;
 
@@ -128,6 +128,18 @@ pub struct Question {
     pub limit: u32,
 }
 
+/// What can only be asked when a plan's first answers are known.
+#[derive(Debug, Clone)]
+pub enum Further {
+    Matching(Question),
+    /// What refers to this resource (kind, id) in one of these parameters.
+    Referring {
+        target: (String, String),
+        parameters: Vec<ParameterKey>,
+        limit: u32,
+    },
+}
+
 /// What matched a [`Question`], as (kind, id) pairs, with the current version of each.
 pub type Matches = Vec<(String, String, i64)>;
 
@@ -136,7 +148,10 @@ pub type Matches = Vec<(String, String, i64)>;
 pub struct Seen<'a> {
     /// Of [`Plan::questions`], in order.
     pub answers: &'a [Matches],
-    /// Of [`Plan::reads`], by (kind, id), as far as there ever was such a resource.
+    /// Of [`Plan::further`], in order.
+    pub further: &'a [Matches],
+    /// Of [`Plan::reads`], and of what was found by [`Plan::further`], by (kind, id), as far as there ever was such
+    /// a resource.
     pub standing: HashMap<(String, String), Standing>,
 }
 
@@ -159,6 +174,17 @@ pub trait Plan: Send + Sync {
     /// Resources (kind, id) that [`Plan::puts`] needs as they are now, given the answers; none for most plans.
     fn reads(&self, _answers: &[Matches]) -> Vec<(String, String)> {
         Vec::new()
+    }
+    /// Whether [`Plan::further`] may ask anything. `false` for most plans.
+    fn asks_further(&self) -> bool {
+        false
+    }
+    /// What else [`Plan::puts`] needs, given what was seen.
+    ///
+    /// # Errors
+    /// [`Refusal`]: nothing of this plan is written.
+    fn further(&self, _seen: &Seen<'_>) -> Result<Vec<Further>, Refusal> {
+        Ok(Vec::new())
     }
     /// What to write. Pure; may be called again if the group is run again.
     ///

@@ -19,6 +19,7 @@ mod opensrp;
 mod opensrp_login;
 mod operations;
 mod patches;
+mod pixm;
 mod search;
 mod search_codes;
 mod search_custom;

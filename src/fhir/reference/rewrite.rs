@@ -23,6 +23,19 @@ pub fn replace(resource: &mut Value, map: &HashMap<String, String>) {
     });
 }
 
+/// Lets literal references that are a key of `map` name its value instead; tells whether there was one. Those to a
+/// version, links and narratives stay.
+pub fn redirect(resource: &mut Value, map: &HashMap<String, String>) -> bool {
+    let mut changed = false;
+    visit(resource, &mut |place, text| {
+        if let (Place::Reference, Some(new)) = (place, map.get(text.as_str())) {
+            new.clone_into(text);
+            changed = true;
+        }
+    });
+    changed
+}
+
 /// Makes absolute references under `base` relative, so that they are found like all others.
 pub fn localise(resource: &mut Value, base: &str) {
     let base = format!("{}/", base.trim_end_matches('/'));

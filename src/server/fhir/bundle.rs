@@ -130,7 +130,7 @@ fn put(call: &Call, written: &Written, (done, method): (&Done, bundle::Method)) 
         "etag": render::etag(*version),
         "lastModified": instant(*updated_ms),
     });
-    if let Some(outcome) = call.repairs.of_entry(done.action.index) {
+    if let Some(outcome) = outcome_of(call, done) {
         response["outcome"] = outcome;
     }
     // The answers to hundreds of writes are long enough: bodies only where they are asked for.
@@ -149,6 +149,13 @@ fn put(call: &Call, written: &Written, (done, method): (&Done, bundle::Method)) 
         _ => String::new(),
     };
     format!(r#"{{"fullUrl":{},{resource}"response":{response}}}"#, full_url(call, kind, id))
+}
+
+/// What was repaired in an entry, and what else there is to say of it.
+fn outcome_of(call: &Call, done: &Done) -> Option<Value> {
+    let mut issues = call.repairs.of_entry(done.action.index);
+    issues.extend(done.notes.iter().cloned());
+    Outcome::of(issues).map(|outcome| outcome.to_value())
 }
 
 fn full_url(call: &Call, kind: &str, id: &str) -> Value {

@@ -18,7 +18,7 @@ use super::render;
 use crate::auth::Principal;
 use crate::fhir::client::Profile;
 use crate::fhir::lenient::{self, Repair};
-use crate::fhir::outcome::Outcome;
+use crate::fhir::outcome::{Issue, Outcome};
 use crate::fhir::resource;
 use crate::store::audit::REPAIR;
 use crate::telemetry::trace_id;
@@ -101,10 +101,9 @@ fn update_instead(kind: &str, request: &mut Request, body: &mut Value) -> Option
 }
 
 impl Repairs {
-    /// What the answer to one entry of a bundle says; `None`: nothing was repaired in it.
-    pub fn of_entry(&self, index: usize) -> Option<Value> {
-        let own = self.0.iter().filter(|repair| repair.entry == Some(index));
-        Outcome::of(own.map(Repair::issue).collect()).map(|outcome| outcome.to_value())
+    /// What the answer to one entry of a bundle says.
+    pub fn of_entry(&self, index: usize) -> Vec<Issue> {
+        self.0.iter().filter(|repair| repair.entry == Some(index)).map(Repair::issue).collect()
     }
 
     /// Adds the warnings to an outcome that is answered.

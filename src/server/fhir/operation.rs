@@ -6,6 +6,8 @@
 
 // What an operation was called with.
 pub mod arguments;
+// `Patient/$ihe-pix`.
+mod cross_reference;
 // `Patient/$everything`.
 mod everything;
 // `ValueSet/$expand`.
@@ -248,6 +250,16 @@ pub static TABLE: &[Definition] = &[
         permission: Permission::Search,
         body: Some("resource"),
         run: |call, _, arguments| Box::pin(person_match::find(call, arguments)),
+    },
+    Definition {
+        name: "ihe-pix",
+        canonical: "https://profiles.ihe.net/ITI/PIXm/OperationDefinition/IHE.PIXm.pix",
+        types: Types::These(&["Patient"]),
+        levels: &[Level::Type],
+        get: Get::Allowed,
+        permission: Permission::Search,
+        body: None,
+        run: |call, _, arguments| Box::pin(cross_reference::identifiers(call, arguments)),
     },
     Definition {
         name: "expand",

@@ -1,19 +1,21 @@
 //! A bundle's plan (or one interaction's) as the store writes it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::call::{Call, Stop};
-use super::concepts;
 use super::put::Writer;
 use super::render::Version;
-use crate::auth::Denied;
+use super::{concepts, merge};
 use crate::auth::scope::Permission;
+use crate::auth::{Denied, Principal};
 use crate::fhir::bundle::{self, Action, Effect, Operation};
-use crate::fhir::outcome::Outcome;
+use crate::fhir::outcome::{Issue, Outcome};
 use crate::fhir::patch::Deadline;
 use crate::server::app::App;
 use crate::server::parameters;
-use crate::store::write::{self, Matches, Precondition, Put, Question, Refusal, Seen, Standing, Written};
+use crate::store::write::{
+    self, Further, Matches, Precondition, Put, Question, Refusal, Seen, Standing, Written,
+};
 use crate::telemetry::trace_id;
 
 /// What became of one action.
@@ -23,6 +25,24 @@ pub struct Done {
     pub written: Option<Written>,
     /// As stored, for a put.
     pub stored: Option<String>,
+    /// What there is to say of it.
+    pub notes: Vec<Issue>,
+}
+
+/// An action, before its plan is written.
+#[derive(Clone)]
+pub struct Planned {
+    pub action: Action,
+    pub stored: Option<String>,
+    pub notes: Vec<Issue>,
+}
+
+/// What a plan is about to write.
+#[derive(Clone)]
+pub struct Draft {
+    pub planned: Vec<Planned>,
+    /// Those of the actions that write, in order; after them those that follow from them.
+    pub puts: Vec<Put>,
 }
 
 /// Writes a plan, whole or not at all, and tells what became of each action, in the order of R4's rules.
@@ -32,7 +52,7 @@ pub struct Done {
 pub async fn write(call: &Call, mut plan: bundle::Plan) -> Result<Vec<Done>, Stop> {
     allowed(call, &plan)?;
     concepts::look_up(call, plan.queries()).await?;
-    let settled = Arc::default();
+    let settled: Arc<Mutex<Vec<Planned>>> = Arc::default();
     let plan = WritePlan::new(call, plan, Arc::clone(&settled))?;
     let written = call.app.store.write(&call.tenant, Box::new(plan)).await?;
     if !written.is_empty() {
@@ -40,13 +60,12 @@ pub async fn write(call: &Call, mut plan: bundle::Plan) -> Result<Vec<Done>, Sto
         written.iter().for_each(|one| trace(call, one));
         learn(call, &written).await;
     }
-    let actions: Vec<(Action, Option<String>)> =
-        std::mem::take(&mut *settled.lock().unwrap_or_else(PoisonError::into_inner));
+    let planned = std::mem::take(&mut *settled.lock().unwrap_or_else(PoisonError::into_inner));
     let mut written = written.into_iter();
-    let done = actions.into_iter().map(|(action, stored)| {
-        let written = if is_write(&action.effect) { written.next() } else { None };
+    let done = planned.into_iter().map(|Planned { action, stored, notes }| {
+        let written = if action.writes() { written.next() } else { None };
         let kept = written.as_ref().and_then(|written| written.kept.clone());
-        Done { action, written, stored: kept.or(stored) }
+        Done { action, written, stored: kept.or(stored), notes }
     });
     Ok(done.collect())
 }
@@ -75,10 +94,6 @@ fn trace(call: &Call, written: &Written) {
     tracing::debug!(trace, version = written.version, kind = written.kind, "a version is committed");
 }
 
-fn is_write(effect: &Effect) -> bool {
-    matches!(effect, Effect::Put { .. } | Effect::Delete { .. })
-}
-
 /// Every entry's own permission, and that to search for each condition and conditional reference.
 fn allowed(call: &Call, plan: &bundle::Plan) -> Result<(), Denied> {
     for entry in plan.entries() {
@@ -102,31 +117,37 @@ fn allowed(call: &Call, plan: &bundle::Plan) -> Result<(), Denied> {
         .try_for_each(|kind| call.principal.require(Permission::Search, kind))
 }
 
-type Settled = Vec<(Action, Option<String>)>;
-
 /// The plan that runs inside the write group.
 struct WritePlan {
     app: Arc<App>,
     tenant: String,
     plan: bundle::Plan,
+    principal: Principal,
     writer: Writer,
     /// Worked out before the group is locked, where the plan asks nothing.
-    ready: Option<(Settled, Vec<Put>)>,
+    ready: Option<Draft>,
+    /// Whether a Patient may be merged.
+    merges: bool,
+    /// Worked out to ask further.
+    asked: Mutex<Option<Draft>>,
     /// Told to the handler; set again if the group is run again.
-    settled: Arc<Mutex<Settled>>,
+    settled: Arc<Mutex<Vec<Planned>>>,
 }
 
 impl WritePlan {
-    fn new(call: &Call, plan: bundle::Plan, settled: Arc<Mutex<Settled>>) -> Result<Self, Stop> {
+    fn new(call: &Call, plan: bundle::Plan, settled: Arc<Mutex<Vec<Planned>>>) -> Result<Self, Stop> {
         let (app, tenant) = (Arc::clone(&call.app), call.tenant.clone());
-        let mut made = Self { app, tenant, plan, writer: Writer::of(call), ready: None, settled };
+        let merges = plan.entries().iter().any(|entry| merge::may_be(&entry.operation));
+        let (principal, writer) = (call.principal.clone(), Writer::of(call));
+        let (ready, asked) = (None, Mutex::default());
+        let mut made = Self { app, tenant, plan, principal, writer, ready, merges, asked, settled };
         if made.plan.asks_nothing() {
             made.ready = Some(made.settle(&Seen::default())?);
         }
         Ok(made)
     }
 
-    fn settle(&self, seen: &Seen<'_>) -> Result<(Settled, Vec<Put>), Refusal> {
+    fn settle(&self, seen: &Seen<'_>) -> Result<Draft, Refusal> {
         let current = |kind: &str, id: &str| {
             let standing = seen.standing.get(&(kind.to_owned(), id.to_owned()))?;
             Some(current(id, standing))
@@ -136,14 +157,26 @@ impl WritePlan {
         let refused = |outcome| Refusal::Plan(Box::new(outcome));
         let actions = self.plan.settle(&answers).map_err(refused)?;
         let mut puts = Vec::new();
-        let mut settled = Vec::with_capacity(actions.len());
+        let mut planned = Vec::with_capacity(actions.len());
         for action in actions {
             self.conform(&action, deadline).map_err(refused)?;
             let put = self.put(&action.effect);
-            settled.push((action, put.as_ref().and_then(|put| put.body.clone())));
+            let stored = put.as_ref().and_then(|put| put.body.clone());
+            planned.push(Planned { action, stored, notes: Vec::new() });
             puts.extend(put);
         }
-        Ok((settled, puts))
+        Ok(Draft { planned, puts })
+    }
+
+    fn draft(&self, seen: &Seen<'_>) -> Result<Draft, Refusal> {
+        match &self.ready {
+            Some(ready) => Ok(ready.clone()),
+            None => self.settle(seen),
+        }
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Option<Draft>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is written keeps to the profiles that it claims, and a SearchParameter defines what can be searched
@@ -212,12 +245,28 @@ impl write::Plan for WritePlan {
         self.plan.reads(answers)
     }
 
+    fn asks_further(&self) -> bool {
+        self.merges
+    }
+
+    fn further(&self, seen: &Seen<'_>) -> Result<Vec<Further>, Refusal> {
+        let draft = self.draft(seen)?;
+        let further = merge::further(&draft.planned, &self.writer);
+        *self.asked() = Some(draft);
+        Ok(further)
+    }
+
     fn puts(&self, seen: &Seen<'_>) -> Result<Vec<Put>, Refusal> {
-        let (settled, puts) = match &self.ready {
-            Some(ready) => ready.clone(),
-            None => self.settle(seen)?,
+        let asked = self.asked().take();
+        let mut draft = match asked {
+            Some(draft) => draft,
+            None => self.draft(seen)?,
         };
-        *self.settled.lock().unwrap_or_else(PoisonError::into_inner) = settled;
-        Ok(puts)
+        if self.merges {
+            merge::apply(&mut draft, seen, (&self.principal, &self.writer))
+                .map_err(|outcome| Refusal::Plan(Box::new(outcome)))?;
+        }
+        *self.settled.lock().unwrap_or_else(PoisonError::into_inner) = draft.planned;
+        Ok(draft.puts)
     }
 }

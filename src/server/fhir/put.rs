@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::call::Call;
 use crate::fhir::index::{self, expression};
 use crate::fhir::parameters::custom::Custom;
-use crate::fhir::resource::Resource;
+use crate::fhir::resource::{self, Resource};
 use crate::fhir::subject::subject;
 use crate::store::write::{Origin, Precondition, Put};
 
@@ -32,15 +34,19 @@ impl Writer {
 
     /// A new version of a resource.
     pub fn put(&self, resource: &Resource, id: &str, precondition: Precondition) -> Put {
-        let kind = resource.kind();
-        let mut index = index::rows(kind, resource.body(), &self.zone);
-        index.extend(expression::rows_for_write(self.custom.kind(kind), resource.body(), &self.zone));
+        self.put_body((resource.kind(), id), resource.body(), precondition)
+    }
+
+    /// The same of a body that was checked before.
+    pub fn put_body(&self, (kind, id): (&str, &str), body: &Value, precondition: Precondition) -> Put {
+        let mut index = index::rows(kind, body, &self.zone);
+        index.extend(expression::rows_for_write(self.custom.kind(kind), body, &self.zone));
         Put {
             kind: kind.to_owned(),
             id: id.to_owned(),
-            body: Some(resource.strip()),
+            body: Some(resource::strip(body)),
             index,
-            subject: subject(kind, id, resource.body()),
+            subject: subject(kind, id, body),
             precondition,
             origin: self.origin.clone(),
         }

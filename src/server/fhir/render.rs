@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use super::super::answer::{self, Answer};
 use super::super::wishes::{Layout, Return};
 use super::call::Call;
-use crate::fhir::outcome::{IssueType, Outcome};
+use crate::fhir::outcome::{Issue, IssueType, Outcome};
 use crate::fhir::resource::{instant, splice};
 use crate::fhir::summary::{Role, Shape};
 use crate::store::write::{Effect, Written};
@@ -48,7 +48,7 @@ pub fn version(call: &Call, version: &Version<'_>, shape: &Shape) -> Answer {
 
 /// A version that was written: 201 with `Location` where it is new, else 200; with the body that
 /// `Prefer: return=…` asks for. `stored`: `None` where the caller may not see it.
-pub fn written(call: &Call, written: &Written, stored: Option<&str>) -> Answer {
+pub fn written(call: &Call, written: &Written, stored: Option<&str>, notes: &[Issue]) -> Answer {
     let status = if written.effect == Effect::Created { StatusCode::CREATED } else { StatusCode::OK };
     let mut answer = match (call.wishes.prefers.unwrap_or(Return::Representation), stored) {
         (Return::Representation, Some(stored)) => {
@@ -58,6 +58,7 @@ pub fn written(call: &Call, written: &Written, stored: Option<&str>) -> Answer {
         }
         (Return::OperationOutcome, _) => {
             let mut outcome = Outcome::information("written", effect_text(written.effect));
+            outcome.issues.extend_from_slice(notes);
             call.repairs.warn(&mut outcome);
             answer::resource(status, &outcome.to_value(), call.wishes.layout)
         }

@@ -75,7 +75,7 @@ async fn answer_to(call: &Call, done: &Done) -> Result<Answer, Stop> {
     match (&done.action.effect, &done.written) {
         (Effect::Put { method, .. }, Some(written)) => {
             let stored = plan::shown(call, *method, done);
-            Ok(render::written(call, written, stored))
+            Ok(render::written(call, written, stored, &done.notes))
         }
         (Effect::Exists { kind, id, .. }, _) => exists_already(call, kind, id).await,
         (Effect::Delete { .. } | Effect::Nothing, written) => {

@@ -7,7 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::stage::{Key, Stage};
-use super::{Matches, Plan, Put, Refusal, Seen, Written, flush, keep_pace, now_ms};
+use super::{Further, Matches, Plan, Put, Refusal, Seen, Written, flush, keep_pace, now_ms};
 use crate::args;
 use crate::store::db::{Connection, Db, Tx};
 use crate::store::error::Error;
@@ -140,7 +140,7 @@ async fn prepare(
     let mut prepared = Vec::with_capacity(plans.len());
     for plan in plans.iter_mut() {
         prepared.push(guarded(|| {
-            let alone = plan.questions().is_empty() && plan.reads(&[]).is_empty();
+            let alone = plan.questions().is_empty() && plan.reads(&[]).is_empty() && !plan.asks_further();
             alone.then(|| plan.puts(&Seen::default()))
         }));
     }
@@ -175,8 +175,45 @@ async fn ask(
     };
     flush::load(stage, tx, tenant, reads.iter().cloned()).await?;
     let standing = reads.into_iter().filter_map(|key| stage.standing(&key).map(|found| (key, found)));
-    let seen = Seen { answers: &answers, standing: standing.collect() };
+    let mut seen = Seen { answers: &answers, further: &[], standing: standing.collect() };
+    let mut found = Vec::new();
+    if plan.asks_further() {
+        let further = match guarded(|| plan.further(&seen)).and_then(|further| further) {
+            Ok(further) => further,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        found = ask_further(stage, tx, tenant, further).await?;
+        let keys = found.iter().flatten().map(|(kind, id, _)| (kind.clone(), id.clone()));
+        seen.standing.extend(keys.filter_map(|key| stage.standing(&key).map(|now| (key, now))));
+    }
+    seen.further = &found;
     Ok(guarded(|| plan.puts(&seen)).and_then(|puts| puts))
+}
+
+/// Answers what a plan asks when it has seen the first answers, and reads what is found.
+async fn ask_further(
+    stage: &mut Stage,
+    tx: &mut Connection,
+    tenant: &str,
+    further: Vec<Further>,
+) -> Result<Vec<Matches>, Error> {
+    if !further.is_empty() {
+        flush::flush(stage, tx, tenant).await?;
+    }
+    let mut found: Vec<Matches> = Vec::with_capacity(further.len());
+    for asked in further {
+        found.push(match asked {
+            Further::Matching(question) => {
+                search::matches(tx, tenant, &question.query, question.limit).await?
+            }
+            Further::Referring { target, parameters, limit } => {
+                search::referring(tx, tenant, &target, &parameters, limit).await?
+            }
+        });
+    }
+    let keys: Vec<Key> = found.iter().flatten().map(|(kind, id, _)| (kind.clone(), id.clone())).collect();
+    flush::load(stage, tx, tenant, keys.into_iter()).await?;
+    Ok(found)
 }
 
 async fn stage_plan(

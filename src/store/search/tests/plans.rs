@@ -184,6 +184,7 @@ async fn no_search_reads_a_whole_table() {
             store.written_after(T, "Patient", (5, 5), 10).await.unwrap();
             let pairs = [("Patient".to_owned(), "p1".to_owned())];
             store.referenced_by(T, &pairs, &[key("org")], 10).await.unwrap();
+            referring(&mut store.db().read().await.unwrap(), T, &pairs[0], &[key("org")], 10).await.unwrap();
             store.references_of(T, &[1], &[key("org")]).await.unwrap();
         })
         .await;

@@ -137,25 +137,26 @@ pub async fn evaluate(
     let (registry, (zone, country)) = (mappings::registry(), surroundings_of(config, tenant)?);
     let pseudonym_keys = pseudonym_keys((config, tenant), store).await?;
     let around = surroundings((config, tenant), zone.clone());
-    let mut answers = Answers::default();
+    let (none, mut answers) = (Answers::default(), Answers::default());
+    let input = Input {
+        tenant,
+        zone: &zone,
+        country: country.as_deref(),
+        change: Change {
+            kind: &subject.kind,
+            id: &subject.id,
+            resource: &subject.body,
+            previous: None,
+            recorded_ms: subject.recorded_ms,
+        },
+        answers: &none,
+        pseudonym_keys: &pseudonym_keys,
+        registry: &registry,
+        tracing,
+    };
+    let begun = program.begin(&input);
     for _ in 0..ROUNDS_MAX {
-        let step = program.evaluate(&Input {
-            tenant,
-            zone: &zone,
-            country: country.as_deref(),
-            change: Change {
-                kind: &subject.kind,
-                id: &subject.id,
-                resource: &subject.body,
-                previous: None,
-                recorded_ms: subject.recorded_ms,
-            },
-            answers: &answers,
-            pseudonym_keys: &pseudonym_keys,
-            registry: &registry,
-            tracing,
-        });
-        match step {
+        match program.go_on(&begun, &Input { answers: &answers, ..input }) {
             Step::Done(evaluation) => return Ok(*evaluation),
             Step::Needs(questions) => {
                 for question in questions {

@@ -209,8 +209,9 @@ async fn evaluate(
 ) -> Result<Prepared, Error> {
     let mut answers: Vec<(Asked, Answer)> = Vec::new();
     let mut watched: Vec<(String, Vec<String>)> = Vec::new();
+    let mut rounds = surrounded.evaluator.rounds(*subject);
     for _ in 0..ROUNDS_MAX {
-        let round = catch_unwind(AssertUnwindSafe(|| surrounded.evaluator.evaluate(subject, &answers)));
+        let round = catch_unwind(AssertUnwindSafe(|| rounds(&answers)));
         let asked = match round {
             Err(_) => return Ok(failed("the mapping engine stopped unexpectedly: a defect")),
             Ok(Round::Done(evaluated)) => return Ok(finish(*evaluated, &watched)),

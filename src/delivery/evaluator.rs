@@ -55,6 +55,9 @@ pub struct Hold {
     pub place: String,
 }
 
+/// The rounds of one evaluation: each is given all answers so far, those of the rounds before first.
+pub type Rounds<'a> = Box<dyn FnMut(&[(Asked, Answer)]) -> Round + Send + 'a>;
+
 /// A mapping, as the mapper sees it. Pure: equal arguments give equal rounds.
 pub trait Evaluator: Send + Sync {
     /// The mapping's permanent name.
@@ -65,4 +68,8 @@ pub trait Evaluator: Send + Sync {
     fn takes(&self, kind: &str) -> bool;
     /// One round, given all answers so far.
     fn evaluate(&self, subject: &Subject<'_>, answers: &[(Asked, Answer)]) -> Round;
+    /// All rounds on one subject, which may keep what they have in common. Does nothing before the first one.
+    fn rounds<'a>(&'a self, subject: Subject<'a>) -> Rounds<'a> {
+        Box::new(move |answers| self.evaluate(&subject, answers))
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use super::evaluator::{Asked, Evaluated, Evaluator, Hold, Round, Subject};
+use super::evaluator::{Asked, Evaluated, Evaluator, Hold, Round, Rounds, Subject};
 use crate::mapping::evaluate::{Answers, Change, Evaluation, Input, Question, Step, Tracing};
 use crate::mapping::lookup::Answer;
 use crate::mapping::program::Program;
@@ -53,12 +53,28 @@ impl Evaluator for ProgramEvaluator {
     }
 
     fn evaluate(&self, subject: &Subject<'_>, answers: &[(Asked, Answer)]) -> Round {
-        let mut known = Answers::default();
-        for (asked, answer) in answers {
-            let Asked { name, query, follow } = asked.clone();
-            known.insert(Question { name, query, follow }, answer.clone());
-        }
-        let step = self.program.evaluate(&Input {
+        self.rounds(*subject)(answers)
+    }
+
+    /// What `from` says of the change is worked out in the first round only.
+    fn rounds<'a>(&'a self, subject: Subject<'a>) -> Rounds<'a> {
+        let (mut begun, mut known, mut seen) = (None, Answers::default(), 0);
+        Box::new(move |answers| {
+            for (asked, answer) in answers.iter().skip(seen) {
+                let Asked { name, query, follow } = asked.clone();
+                known.insert(Question { name, query, follow }, answer.clone());
+            }
+            seen = answers.len();
+            let input = self.input(&subject, &known);
+            let begun = begun.get_or_insert_with(|| self.program.begin(&input));
+            round(self.program.go_on(begun, &input))
+        })
+    }
+}
+
+impl ProgramEvaluator {
+    fn input<'a>(&'a self, subject: &Subject<'a>, answers: &'a Answers) -> Input<'a> {
+        Input {
             tenant: &self.tenancy.tenant,
             zone: &self.tenancy.zone,
             country: self.tenancy.country.as_deref(),
@@ -69,22 +85,25 @@ impl Evaluator for ProgramEvaluator {
                 previous: subject.previous,
                 recorded_ms: subject.recorded_ms,
             },
-            answers: &known,
+            answers,
             pseudonym_keys: &self.tenancy.pseudonym_keys,
             registry: &self.tenancy.registry,
             tracing: Tracing::Off,
-        });
-        match step {
-            Step::Needs(questions) => {
-                let asked = questions.into_iter().map(|question| Asked {
-                    name: question.name,
-                    query: question.query,
-                    follow: question.follow,
-                });
-                Round::Needs(asked.collect())
-            }
-            Step::Done(evaluation) => Round::Done(Box::new(evaluated(*evaluation))),
         }
+    }
+}
+
+fn round(step: Step) -> Round {
+    match step {
+        Step::Needs(questions) => {
+            let asked = questions.into_iter().map(|question| Asked {
+                name: question.name,
+                query: question.query,
+                follow: question.follow,
+            });
+            Round::Needs(asked.collect())
+        }
+        Step::Done(evaluation) => Round::Done(Box::new(evaluated(*evaluation))),
     }
 }
 

@@ -184,3 +184,37 @@ async fn a_submitted_form_goes_up_as_it_is_and_can_be_changed() {
     })
     .await;
 }
+
+/// The app asks for the newest configuration that its own version can read: the highest number up to its own.
+#[tokio::test]
+async fn s11_the_newest_configuration_up_to_the_apps_version_is_found() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        let guide = |id: &str, name: &str, version: f64| {
+            json!({
+                "resourceType": "ImplementationGuide", "id": id, "url": format!("http://example.org/{id}"), "name": name,
+                "status": "active", "packageId": "org.example.app", "fhirVersion": ["4.0.1"],
+                "useContext": [{ "code": { "system": "http://example.org/context", "code": "version" },
+                    "valueQuantity": { "value": version } }]
+            })
+        };
+        for guide in
+            [guide("g1", "app", 1.0), guide("g10", "app", 10.0), guide("g2", "app", 2.5), guide("x", "other", 3.0)]
+        {
+            let path = format!("ImplementationGuide/{}", guide["id"].as_str().unwrap());
+            assert_eq!(server.put(&path, &guide).await.status, 201);
+        }
+        for (version, expected) in [("1", "g1"), ("9", "g2"), ("2.5", "g2"), ("10", "g10"), ("0", "")] {
+            let asked = format!(
+                "ImplementationGuide?&name:exact=app&context-quantity=le{version}&_sort=-context-quantity&_count=1"
+            );
+            let found = server.get(&asked).await;
+            assert_eq!(found.status, 200, "{}", found.body);
+            let ids: Vec<String> =
+                found.entries("match").iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect();
+            assert_eq!(ids.join(","), expected, "{version}: {}", found.body);
+        }
+        server.stop().await;
+    })
+    .await;
+}

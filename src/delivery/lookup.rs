@@ -321,6 +321,7 @@ mod tests {
             body: Some(r#"{"name":"x"}"#.to_owned()),
             origin: crate::store::write::Origin::Dhis2("national".to_owned()),
             method: "PUT".to_owned(),
+            revives: false,
         };
         assert_eq!(value_of(&stored), Some(json!({"name": "x", "id": "ImspTQPwCqd"})));
         assert_eq!(value_of(&Stored { body: None, ..stored }), None);

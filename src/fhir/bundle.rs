@@ -8,6 +8,9 @@
 
 mod read;
 mod settle;
+mod shell;
+// What a condition matches beside the transaction's own writes.
+mod sight;
 
 use jiff::tz::TimeZone;
 use serde_json::Value;
@@ -26,6 +29,9 @@ pub use read::names_operation;
 pub const MAX_ENTRIES: usize = 10_000;
 /// And this many that call an operation: each may cost what a request of its own costs.
 pub const MAX_CALLS: usize = 100;
+
+/// So many versions a list in `If-Match` may have.
+pub const MAX_TAGS: usize = 8;
 
 /// `Bundle.type`, as far as it can be posted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +73,14 @@ pub enum Operation {
     /// `DELETE Patient?identifier=x`: at most one.
     DeleteMatch { kind: &'static str, query: String },
     /// `GET` or `HEAD`: the server's router answers it after the commit. `url` is relative to the base.
-    Read { url: String, head: bool, if_none_match: Option<String>, if_modified_since: Option<String> },
+    Read {
+        url: String,
+        /// The one that is read, where it is one.
+        of: Option<Instance>,
+        head: bool,
+        if_none_match: Option<String>,
+        if_modified_since: Option<String>,
+    },
     /// `GET Patient/1/$everything`, `POST Patient/$match`: the server's table of operations knows what it is.
     Call(Invocation),
 }
@@ -90,17 +103,68 @@ pub enum By {
     Post,
 }
 
+/// `Patient/1`, `Patient/1/_history/3`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    pub kind: &'static str,
+    pub id: String,
+    pub version: Option<i64>,
+}
+
 /// What must be so, or nothing is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
     None,
     /// `If-Match: W/"3"`
     Version(i64),
+    /// `If-Match: W/"3", W/"4"`: one of them; 0 is none.
+    OneOf([i64; MAX_TAGS]),
+    /// `If-Match: *`: whatever its version, it is there.
+    Exists,
     /// `If-None-Match: *`
     Absent,
 }
 
-/// A search that only the store can answer; two matches are enough to tell one from several.
+impl Condition {
+    /// Reads an `If-Match`: a version, several, or any. <https://www.rfc-editor.org/rfc/rfc9110#section-13.1.1>
+    ///
+    /// # Errors
+    /// 400: not versions of this server, or too many.
+    pub fn if_match(text: &str) -> Result<Self, Outcome> {
+        if text.trim() == "*" {
+            return Ok(Self::Exists);
+        }
+        let versions = text.split(',').map(version).collect::<Result<Vec<_>, _>>()?;
+        if let [one] = versions.as_slice() {
+            return Ok(Self::Version(*one));
+        }
+        let mut tags = [0; MAX_TAGS];
+        if versions.len() > MAX_TAGS {
+            let text = format!("a list of versions has at most {MAX_TAGS}");
+            return Err(Outcome::error(IssueType::TooCostly, "bad-etag", text));
+        }
+        tags.iter_mut().zip(versions).for_each(|(tag, version)| *tag = version);
+        Ok(Self::OneOf(tags))
+    }
+
+    /// Whether what is at this version may be changed.
+    fn admits(self, current: i64) -> bool {
+        match self {
+            Self::None | Self::Exists => true,
+            Self::Version(wanted) => wanted == current,
+            Self::OneOf(tags) => tags.contains(&current),
+            Self::Absent => false,
+        }
+    }
+
+    /// Whether there must be one.
+    fn asks_for_one(self) -> bool {
+        matches!(self, Self::Version(_) | Self::OneOf(_) | Self::Exists)
+    }
+}
+
+/// A search that only the store can answer. Two matches tell one from several, and each that the plan itself writes
+/// may be none any more.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Question {
     pub query: Query,
@@ -114,6 +178,8 @@ pub type Matched = (String, String, i64);
 #[derive(Debug, Clone, PartialEq)]
 pub struct Current {
     pub version: i64,
+    /// Milliseconds since 1970 UTC.
+    pub updated_ms: i64,
     /// As clients read it; `None`: deleted.
     pub body: Option<Value>,
 }
@@ -167,6 +233,8 @@ pub enum Effect {
         kind: String,
         id: String,
         version: i64,
+        /// Milliseconds since 1970 UTC.
+        updated_ms: i64,
     },
     /// A conditional delete found nothing: the answer is 204.
     Nothing,
@@ -206,6 +274,8 @@ pub struct Plan {
 /// In which order the entries are done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
+    /// There is one.
+    Alone,
     /// By R4's rules for transactions; each resource once.
     Rules,
     /// From the last to the first.
@@ -258,7 +328,9 @@ pub fn transaction(
         let issues = faults.into_iter().flat_map(|fault| fault.issues).take(structure::MAX_ISSUES).collect();
         return Err(Outcome { status, issues });
     }
-    Plan::of(entries.into_iter().filter_map(Result::ok).collect(), context)
+    let mut plan = Plan::of(entries.into_iter().filter_map(Result::ok).collect(), context)?;
+    plan.order = Order::Rules;
+    Ok(plan)
 }
 
 /// Plans a history of this or another server: each resource goes through the versions that it names, the oldest first,
@@ -323,20 +395,24 @@ impl Plan {
         self.questions.iter_mut().map(|question| &mut question.query)
     }
 
-    /// The resources (kind, id) that [`Plan::settle`] needs as they are now: what is patched. Known once the
-    /// questions are answered.
+    /// The resources (kind, id) that [`Plan::settle`] needs as they are now: what is patched, what a conditional
+    /// create finds, and what is read. Known once the questions are answered.
     pub fn reads(&self, matches: &[Vec<Matched>]) -> Vec<(String, String)> {
         let by_id = self.entries.iter().filter_map(|entry| match &entry.operation {
             Operation::Patch { kind, id, .. } => Some(((*kind).to_owned(), id.clone())),
+            Operation::Read { of: Some(Instance { kind, id, .. }), .. } if self.order != Order::Alone => {
+                Some(((*kind).to_owned(), id.clone()))
+            }
             _ => None,
         });
-        let by_match = self.asked.iter().zip(matches).filter_map(|(asked, found)| {
-            let Asked::Entry(position) = asked else { return None };
-            let patched = matches!(self.entries.get(*position)?.operation, Operation::PatchMatch { .. });
-            let (kind, id, _) = found.first().filter(|_| patched)?;
-            Some((kind.clone(), id.clone()))
+        let by_match = self.asked.iter().zip(matches).flat_map(|(asked, found)| {
+            let Asked::Entry(position) = asked else { return &[][..] };
+            match self.entries.get(*position).map(|entry| &entry.operation) {
+                Some(Operation::PatchMatch { .. } | Operation::Create { .. }) => found,
+                _ => &[],
+            }
         });
-        by_id.chain(by_match).collect()
+        by_id.chain(by_match.map(|(kind, id, _)| (kind.clone(), id.clone()))).collect()
     }
 
     /// Whether the plan can be settled without the store.

@@ -103,11 +103,7 @@ impl Resource {
 /// # Errors
 /// 400, with line and column, or with the FHIRPath of the doubled member.
 pub fn json(text: &[u8]) -> Result<Value, Outcome> {
-    let body: Value = serde_json::from_slice(text).map_err(|error| {
-        let place = format!("line {}, column {}", error.line(), error.column());
-        let message = format!("the body is not JSON: {} at {place}", category(&error));
-        Outcome::error(IssueType::Invalid, "not-json", message)
-    })?;
+    let body: Value = serde_json::from_slice(text).map_err(|error| unread(&error))?;
     if let Some(place) = unique::doubled(text) {
         let kind = body.get("resourceType").and_then(Value::as_str).and_then(|kind| table().kind(kind));
         let message = "a JSON object has each member once";
@@ -144,11 +140,18 @@ fn model_text(message: &str) -> String {
 }
 
 /// What is wrong with JSON text, without quoting it.
-fn category(error: &serde_json::Error) -> &'static str {
-    match error.classify() {
+pub fn unread(error: &serde_json::Error) -> Outcome {
+    let place = format!("line {}, column {}", error.line(), error.column());
+    if error.to_string().starts_with("recursion limit") {
+        let text = format!("the body is nested too deep, from {place}");
+        return Outcome::error(IssueType::TooCostly, "too-deep", text)
+            .hint("a resource has at most 64 elements within each other");
+    }
+    let what = match error.classify() {
         serde_json::error::Category::Eof => "it ends too early",
         _ => "it has a syntax error",
-    }
+    };
+    Outcome::error(IssueType::Invalid, "not-json", format!("the body is not JSON: {what} at {place}"))
 }
 
 /// The stored form of a resource or document: without id, meta.versionId and meta.lastUpdated.
@@ -225,10 +228,10 @@ mod tests {
 
     #[test]
     fn what_was_stored_comes_back_to_the_last_digit() {
-        let text = r#"{"id":"mine","active":true,"resourceType":"Patient","extension":[{"url":"http://e.org/w","valueDecimal":3.2500}],"_birthDate":{"extension":[{"url":"u","valueCode":"x"}]},"meta":{"versionId":"9","tag":[{"code":"t"}],"lastUpdated":"2020-01-01T00:00:00Z"}}"#;
+        let text = r#"{"id":"mine","active":true,"resourceType":"Patient","extension":[{"url":"http://e.org/w","valueDecimal":3.2500}],"_birthDate":{"extension":[{"url":"http://e.org/u","valueCode":"x"}]},"meta":{"versionId":"9","tag":[{"code":"t"}],"lastUpdated":"2020-01-01T00:00:00Z"}}"#;
         assert_eq!(
             round(text),
-            r#"{"resourceType":"Patient","id":"x1","meta":{"versionId":"3","lastUpdated":"2023-11-14T22:13:20.123Z","tag":[{"code":"t"}]},"active":true,"extension":[{"url":"http://e.org/w","valueDecimal":3.2500}],"_birthDate":{"extension":[{"url":"u","valueCode":"x"}]}}"#
+            r#"{"resourceType":"Patient","id":"x1","meta":{"versionId":"3","lastUpdated":"2023-11-14T22:13:20.123Z","tag":[{"code":"t"}]},"active":true,"extension":[{"url":"http://e.org/w","valueDecimal":3.2500}],"_birthDate":{"extension":[{"url":"http://e.org/u","valueCode":"x"}]}}"#
         );
     }
 
@@ -247,7 +250,7 @@ mod tests {
     fn exponents_and_large_numbers_keep_their_digits() {
         for number in ["1.0E-10", "100000000000000000000.00", "-0.000"] {
             let text = format!(
-                r#"{{"resourceType":"Patient","extension":[{{"url":"u","valueDecimal":{number}}}]}}"#
+                r#"{{"resourceType":"Patient","extension":[{{"url":"http://e.org/u","valueDecimal":{number}}}]}}"#
             );
             let back = round(&text);
             let wanted: Value = serde_json::from_str(number).unwrap();
@@ -259,6 +262,8 @@ mod tests {
     #[test]
     fn what_is_not_json_or_not_r4_is_refused() {
         assert_eq!(Resource::parse(b"{").unwrap_err().issues[0].code, "not-json");
+        let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
+        assert_eq!(Resource::parse(deep.as_bytes()).unwrap_err().issues[0].code, "too-deep");
         let doubled = br#"{"resourceType":"Patient","name":[{"family":"a","family":"b"}]}"#;
         assert_eq!(Resource::parse(doubled).unwrap_err().issues[0].expression, ["Patient.name[0].family"]);
         let outcome = Resource::from_value(json!({"resourceType": "Patient", "nmae": 1})).unwrap_err();

@@ -11,6 +11,8 @@ mod binding;
 mod contained;
 // What the invariants of R4 ask for.
 mod due;
+// The HTML of narratives.
+mod narrative;
 // The formats of R4's primitive types.
 pub mod primitive;
 mod sibling;
@@ -401,6 +403,21 @@ impl<'a> Walk<'a> {
         if valued == object.contains_key("extension") {
             self.fault(IssueType::Invariant, "ext-1", "an extension has either a value or extensions");
         }
+        let url = object.get("url").and_then(Value::as_str);
+        if url.is_some_and(|url| !primitive::is_absolute(url)) && !self.is_within_extension() {
+            let text = "the url of an extension is absolute, unless it is within another extension";
+            self.inside(Step::Name("url"), |walk| walk.fault(IssueType::Value, "relative-url", text));
+        }
+    }
+
+    /// Whether the extension at the end of the path is a part of another one.
+    /// <https://hl7.org/fhir/R4/extensibility.html#Extension>
+    fn is_within_extension(&self) -> bool {
+        let names = self.path.iter().rev().filter_map(|step| match step {
+            Step::Name(name) => Some(*name),
+            Step::Index(_) => None,
+        });
+        names.take(2).filter(|name| matches!(*name, "extension" | "modifierExtension")).count() == 2
     }
 }
 

@@ -151,11 +151,14 @@ pub fn of_refusal(refusal: Refusal) -> Outcome {
         Refusal::VersionConflict { .. } => Outcome::error(IssueType::Conflict, "version-conflict", text)
             .status(412)
             .hint("read it again and repeat the change on its current version"),
+        Refusal::Missing { .. } => Outcome::error(IssueType::Conflict, "version-conflict", text).status(412),
         // If-None-Match: * (RFC 9110, 13.1.2).
         Refusal::Exists { .. } => Outcome::error(IssueType::Duplicate, "exists", text).status(412),
         Refusal::NotFound { .. } => Outcome::error(IssueType::NotFound, "not-found", text).status(404),
         Refusal::Plan(outcome) => *outcome,
         Refusal::TooMany { .. } => Outcome::error(IssueType::TooCostly, "too-many-writes", text).status(413),
+        Refusal::TooManyMatches => Outcome::error(IssueType::TooCostly, "conditions-too-costly", text)
+            .hint("send fewer entries, or conditions by identifier"),
         Refusal::Busy => Outcome::error(IssueType::Throttled, "busy", text).status(503),
         Refusal::Unavailable => {
             Outcome::error(IssueType::Throttled, "store-unavailable", text).status(503).hint("try again")

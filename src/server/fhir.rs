@@ -40,25 +40,41 @@ mod write;
 
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use std::collections::BTreeMap;
 
-use super::answer::Answer;
+use super::answer::{self, Answer};
 use super::app::App;
 use super::interaction::Interaction;
+use crate::fhir::outcome::{IssueType, Outcome};
 use call::{Call, Stop};
 use search::Place;
 
 type Segments = BTreeMap<String, String>;
 
 /// The base itself.
-pub async fn base(State(app): State<Arc<App>>, Path(segments): Path<Segments>, request: Request) -> Answer {
-    call::answer(&app, &segments, request).await
+pub async fn base(
+    app: State<Arc<App>>,
+    segments: Result<Path<Segments>, PathRejection>,
+    request: Request,
+) -> Answer {
+    below(app, segments, request).await
 }
 
 /// Anything below the base.
-pub async fn below(State(app): State<Arc<App>>, Path(segments): Path<Segments>, request: Request) -> Answer {
-    call::answer(&app, &segments, request).await
+pub async fn below(
+    State(app): State<Arc<App>>,
+    segments: Result<Path<Segments>, PathRejection>,
+    request: Request,
+) -> Answer {
+    match segments {
+        Ok(Path(segments)) => call::answer(&app, &segments, request).await,
+        Err(_) => {
+            let text = "what stands for other characters in this path is not UTF-8";
+            answer::refusal(&Outcome::error(IssueType::Invalid, "bad-url", text))
+        }
+    }
 }
 
 /// The one table from interactions to their handlers.

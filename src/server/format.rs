@@ -189,12 +189,19 @@ pub fn sent(headers: &HeaderMap) -> Result<Format, Outcome> {
     })
 }
 
-/// A body as JSON: XML is read, everything else is left as it is.
+/// A body as JSON: XML is read, everything else is left as it is, but for a byte order mark before JSON or XML,
+/// which is ignored (RFC 8259, 8.1).
 ///
 /// # Errors
 /// 400 with line and column for XML that is none, or not R4's; 415 for XML in another encoding.
 pub fn as_json(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Outcome> {
     let named = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(Media::read);
+    let is_text =
+        named.as_ref().is_none_or(|media| media.name.contains("json") || media.name.contains("xml"));
+    let body = match body.strip_prefix(b"\xef\xbb\xbf") {
+        Some(rest) if is_text => body.slice_ref(rest),
+        _ => body,
+    };
     if named.and_then(|media| media.format()) != Some(Format::Xml) {
         return Ok(body);
     }

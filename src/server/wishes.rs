@@ -47,20 +47,29 @@ impl Wishes {
     pub fn parse(headers: &HeaderMap, query: &[(String, String)]) -> Result<Self, Outcome> {
         let mut wishes = Self { format: format::asked(headers, query)?, ..Self::default() };
         for value in headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok()) {
-            for preference in value.split([',', ';']).map(str::trim) {
-                match preference {
-                    "return=minimal" => wishes.prefers = Some(Return::Minimal),
-                    "return=representation" => wishes.prefers = Some(Return::Representation),
-                    "return=OperationOutcome" => wishes.prefers = Some(Return::OperationOutcome),
-                    "handling=strict" => wishes.handling = Handling::Strict,
-                    "handling=lenient" => wishes.handling = Handling::Lenient,
-                    // RFC 7240: a preference that is not understood is ignored.
-                    _ => {}
-                }
+            for preference in value.split([',', ';']) {
+                wishes.prefer(preference);
             }
         }
         wishes.layout = layout(query);
         Ok(wishes)
+    }
+}
+
+impl Wishes {
+    /// `return=minimal`, also `Return = "minimal"`. One that is not understood is ignored.
+    /// <https://www.rfc-editor.org/rfc/rfc7240#section-2>
+    fn prefer(&mut self, preference: &str) {
+        let Some((name, value)) = preference.split_once('=') else { return };
+        let value = value.trim().trim_matches('"').to_ascii_lowercase();
+        match (name.trim().to_ascii_lowercase().as_str(), value.as_str()) {
+            ("return", "minimal") => self.prefers = Some(Return::Minimal),
+            ("return", "representation") => self.prefers = Some(Return::Representation),
+            ("return", "operationoutcome") => self.prefers = Some(Return::OperationOutcome),
+            ("handling", "strict") => self.handling = Handling::Strict,
+            ("handling", "lenient") => self.handling = Handling::Lenient,
+            _ => {}
+        }
     }
 }
 
@@ -86,5 +95,8 @@ mod tests {
         let wishes = Wishes::parse(&headers, &[("_pretty".into(), "true".into())]).unwrap();
         assert_eq!((wishes.prefers, wishes.handling), (Some(Return::Minimal), Handling::Strict));
         assert_eq!(wishes.layout, Layout::Pretty);
+        headers.insert("prefer", HeaderValue::from_static("Return = \"OperationOutcome\", HANDLING=Strict"));
+        let wishes = Wishes::parse(&headers, &[]).unwrap();
+        assert_eq!((wishes.prefers, wishes.handling), (Some(Return::OperationOutcome), Handling::Strict));
     }
 }

@@ -65,6 +65,12 @@ const IN_WINDOW: &str = "v.updated_ms >= $5 and v.updated_ms <= $6 and not exist
         select 1 from version n
         where n.tenant = v.tenant and n.rid = v.rid and n.version = v.version + 1 and n.updated_ms <= $7)";
 
+/// Whether a version makes what was deleted again; a column of its own beside those of every version.
+const REVIVES: &str = "case when exists (
+        select 1 from version p
+        where p.tenant = v.tenant and p.rid = v.rid and p.version = v.version - 1 and p.method = 'DELETE')
+    then v.version else 0 end as revives";
+
 impl Store {
     /// At most `count` versions of one resource, newest first, older than version `before` where it is given.
     ///
@@ -82,7 +88,7 @@ impl Store {
         let rows = connection
             .all(
                 format!(
-                    "select {COLUMNS} from resource r
+                    "select {COLUMNS}, {REVIVES} from resource r
                      join version v on v.tenant = r.tenant and v.rid = r.rid
                      where r.tenant = $1 and r.kind = $2 and r.id = $3 and v.version < $4 and {IN_WINDOW}
                      order by v.version desc limit $8"
@@ -124,7 +130,7 @@ impl Store {
             .await?
             .all(
                 format!(
-                    "select {COLUMNS}, h.position from history h
+                    "select {COLUMNS}, {REVIVES}, h.position from history h
                      join resource r on r.tenant = $1 and r.rid = h.rid
                      join version v on v.tenant = $1 and v.rid = h.rid and v.version = h.version
                      where h.tenant = $1 and {of_kind} and h.updated_ms >= $5 and h.updated_ms <= $6
@@ -180,6 +186,11 @@ async fn total(
 /// The first `count` of one more than that.
 fn page(rows: &[Row], count: u32) -> Result<(Vec<Stored>, bool), Error> {
     let count = usize::try_from(count).unwrap_or(usize::MAX);
-    let versions = rows.iter().take(count).map(stored).collect::<Result<_, _>>()?;
+    let version = |row| Ok(Stored { revives: row_revives(row)?, ..stored(row)? });
+    let versions = rows.iter().take(count).map(version).collect::<Result<_, Error>>()?;
     Ok((versions, rows.len() > count))
+}
+
+fn row_revives(row: &Row) -> Result<bool, Error> {
+    Ok(row.int("revives")? > 0)
 }

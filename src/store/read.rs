@@ -24,6 +24,8 @@ pub struct Stored {
     pub origin: Origin,
     /// `POST`, `PUT` or `DELETE`.
     pub method: String,
+    /// Whether the version before is a deletion: told by histories only.
+    pub revives: bool,
 }
 
 impl Stored {
@@ -50,6 +52,7 @@ pub(super) fn stored(row: &Row) -> Result<Stored, Error> {
         body: row.opt_bytes("body")?.map(|bytes| body::decode(codec, bytes)).transpose()?,
         origin: Origin::parse(&origin).ok_or_else(|| Error::Column { column: "origin".to_owned() })?,
         method: row.text("method")?,
+        revives: false,
     })
 }
 

@@ -39,6 +39,10 @@ pub enum Precondition {
     None,
     /// `If-Match: W/"3"`.
     Version(i64),
+    /// `If-Match: W/"3", W/"4"`.
+    OneOf(Vec<i64>),
+    /// `If-Match: *`: it is there, at whatever version.
+    Living,
     /// A create: fails where the id exists and is not deleted.
     Absent,
 }
@@ -224,6 +228,9 @@ pub enum Refusal {
     /// `If-Match` names another version than the current one.
     #[error("{kind}/{id} is at version {current}, not {wanted}")]
     VersionConflict { kind: String, id: String, current: i64, wanted: i64 },
+    /// `If-Match` is about what is not there, or was deleted.
+    #[error("{kind}/{id} does not exist, so that no version of it can be changed")]
+    Missing { kind: String, id: String },
     #[error("{kind}/{id} exists already")]
     Exists { kind: String, id: String },
     #[error("{kind}/{id} does not exist")]
@@ -234,6 +241,9 @@ pub enum Refusal {
     /// More than 65,536 puts in one plan: answer 413.
     #[error("{puts} writes are too many for one transaction")]
     TooMany { puts: usize },
+    /// More than 250,000 resources match what one plan asks.
+    #[error("the conditions of one transaction match too many resources")]
+    TooManyMatches,
     /// The queue is full: answer 503 with Retry-After.
     #[error("too many writes are waiting")]
     Busy,

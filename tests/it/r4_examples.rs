@@ -25,17 +25,21 @@ use crate::server::TestServer;
 
 /// Examples that are not R4, and why.
 const KNOWN_WRONG: &[(&str, &str)] = &[
+    ("ActivityDefinition-blood-tubes-supply.json", "bad-value ActivityDefinition.text.div"),
+    ("ActivityDefinition-heart-valve-replacement.json", "bad-value ActivityDefinition.text.div"),
     ("Bundle-dataelements.json", "bdl-7 Bundle"),
     ("Bundle-v2-valuesets.json", "bad-value Bundle.entry[814].resource.concept[74].code"),
     ("CodeSystem-v2-0550.json", "bad-value CodeSystem.concept[74].code"),
     ("DeviceMetric-example.json", "wrong-target DeviceMetric.parent.reference"),
     ("DeviceUseStatement-example.json", "wrong-target DeviceUseStatement.reasonReference[0].reference"),
+    ("EventDefinition-example.json", "bad-value EventDefinition.text.div"),
     ("ImplementationGuide-fhir.json", "required-element ImplementationGuide.name"),
     (
         "MedicationRequest-medrx0301.json",
         "wrong-target MedicationRequest.dispenseRequest.performer.reference",
     ),
     ("Observation-clinical-gender.json", "wrong-target Observation.performer[0].reference"),
+    ("Questionnaire-zika-virus-exposure-assessment.json", "bad-value Questionnaire.text.div"),
     ("Questionnaire-qs1.json", "required-element Questionnaire.item[0].item[0].linkId"),
     ("SearchParameter-codesystem-extensions-CodeSystem-author.json", "required-element SearchParameter.base"),
     (

@@ -1,12 +1,13 @@
 //! From a Bundle's JSON to entries, and from entries to a plan with its questions.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Value, json};
 
+use super::shell::{self, Names};
 use super::{
-    Asked, By, Condition, Entry, Invocation, MAX_CALLS, MAX_ENTRIES, Operation, Order, Plan, Question,
-    version,
+    Asked, By, Condition, Entry, Instance, Invocation, MAX_CALLS, MAX_ENTRIES, Operation, Order, Plan,
+    Question,
 };
 use crate::fhir::elements::table;
 use crate::fhir::outcome::{Issue, IssueType, Outcome};
@@ -15,7 +16,6 @@ use crate::fhir::query::Query;
 use crate::fhir::reference::rewrite;
 use crate::fhir::resource::Resource;
 use crate::fhir::search::{self, Context, Handling};
-use crate::fhir::structure;
 use crate::fhir::structure::primitive::is_id;
 
 type NewId<'a> = &'a mut dyn FnMut() -> String;
@@ -26,35 +26,29 @@ pub fn entries(
     context: &Context<'_>,
     new_id: NewId<'_>,
 ) -> Result<Vec<Result<Entry, Outcome>>, Outcome> {
-    // Resources are checked one by one, so that a batch loses only the wrong ones.
-    let items = bundle.get_mut("entry").and_then(Value::as_array_mut);
-    let resources: Vec<Option<Value>> = items
-        .into_iter()
-        .flatten()
-        .map(|entry| entry.as_object_mut().and_then(|entry| entry.remove("resource")))
-        .collect();
-    if resources.len() > MAX_ENTRIES {
+    let mut names = Names::of(&bundle);
+    let entries = shell::taken(&mut bundle)?;
+    if entries.len() > MAX_ENTRIES {
         return Err(Outcome::error(
             IssueType::TooCostly,
             "too-many-entries",
             "a Bundle has at most 10,000 entries",
         ));
     }
-    if let Some(outcome) = Outcome::of(structure::check_shell(&bundle)) {
-        return Err(outcome);
-    }
-    let shells = bundle.get("entry").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    if shells.iter().filter(|shell| called(shell).is_some()).count() > MAX_CALLS {
+    if entries.iter().filter(|entry| called(entry).is_some()).count() > MAX_CALLS {
         let text = format!("a Bundle calls at most {MAX_CALLS} operations");
         return Err(Outcome::error(IssueType::TooCostly, "too-costly", text).at("Bundle.entry"));
     }
-    let both = shells.iter().zip(resources).enumerate();
     let mut reader = Reader::default();
-    Ok(both
-        .map(|(index, (shell, resource))| {
-            entry(index, (shell, resource), context, (&mut *new_id, &mut reader))
-        })
-        .collect())
+    let read = entries.into_iter().enumerate().map(|(index, mut shell)| {
+        let path = format!("Bundle.entry[{index}]");
+        // Checked apart, with its own faults.
+        let resource = shell.as_object_mut().and_then(|entry| entry.remove("resource"));
+        shell::check(&shell, &path)?;
+        names.add((&shell, resource.as_ref()), context.base, &path)?;
+        entry((index, path), (&shell, resource), context, (&mut *new_id, &mut reader))
+    });
+    Ok(read.collect())
 }
 
 /// Makes an entry of a history one that does the same: a version is put under its own id.
@@ -68,17 +62,12 @@ pub fn repeat(entry: &mut Value) {
 }
 
 fn entry(
-    index: usize,
+    (index, path): (usize, String),
     (shell, resource): (&Value, Option<Value>),
     context: &Context<'_>,
     with: (NewId<'_>, &mut Reader),
 ) -> Result<Entry, Outcome> {
-    let path = format!("Bundle.entry[{index}]");
-    let Some(request) = shell.get("request") else {
-        let text = "an entry of a transaction or batch has a request";
-        let issue = Issue::error(IssueType::Required, "required-element", text);
-        return Err(issue.at(format!("{path}.request")).into());
-    };
+    let request = shell.get("request").unwrap_or(&Value::Null);
     let text = |key: &str| request.get(key).and_then(Value::as_str);
     let full_url = shell.get("fullUrl").and_then(Value::as_str).map(str::to_owned);
     if let Some((method, url)) = called(shell) {
@@ -126,12 +115,13 @@ fn operation(
     (new_id, reader): (NewId<'_>, &mut Reader),
 ) -> Result<Operation, Outcome> {
     match (request.text)("method").unwrap_or_default() {
+        "POST" if request.is_search() => search(request, resource),
         "POST" => create(request, resource, new_id()),
         "PUT" => update(request, resource, new_id()),
         "PATCH" => patch(request, resource, reader),
         "DELETE" => delete(request),
-        "GET" => Ok(read(request, false)),
-        "HEAD" => Ok(read(request, true)),
+        "GET" => Ok(read(request, request.url.to_owned(), false)),
+        "HEAD" => Ok(read(request, request.url.to_owned(), true)),
         _ => {
             let text = "this method is not supported in a Bundle";
             let issue = Issue::error(IssueType::NotSupported, "not-supported", text);
@@ -176,6 +166,12 @@ fn target<'a>(url: &'a str, base: &str) -> Option<Target<'a>> {
 }
 
 impl<'a> Request<'a> {
+    /// `_search` at the end, of whatever.
+    fn is_search(&self) -> bool {
+        let path = self.url.split_once('?').map_or(self.url, |(path, _)| path);
+        path.trim_end_matches('/').rsplit('/').next() == Some("_search")
+    }
+
     fn kind(&self) -> Result<&'static str, Outcome> {
         self.target.kind.ok_or_else(|| refused(self.path, "bad-url", "this url names no resource type of R4"))
     }
@@ -204,7 +200,7 @@ impl<'a> Request<'a> {
     fn condition(&self) -> Result<Condition, Outcome> {
         if let Some(etag) = (self.text)("ifMatch") {
             let at = format!("{}.request.ifMatch", self.path);
-            return version(etag).map(Condition::Version).map_err(|outcome| outcome.at(at));
+            return Condition::if_match(etag).map_err(|outcome| outcome.at(at));
         }
         match (self.text)("ifNoneMatch") {
             None => Ok(Condition::None),
@@ -308,19 +304,65 @@ fn delete(request: &Request<'_>) -> Result<Operation, Outcome> {
     }
 }
 
-fn read(request: &Request<'_>, head: bool) -> Operation {
+fn read(request: &Request<'_>, url: String, head: bool) -> Operation {
     let text = |key: &str| (request.text)(key).map(str::to_owned);
-    Operation::Read {
-        url: request.url.to_owned(),
-        head,
-        if_none_match: text("ifNoneMatch"),
-        if_modified_since: text("ifModifiedSince"),
-    }
+    let (if_none_match, if_modified_since) = (text("ifNoneMatch"), text("ifModifiedSince"));
+    let of = request.target.kind.zip(request.target.id).and_then(|(kind, rest)| {
+        let (id, version) =
+            rest.split_once("/_history/").map_or((rest, None), |(id, version)| (id, Some(version)));
+        let version = version.map(|version| version.parse().unwrap_or(i64::MAX));
+        is_id(id).then(|| Instance { kind, id: id.to_owned(), version })
+    });
+    Operation::Read { url, of, head, if_none_match, if_modified_since }
+}
+
+/// `POST Patient/_search`: its form is in the url, in a Parameters or in a Binary.
+fn search(request: &Request<'_>, resource: Option<Resource>) -> Result<Operation, Outcome> {
+    let at = |outcome: Outcome| outcome.at(format!("{}.resource", request.path));
+    let form = match &resource {
+        None => String::new(),
+        Some(resource) => form(resource).map_err(at)?,
+    };
+    let between = match (request.target.query, form.is_empty()) {
+        (_, true) => "",
+        (None, false) => "?",
+        (Some(_), false) => "&",
+    };
+    Ok(read(request, format!("{}{between}{form}", request.url), false))
+}
+
+fn form(resource: &Resource) -> Result<String, Outcome> {
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+        _ => None,
+    };
+    let body = resource.body();
+    let pairs = match resource.kind() {
+        "Parameters" => {
+            let parameters = body.get("parameter").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+            let pair = |parameter: &Value| {
+                let mut values = parameter.as_object()?.iter().filter(|(key, _)| key.starts_with("value"));
+                Some((text(parameter.get("name")?)?, text(values.next()?.1)?))
+            };
+            parameters.iter().map(pair).collect::<Option<Vec<_>>>()
+        }
+        "Binary" => {
+            let data = body.get("data").and_then(Value::as_str).unwrap_or_default();
+            let data = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, data).ok();
+            data.map(|data| url::form_urlencoded::parse(&data).into_owned().collect())
+        }
+        _ => None,
+    };
+    let text = "the parameters of a search are primitive values of a Parameters, or a form in a Binary";
+    let pairs = pairs.ok_or_else(|| Outcome::error(IssueType::Value, "bad-form", text))?;
+    Ok(url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
 }
 
 impl Plan {
     /// A plan with its questions.
     pub(super) fn of(mut entries: Vec<Entry>, context: &Context<'_>) -> Result<Self, Outcome> {
+        entries.iter().try_for_each(check_own_id)?;
         let (mut asked, mut questions, mut texts) = (Vec::new(), Vec::new(), BTreeMap::new());
         let mut conditions = HashSet::new();
         for (position, entry) in entries.iter_mut().enumerate() {
@@ -337,7 +379,9 @@ impl Plan {
             }
             let Some((kind, query)) = entry.operation.condition_query() else { continue };
             let place = format!("{}.request", entry.path);
-            if !conditions.insert((kind, query.to_owned())) {
+            // What is deleted is gone before others look for it.
+            let deletes = matches!(entry.operation, Operation::DeleteMatch { .. });
+            if !conditions.insert((deletes, kind, query.to_owned())) {
                 return Err(duplicate("two entries have the same condition").at(place));
             }
             questions
@@ -350,14 +394,36 @@ impl Plan {
             questions.push(Question { query, limit: 2 });
             asked.push(Asked::Reference { text, path });
         }
+        let mut unmatched: HashMap<&str, u32> = HashMap::new();
+        for kind in entries.iter().filter_map(|entry| entry.operation.may_unmatch()) {
+            *unmatched.entry(kind).or_default() += 1;
+        }
+        for question in &mut questions {
+            question.limit += unmatched.get(question.query.kind.as_str()).copied().unwrap_or_default();
+        }
         let base = context.base.trim_end_matches('/').to_owned();
         let (zone, tolerated) = (context.zone.clone(), context.tolerated);
-        Ok(Self { entries, asked, questions, base, zone, order: Order::Rules, tolerated })
+        Ok(Self { entries, asked, questions, base, zone, order: Order::Alone, tolerated })
     }
 }
 
+/// R4 allows the ids `.` and `..`, which in a url mean another place (RFC 3986, 5.2.4).
+fn check_own_id(entry: &Entry) -> Result<(), Outcome> {
+    let (Operation::Update { resource, id, .. } | Operation::UpdateMatch { resource, id, .. }) =
+        &entry.operation
+    else {
+        return Ok(());
+    };
+    if !matches!(id.as_str(), "." | "..") {
+        return Ok(());
+    }
+    let place = format!("{}.id", resource.kind());
+    let text = "this id means another place in a url, so that nobody could read the resource";
+    Err(Outcome::error(IssueType::Value, "bad-id", text).at(inside(&entry.path, &place)))
+}
+
 /// The FHIRPath of a place in an entry's resource, seen from the Bundle.
-fn inside(entry: &str, place: &str) -> String {
+pub(super) fn inside(entry: &str, place: &str) -> String {
     match (entry.is_empty(), place.split_once('.')) {
         (false, Some((_, rest))) => format!("{entry}.resource.{rest}"),
         _ => place.to_owned(),
@@ -417,6 +483,18 @@ impl Operation {
             | Self::Update { resource, .. }
             | Self::UpdateMatch { resource, .. } => Some(resource),
             _ => None,
+        }
+    }
+
+    /// The type of which a stored resource may not match any more when this is done.
+    fn may_unmatch(&self) -> Option<&'static str> {
+        match self {
+            Self::Update { resource, .. } | Self::UpdateMatch { resource, .. } => Some(resource.kind()),
+            Self::Patch { kind, .. }
+            | Self::PatchMatch { kind, .. }
+            | Self::Delete { kind, .. }
+            | Self::DeleteMatch { kind, .. } => Some(kind),
+            Self::Create { .. } | Self::Read { .. } | Self::Call(_) => None,
         }
     }
 

@@ -1,16 +1,14 @@
 //! From answers to actions: which id each entry has, what references become, and in which order.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::read::duplicate;
+use super::read::{duplicate, inside};
+use super::sight::Sight;
 use super::{
-    Action, Answers, Asked, Condition, Current, Effect, Entry, Matched, Method, Operation, Order, Plan,
-    Question,
+    Action, Answers, Asked, Condition, Current, Effect, Entry, Instance, Matched, Method, Operation, Order,
+    Plan, Question,
 };
-use crate::fhir::index::{self, IndexRow, expression};
-use crate::fhir::matching::{Candidate, matches};
 use crate::fhir::outcome::{IssueType, Outcome};
-use crate::fhir::parameters::custom::Custom;
 use crate::fhir::patch::{Deadline, Patch};
 use crate::fhir::reference::{self, Literal, rewrite};
 use crate::fhir::resource::Resource;
@@ -25,31 +23,132 @@ impl Plan {
     /// fit, 400 where a conditional update contradicts its resource's id or
     /// two entries are the same resource, 404 or 412 for a conditional reference without exactly one match.
     pub fn settle(&self, answers: &Answers<'_>) -> Result<Vec<Action>, Outcome> {
-        let mut own = HashMap::new();
-        for (asked, answer) in self.asked.iter().zip(answers.matches) {
-            if let Asked::Entry(position) = asked {
-                own.insert(*position, answer.as_slice());
-            }
-        }
-        let mut actions = Vec::with_capacity(self.entries.len());
-        for (position, entry) in self.entries.iter().enumerate() {
-            let effect = self.effect(entry, own.get(&position).copied().unwrap_or_default(), answers)?;
-            actions.push(Action { index: entry.index, path: entry.path.clone(), effect });
-        }
+        let mut sight = Sight::new(&self.questions, answers.custom, &self.zone);
+        let mut actions = self.actions(answers, &mut sight)?;
         if self.order == Order::Rules {
             check_identities(&actions)?;
         }
         let mut map = self.names(&actions);
-        self.resolve(answers, &actions, &mut map)?;
+        self.resolve(answers, &sight, &mut map)?;
         replace(&mut actions, &map)?;
+        if self.order == Order::Rules {
+            check_placeholders(&actions)?;
+        }
         match self.order {
-            Order::Rules => actions.sort_by_key(|action| order(&action.effect)),
+            Order::Rules | Order::Alone => actions.sort_by_key(|action| order(&action.effect)),
             Order::AsTold => actions.reverse(),
         }
         Ok(actions)
     }
 
+    /// What each entry does, in the Bundle's order: each condition sees what is done in the steps before.
+    fn actions(&self, answers: &Answers<'_>, sight: &mut Sight<'_>) -> Result<Vec<Action>, Outcome> {
+        let conditions = self.conditions(answers);
+        let mut effects: BTreeMap<usize, Effect> = BTreeMap::new();
+        for step in [Step::Delete, Step::Create, Step::Change, Step::Read] {
+            let entries =
+                self.entries.iter().enumerate().filter(|(_, entry)| Step::of(&entry.operation) == step);
+            for (position, entry) in entries {
+                let found = match conditions.get(&position) {
+                    Some((question, stored)) => {
+                        sight.seen(question, stored).map_err(|o| asked_by(o, entry))?
+                    }
+                    None => Vec::new(),
+                };
+                self.check_read(entry, &effects, answers)?;
+                effects.insert(position, self.effect(entry, &found, answers)?);
+            }
+            let done = effects.iter().filter(|(at, _)| self.step(**at) == Some(step));
+            done.for_each(|(_, effect)| sight.add(effect));
+            if step == Step::Create || step == Step::Change {
+                self.check_creates(&conditions, &effects, (step, sight))?;
+            }
+        }
+        let effects = self.entries.iter().zip(effects.into_values());
+        Ok(effects
+            .map(|(entry, effect)| Action { index: entry.index, path: entry.path.clone(), effect })
+            .collect())
+    }
+
+    /// A transaction that reads what will not be there fails as a whole.
+    fn check_read(
+        &self,
+        entry: &Entry,
+        effects: &BTreeMap<usize, Effect>,
+        answers: &Answers<'_>,
+    ) -> Result<(), Outcome> {
+        let Operation::Read { of: Some(Instance { kind, id, version }), .. } = &entry.operation else {
+            return Ok(());
+        };
+        if self.order == Order::Alone {
+            return Ok(());
+        }
+        let written = effects.values().find(|effect| match effect {
+            Effect::Put { resource, id: own, .. } => resource.kind() == *kind && own == id,
+            Effect::Delete { kind: of, id: own, .. } => of == kind && own == id,
+            _ => false,
+        });
+        let stored = (answers.current)(kind, id);
+        let versions = stored.as_ref().map_or(0, |stored| stored.version) + i64::from(written.is_some());
+        let lives = match written {
+            Some(effect) => matches!(effect, Effect::Put { .. }),
+            None => stored.is_some_and(|stored| stored.body.is_some()),
+        };
+        let (issue, code, text) = match version {
+            Some(version) if *version <= versions => return Ok(()),
+            None if lives => return Ok(()),
+            None if versions > 0 => (IssueType::Deleted, "deleted", "what is to be read is deleted"),
+            _ => (IssueType::NotFound, "not-found", "what is to be read does not exist"),
+        };
+        Err(Outcome::error(issue, code, text).at(format!("{}.request.url", entry.path)))
+    }
+
+    fn step(&self, position: usize) -> Option<Step> {
+        self.entries.get(position).map(|entry| Step::of(&entry.operation))
+    }
+
+    /// The condition of each entry that has one, and what the store says.
+    fn conditions<'a>(&'a self, answers: &Answers<'a>) -> Conditions<'a> {
+        let answered = self.asked.iter().zip(&self.questions).zip(answers.matches);
+        let own = answered.filter_map(|((asked, question), found)| match asked {
+            Asked::Entry(position) => Some((*position, (question, found.as_slice()))),
+            Asked::Reference { .. } => None,
+        });
+        own.collect()
+    }
+
+    /// A conditional create would be another one in another order of the entries: it would find what is created
+    /// beside it, or not find what is changed after it.
+    fn check_creates(
+        &self,
+        conditions: &Conditions<'_>,
+        effects: &BTreeMap<usize, Effect>,
+        (step, sight): (Step, &Sight<'_>),
+    ) -> Result<(), Outcome> {
+        for (position, effect) in effects {
+            let (Some((question, _)), Some(Step::Create)) = (conditions.get(position), self.step(*position))
+            else {
+                continue;
+            };
+            let Some((kind, id)) = identity(effect) else { continue };
+            let path = self.entries.get(*position).map_or("", |entry| entry.path.as_str());
+            let at = |outcome: Outcome| outcome.at(format!("{path}.request.ifNoneExist"));
+            if step == Step::Create && sight.has_another(question, id).map_err(at)? {
+                return Err(at(duplicate("another entry creates what this condition looks for")));
+            }
+            let exists = matches!(effect, Effect::Exists { .. });
+            if step == Step::Change && exists && sight.loses(question, (kind, id)) {
+                return Err(at(duplicate("another entry changes what this condition finds")));
+            }
+        }
+        Ok(())
+    }
+
     fn effect(&self, entry: &Entry, found: &[Matched], answers: &Answers<'_>) -> Result<Effect, Outcome> {
+        // The store has no version 0: it is created beside.
+        if let ([(.., 0)], Step::Change) = (found, Step::of(&entry.operation)) {
+            return Err(asked_by(duplicate("another entry creates what this condition finds"), entry));
+        }
         let (kind, id, patch, condition) = match (&entry.operation, found) {
             (Operation::Patch { kind, id, patch, condition }, _) => (*kind, id, patch, *condition),
             (Operation::PatchMatch { kind, patch, condition, .. }, [(_, id, _)]) => {
@@ -60,7 +159,7 @@ impl Plan {
                 return Err(Outcome::error(IssueType::NotFound, "no-match", text)
                     .at(format!("{}.request", entry.path)));
             }
-            _ => return effect(entry, found),
+            _ => return effect(entry, found, answers),
         };
         answers.deadline.check().map_err(|outcome| seen(outcome, entry))?;
         let current = (answers.current)(kind, id);
@@ -94,22 +193,15 @@ impl Plan {
     fn resolve(
         &self,
         answers: &Answers<'_>,
-        actions: &[Action],
+        sight: &Sight<'_>,
         map: &mut HashMap<String, String>,
     ) -> Result<(), Outcome> {
-        let mut own = None;
         for ((asked, question), answer) in self.asked.iter().zip(&self.questions).zip(answers.matches) {
             let Asked::Reference { text, path } = asked else { continue };
-            let own = own.get_or_insert_with(|| self.own_writes(actions, answers.custom));
-            let mut found: HashSet<(&str, &str)> =
-                answer.iter().map(|(kind, id, _)| (kind.as_str(), id.as_str())).collect();
-            for write in own.iter() {
-                write.decide(question, &mut found);
-            }
-            let mut found = found.into_iter();
-            match (found.next(), found.next()) {
-                (Some((kind, id)), None) => map.insert(text.clone(), format!("{kind}/{id}")),
-                (None, _) => {
+            let found = sight.seen(question, answer).map_err(|outcome| outcome.at(path.clone()))?;
+            match found.as_slice() {
+                [(kind, id, _)] => map.insert(text.clone(), format!("{kind}/{id}")),
+                [] => {
                     let text = "no resource matches this conditional reference";
                     let outcome = Outcome::error(IssueType::NotFound, "no-match", text);
                     return Err(outcome.status(412).at(path.clone()));
@@ -119,45 +211,36 @@ impl Plan {
         }
         Ok(())
     }
-
-    fn own_writes<'a>(&self, actions: &'a [Action], custom: &Custom) -> Vec<OwnWrite<'a>> {
-        let write = |action: &'a Action| match &action.effect {
-            Effect::Delete { kind, id, .. } => Some(OwnWrite { kind, id, rows: None }),
-            Effect::Put { resource, id, .. } => {
-                let (kind, body) = (resource.kind(), resource.body());
-                let mut rows = index::rows(kind, body, &self.zone);
-                rows.extend(expression::rows_for_write(custom.kind(kind), body, &self.zone));
-                Some(OwnWrite { kind, id, rows: Some(rows) })
-            }
-            _ => None,
-        };
-        actions.iter().filter_map(write).collect()
-    }
 }
 
-/// What this transaction itself writes (its rows) or deletes (none).
-struct OwnWrite<'a> {
-    kind: &'a str,
-    id: &'a str,
-    rows: Option<Vec<IndexRow>>,
+/// By the entry's position.
+type Conditions<'a> = HashMap<usize, (&'a Question, &'a [Matched])>;
+
+/// R4's order of what a transaction does. <https://hl7.org/fhir/R4/http.html#trules>
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Delete,
+    Create,
+    Change,
+    Read,
 }
 
-impl<'a> OwnWrite<'a> {
-    /// What the transaction writes decides over what the store has.
-    fn decide<'f>(&'f self, question: &Question, found: &mut HashSet<(&'f str, &'f str)>)
-    where
-        'a: 'f,
-    {
-        let Self { kind, id, rows } = self;
-        let matched = rows.as_ref().is_some_and(|rows| {
-            matches(&question.query, &Candidate { kind, id, updated_ms: i64::MAX - 1, rows })
-        });
-        if matched {
-            found.insert((kind, id));
-        } else {
-            found.remove(&(*kind, *id));
+impl Step {
+    fn of(operation: &Operation) -> Self {
+        match operation {
+            Operation::Delete { .. } | Operation::DeleteMatch { .. } => Self::Delete,
+            Operation::Create { .. } => Self::Create,
+            Operation::Update { .. }
+            | Operation::UpdateMatch { .. }
+            | Operation::Patch { .. }
+            | Operation::PatchMatch { .. } => Self::Change,
+            Operation::Read { .. } | Operation::Call(_) => Self::Read,
         }
     }
+}
+
+fn asked_by(outcome: Outcome, entry: &Entry) -> Outcome {
+    outcome.at(format!("{}.request", entry.path))
 }
 
 /// DELETE, POST, PUT, GET and operations, which change nothing in a transaction.
@@ -194,6 +277,24 @@ fn replace(actions: &mut [Action], map: &HashMap<String, String>) -> Result<(), 
     Ok(())
 }
 
+/// What names an entry by a UUID names one of this transaction.
+/// <https://hl7.org/fhir/R4/bundle.html#references>
+fn check_placeholders(actions: &[Action]) -> Result<(), Outcome> {
+    for action in actions {
+        // What a patched resource held before is not of this transaction.
+        let Effect::Put { resource, method: Method::Post | Method::Put, .. } = &action.effect else {
+            continue;
+        };
+        if let Some(place) = rewrite::placeholder(resource.body()) {
+            let text = "no entry of this transaction has this urn:uuid as its fullUrl";
+            return Err(Outcome::error(IssueType::NotFound, "unresolved-reference", text)
+                .status(400)
+                .at(inside(&action.path, &place)));
+        }
+    }
+    Ok(())
+}
+
 /// The next version, if the current one is as the client expects it.
 fn patched(
     (patch, deadline, tolerated): (&Patch, Deadline, Tolerated),
@@ -204,9 +305,8 @@ fn patched(
     let Some(current) = current else {
         return refused(IssueType::NotFound, "not-found", "there is no such resource to be patched");
     };
-    let stale = matches!(condition, Condition::Version(wanted) if wanted != current.version);
     match &current.body {
-        Some(_) if stale || condition == Condition::Absent => {
+        Some(_) if !condition.admits(current.version) => {
             let text = format!("the resource is at version {}", current.version);
             let outcome = Outcome::error(IssueType::Conflict, "version-conflict", text).status(412);
             Err(outcome.hint("read it again and repeat the change on its current version"))
@@ -225,16 +325,23 @@ fn several(what: &str) -> Outcome {
     Outcome::error(IssueType::MultipleMatches, "multiple-matches", format!("several resources match {what}"))
 }
 
-fn effect(entry: &Entry, found: &[Matched]) -> Result<Effect, Outcome> {
+fn effect(entry: &Entry, found: &[Matched], answers: &Answers<'_>) -> Result<Effect, Outcome> {
     if found.len() > 1 {
         return Err(several("this condition").at(format!("{}.request", entry.path)));
     }
     Ok(match (&entry.operation, found.first()) {
         (Operation::Create { if_none_exist: Some(_), .. }, Some((kind, id, version))) => {
-            Effect::Exists { kind: kind.clone(), id: id.clone(), version: *version }
+            let updated_ms = (answers.current)(kind, id).map_or(0, |current| current.updated_ms);
+            Effect::Exists { kind: kind.clone(), id: id.clone(), version: *version, updated_ms }
         }
         (Operation::Create { resource, id, .. }, _) => put(resource, id, Condition::Absent, Method::Post),
         (Operation::Update { resource, id, condition }, _) => put(resource, id, *condition, Method::Put),
+        (Operation::UpdateMatch { condition, .. }, None) if condition.asks_for_one() => {
+            let text = "no resource matches this condition, so that there is no version of it";
+            return Err(Outcome::error(IssueType::Conflict, "version-conflict", text)
+                .status(412)
+                .at(format!("{}.request.ifMatch", entry.path)));
+        }
         (Operation::UpdateMatch { resource, id, condition, .. }, None) => {
             put(resource, id, *condition, Method::Put)
         }
@@ -256,7 +363,7 @@ fn effect(entry: &Entry, found: &[Matched]) -> Result<Effect, Outcome> {
         (Operation::DeleteMatch { .. } | Operation::Patch { .. } | Operation::PatchMatch { .. }, _) => {
             Effect::Nothing
         }
-        (Operation::Read { url, head, if_none_match, if_modified_since }, _) => Effect::Read {
+        (Operation::Read { url, head, if_none_match, if_modified_since, .. }, _) => Effect::Read {
             url: url.clone(),
             head: *head,
             if_none_match: if_none_match.clone(),

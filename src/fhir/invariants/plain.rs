@@ -40,6 +40,10 @@ pub(super) fn rule(path: &str, key: &str) -> Option<Rule> {
         ("Group", "grp-1") => {
             |it| !has(it, "member") || it.get("actual").is_none_or(|actual| actual == &Value::Bool(true))
         }
+        // `probability is decimal` is not true of FHIR's decimal to the engine.
+        ("RiskAssessment.prediction", "ras-2") => {
+            |it| it.get("probabilityDecimal").and_then(Value::as_f64).is_none_or(|found| found <= 100.0)
+        }
         ("Bundle.entry", "bdl-5") => {
             |it| ["resource", "request", "response"].iter().any(|name| has(it, name))
         }

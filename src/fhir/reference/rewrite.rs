@@ -1,7 +1,8 @@
 //! Changing references throughout a resource, along the element table.
 //!
-//! Transactions replace what names an entry: `Reference.reference`, elements of type uri, url, oid and uuid,
-//! and links in narratives, but **never** canonicals. <https://hl7.org/fhir/R4/http.html#trules>
+//! Transactions replace what names an entry: `Reference.reference`, elements of type uri and url, and links in
+//! narratives, but **never** canonicals; nor elements of type oid and uuid, which cannot hold `Patient/1`.
+//! <https://hl7.org/fhir/R4/http.html#trules>
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -51,29 +52,44 @@ pub fn localise(resource: &mut Value, base: &str) {
 /// The conditional references of a resource (`Patient?identifier=x`), each with the FHIRPath of one place.
 pub fn conditional(resource: &Value) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
-    let kind = resource.get("resourceType").and_then(Value::as_str).unwrap_or_default();
-    find(resource, kind.to_owned(), &mut out);
+    find(resource, kind_of(resource).to_owned(), &mut |text, place| {
+        if let Literal::Conditional { .. } = parse(text) {
+            out.entry(text.to_owned()).or_insert(place);
+        }
+    });
     out
 }
 
-fn find(value: &Value, path: String, out: &mut BTreeMap<String, String>) {
+/// The FHIRPath of a reference to a `urn:uuid`, if there is one.
+pub fn placeholder(resource: &Value) -> Option<String> {
+    let mut out = None;
+    find(resource, kind_of(resource).to_owned(), &mut |text, place| {
+        if text.starts_with("urn:uuid:") {
+            out.get_or_insert(place);
+        }
+    });
+    out
+}
+
+fn kind_of(resource: &Value) -> &str {
+    resource.get("resourceType").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Each text of a `reference`, with its FHIRPath.
+fn find(value: &Value, path: String, found: &mut impl FnMut(&str, String)) {
     match value {
         Value::Object(object) => {
             for (key, item) in object {
                 let inner = format!("{path}.{key}");
                 match item.as_str() {
-                    Some(text) if key == "reference" => {
-                        if let Literal::Conditional { .. } = parse(text) {
-                            out.entry(text.to_owned()).or_insert(inner);
-                        }
-                    }
-                    _ => find(item, inner, out),
+                    Some(text) if key == "reference" => found(text, inner),
+                    _ => find(item, inner, found),
                 }
             }
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                find(item, format!("{path}[{index}]"), out);
+                find(item, format!("{path}[{index}]"), found);
             }
         }
         _ => {}
@@ -85,7 +101,7 @@ fn find(value: &Value, path: String, out: &mut BTreeMap<String, String>) {
 enum Place {
     /// `Reference.reference`
     Reference,
-    /// An element of type uri, url, oid or uuid.
+    /// An element of type uri or url.
     Link,
     /// A narrative's XHTML.
     Narrative,
@@ -133,9 +149,7 @@ fn visit_siblings(element: &'static Node, value: &mut Value, change: &mut impl F
 fn place(node: &Node, name: &str, content: Content) -> Option<Place> {
     match content {
         Content::Primitive(_) if node.name == "Reference" && name == "reference" => Some(Place::Reference),
-        Content::Primitive(Primitive::Uri | Primitive::Url | Primitive::Oid | Primitive::Uuid) => {
-            Some(Place::Link)
-        }
+        Content::Primitive(Primitive::Uri | Primitive::Url) => Some(Place::Link),
         Content::Primitive(Primitive::Xhtml) => Some(Place::Narrative),
         _ => None,
     }
@@ -221,7 +235,8 @@ mod tests {
             "contained": [{"resourceType": "Patient", "id": "c", "managingOrganization": {"reference": "urn:uuid:a"}}],
             "subject": {"reference": "urn:uuid:a", "display": "urn:uuid:a"},
             "_status": {"extension": [{"url": "http://e", "valueReference": {"reference": "urn:uuid:a#x"}}]},
-            "item": [{"linkId": "1", "answer": [{"valueUri": "urn:uuid:a"}, {"valueString": "urn:uuid:a"}]}]
+            "item": [{"linkId": "1", "answer": [{"valueUri": "urn:uuid:a"}, {"valueString": "urn:uuid:a"}]}],
+            "extension": [{"url": "http://e", "valueUuid": "urn:uuid:a"}]
         });
         replace(&mut resource, &map(&[("urn:uuid:a", "Patient/1"), ("urn:uuid:b", "Binary/2")]));
         assert_eq!(resource["questionnaire"], "urn:uuid:a");
@@ -232,6 +247,7 @@ mod tests {
         assert_eq!(resource["_status"]["extension"][0]["valueReference"]["reference"], "Patient/1#x");
         assert_eq!(resource["item"][0]["answer"][0]["valueUri"], "Patient/1");
         assert_eq!(resource["item"][0]["answer"][1]["valueString"], "urn:uuid:a");
+        assert_eq!(resource["extension"][0]["valueUuid"], "urn:uuid:a");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The rules of contained resources (`dom-3` to `dom-5`). <https://hl7.org/fhir/R4/domainresource.html#invs>
+//! The rules of contained resources (`dom-3` to `dom-5`, <https://hl7.org/fhir/R4/domainresource.html#invs>), whose ids
+//! are unique in their resource (<https://hl7.org/fhir/R4/references.html#contained>).
 
 use std::collections::HashSet;
 
@@ -11,9 +12,12 @@ pub fn faults(resource: &Map<String, Value>) -> Vec<(usize, &'static str, &'stat
     for value in resource.values() {
         local_references(value, &mut named);
     }
-    let mut out = Vec::new();
+    let (mut out, mut ids) = (Vec::new(), HashSet::new());
     for (index, inner) in contained.iter().enumerate() {
         let id = inner.get("id").and_then(Value::as_str);
+        if id.is_some_and(|id| !ids.insert(id)) {
+            out.push((index, "another contained resource has this id", "contained-id"));
+        }
         let mut points_out = HashSet::new();
         local_references(inner, &mut points_out);
         if !id.is_some_and(|id| named.contains(id)) && !points_out.contains("") {

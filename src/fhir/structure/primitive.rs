@@ -2,8 +2,8 @@
 //!
 //! **Never** decides anything but the lexical form (and that a date exists in the calendar).
 
+use super::narrative;
 use crate::fhir::elements::Primitive;
-use crate::fhir::xml;
 use serde_json::Value;
 
 /// What is wrong with a primitive, as a sentence. `None`: nothing.
@@ -52,7 +52,7 @@ fn text_fault(kind: Primitive, text: &str) -> Option<&'static str> {
         }
         Primitive::Time => (is_time(text), "a time is hh:mm:ss"),
         Primitive::Base64Binary => (is_base64(text), "base64Binary is base64"),
-        Primitive::Xhtml => return narrative_fault(text),
+        Primitive::Xhtml => return narrative::fault(text),
         _ => (is_text(text), "a string has no control characters"),
     };
     (!good).then_some(fault)
@@ -76,6 +76,14 @@ pub fn is_id(text: &str) -> bool {
 
 fn is_uri(text: &str) -> bool {
     !text.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
+/// Whether a uri has a scheme.
+pub(super) fn is_absolute(uri: &str) -> bool {
+    uri.split_once(':').is_some_and(|(scheme, _)| {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.bytes().all(fits)
+    })
 }
 
 /// `urn:oid:[0-2](\.(0|[1-9][0-9]*))+`
@@ -156,20 +164,6 @@ fn is_base64(text: &str) -> bool {
         }
     }
     count % 4 == 0 && padding <= 2
-}
-
-/// <https://hl7.org/fhir/R4/narrative.html#xhtml>: one `div`, something in it, nothing that runs.
-fn narrative_fault(text: &str) -> Option<&'static str> {
-    let trimmed = text.trim();
-    let lower = trimmed.to_ascii_lowercase();
-    let runs = ["<script", "<iframe", "<object", "<embed", "<form", "javascript:"]
-        .iter()
-        .any(|bad| lower.contains(bad));
-    let whole = trimmed.starts_with("<div") && (trimmed.ends_with("</div>") || trimmed.ends_with("/>"));
-    if !whole || runs {
-        return Some("a narrative is one well-formed <div>, with content and without scripts");
-    }
-    xml::narrative_fault(trimmed)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Step, Walk};
+use super::{Step, Walk, primitive};
 use crate::fhir::elements::table;
 use crate::fhir::outcome::{Issue, IssueType};
 use crate::fhir::reference::{Literal, parse};
@@ -18,6 +18,14 @@ impl<'a> Walk<'a> {
                 (Some(kind), "reference")
             }
             Some(Literal::Conditional { kind, .. }) => (Some(kind), "reference"),
+            Some(Literal::Other(text)) if !primitive::is_absolute(text) => {
+                return self.inside(Step::Name("reference"), |walk| {
+                    walk.report(
+                        Issue::error(IssueType::Value, "bad-reference", "this names no resource of R4")
+                            .hint("written Patient/1, #contained, or an absolute url"),
+                    );
+                });
+            }
             Some(Literal::Contained(id)) => match self.inside_of(id) {
                 Ok(kind) => (kind, "reference"),
                 Err(()) => return self.missing_contained(),

@@ -17,8 +17,9 @@ fn a_good_patient_passes() {
         "resourceType": "Patient", "id": "p1",
         "text": {"status": "generated", "div": "<div xmlns=\"http://www.w3.org/1999/xhtml\">x</div>"},
         "contained": [{"resourceType": "Organization", "id": "o", "name": "O"}],
-        "extension": [{"url": "http://example.org/w", "valueDecimal": 3.250}],
-        "name": [{"family": "A", "given": ["B", null], "_given": [null, {"extension": [{"url": "u", "valueCode": "x"}]}]}],
+        "extension": [{"url": "http://example.org/w", "valueDecimal": 3.250},
+            {"url": "http://example.org/v", "extension": [{"url": "part", "valueCode": "x"}]}],
+        "name": [{"family": "A", "given": ["B", null], "_given": [null, {"extension": [{"url": "http://e.org/u", "valueCode": "x"}]}]}],
         "birthDate": "1970-03", "_birthDate": {"id": "x"},
         "deceasedBoolean": false,
         "managingOrganization": {"reference": "#o"}
@@ -47,9 +48,39 @@ fn structural_faults_have_code_and_place() {
             json!({"resourceType": "Patient", "link": [{"type": "refer"}]}),
             "required-element Patient.link[0].other",
         ),
-        (json!({"resourceType": "Patient", "extension": [{"url": "u"}]}), "ext-1 Patient.extension[0]"),
+        (
+            json!({"resourceType": "Patient", "extension": [{"url": "http://e.org/u"}]}),
+            "ext-1 Patient.extension[0]",
+        ),
         (json!({"resourceType": "Patient", "_name": [{"id": "x"}]}), "unknown-element Patient._name"),
         (json!({"resourceType": "Patient", "_active": {}}), "ele-1 Patient.active"),
+        (
+            json!({"resourceType": "Patient", "extension": [{"url": "w", "valueCode": "x"}]}),
+            "relative-url Patient.extension[0].url",
+        ),
+        (
+            json!({"resourceType": "Patient", "_active": {"extension": [{"url": "http://e.org", "valueCoding": {
+                "code": "x", "extension": [{"url": "w", "valueCode": "x"}]}}]}}),
+            "relative-url Patient.active.extension[0].valueCoding.extension[0].url",
+        ),
+        (
+            json!({"resourceType": "Patient", "generalPractitioner": [{"reference": "Foo/1"}]}),
+            "bad-reference Patient.generalPractitioner[0].reference",
+        ),
+        (
+            json!({"resourceType": "Patient", "managingOrganization": {"reference": "Organization/a_b"}}),
+            "bad-reference Patient.managingOrganization.reference",
+        ),
+        (
+            json!({"resourceType": "Patient", "contained": [{"resourceType": "Organization", "id": "o", "name": "O"},
+                {"resourceType": "Organization", "id": "o", "name": "P"}], "managingOrganization": {"reference": "#o"}}),
+            "contained-id Patient.contained[1]",
+        ),
+        (
+            json!({"resourceType": "RiskAssessment", "status": "final", "subject": {"display": "x"},
+                "prediction": [{"probabilityDecimal": 101}]}),
+            "ras-2 RiskAssessment.prediction[0]",
+        ),
         (
             json!({"resourceType": "Patient", "name": [{"given": ["a", "b"], "_given": [{"id": "1"}]}]}),
             "unequal-arrays Patient.name[0].given",
@@ -170,7 +201,7 @@ fn concepts_are_of_their_required_value_set() {
     assert_eq!(condition(json!({"coding": [{"system": system, "code": "activ"}]})), wrong);
     assert_eq!(condition(json!({"coding": [{"code": "active"}]})), wrong);
     assert_eq!(condition(json!({"text": "active"})), wrong);
-    let absent = json!({"extension": [{"url": "u", "valueCode": "unknown"}]});
+    let absent = json!({"extension": [{"url": "http://e.org/u", "valueCode": "unknown"}]});
     assert_eq!(condition(absent), Vec::<String>::new());
 }
 

@@ -157,7 +157,11 @@ impl Poller {
                     }
                     return Ok(());
                 }
-                Err(refusal @ (Refusal::VersionConflict { .. } | Refusal::Exists { .. })) => {
+                Err(
+                    refusal @ (Refusal::VersionConflict { .. }
+                    | Refusal::Missing { .. }
+                    | Refusal::Exists { .. }),
+                ) => {
                     refused = Some(refusal);
                 }
                 Err(refusal) => return Err(refusal.into()),

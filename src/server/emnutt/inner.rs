@@ -97,5 +97,5 @@ pub async fn fhir(app: &Arc<App>, tenant: &str, path: &str, request: Request) ->
     let mut segments = BTreeMap::from([("path".to_owned(), path.to_owned())]);
     segments.insert("tenant".to_owned(), tenant.to_owned());
     // Boxed: the answer of these routes is an answer of those.
-    Box::pin(interactions::below(State(Arc::clone(app)), Path(segments), request)).await
+    Box::pin(interactions::below(State(Arc::clone(app)), Ok(Path(segments)), request)).await
 }

@@ -4,6 +4,8 @@
 // Operations that entries call.
 mod calls;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use axum::http::{Method, StatusCode};
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -15,22 +17,47 @@ use super::call::{Call, Stop, is_type, parameters};
 use super::plan::{self, Done};
 use super::render::{self, Version};
 use super::write::new_id;
-use super::{history, read, search};
+use super::{capabilities, history, read, search};
 use crate::fhir::bundle::{self, Effect, Mode, Plan};
 use crate::fhir::outcome::{IssueType, Outcome};
-use crate::fhir::resource::instant;
+use crate::fhir::resource::{self, instant};
 use crate::fhir::summary::{Role, Shape};
 use crate::store::write::{self, Written};
 
 /// Entries of one batch that are worked at once: their writes travel in common groups.
 const BATCH_AT_ONCE: usize = 32;
 
+/// What the reads of one bundle give together, in bytes; what begins after that is not answered.
+const READ_MAX: usize = 64 * 1024 * 1024;
+
+/// How many bytes the reads of a bundle may still give.
+struct Room(AtomicUsize);
+
+impl Room {
+    fn new() -> Self {
+        Self(AtomicUsize::new(READ_MAX))
+    }
+
+    fn left(&self) -> Result<(), Stop> {
+        if self.0.load(Ordering::Relaxed) > 0 {
+            return Ok(());
+        }
+        let text =
+            "what is read by this bundle is more than 64 MB: this entry and those after it are not answered";
+        let outcome = Outcome::error(IssueType::TooCostly, "answer-too-large", text).status(422);
+        Err(outcome.hint("ask again for these in another bundle, or with a smaller _count").into())
+    }
+
+    fn take(&self, bytes: usize) {
+        let less = |left: usize| Some(left.saturating_sub(bytes));
+        // Always succeeds, as it always has a next value.
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+}
+
 /// `POST [base]`
 pub async fn process(call: &Call) -> Result<Answer, Stop> {
-    let bundle: Value = serde_json::from_slice(call.json()?).map_err(|error| {
-        let text = format!("the body is not JSON: line {}, column {}", error.line(), error.column());
-        Outcome::error(IssueType::Invalid, "not-json", text)
-    })?;
+    let bundle: Value = serde_json::from_slice(call.json()?).map_err(|error| resource::unread(&error))?;
     let zone = call.zone();
     let context = call.context(&zone);
     let (kind, entries) = match bundle::mode(&bundle)? {
@@ -44,7 +71,8 @@ pub async fn process(call: &Call) -> Result<Answer, Stop> {
         }
         Mode::Batch => {
             let plans = bundle::batch(bundle, &context, &mut new_id)?;
-            let answers = plans.into_iter().map(|plan| entry(call, plan));
+            let room = Room::new();
+            let answers = plans.into_iter().map(|plan| entry(call, &room, plan));
             let answers = futures::stream::iter(answers).buffered(BATCH_AT_ONCE).collect().await;
             ("batch-response", answers)
         }
@@ -60,7 +88,7 @@ pub async fn process(call: &Call) -> Result<Answer, Stop> {
 async fn transaction(call: &Call, plan: Plan) -> Result<Vec<String>, Stop> {
     for entry in plan.entries() {
         match &entry.operation {
-            bundle::Operation::Read { url, .. } => readable(call, url).map(|_| ()),
+            bundle::Operation::Read { url, .. } => check(call, url).await,
             bundle::Operation::Call(invocation) => calls::beside_writes(call, invocation),
             _ => Ok(()),
         }
@@ -68,35 +96,38 @@ async fn transaction(call: &Call, plan: Plan) -> Result<Vec<String>, Stop> {
     }
     let mut done = plan::write(call, plan).await?;
     done.sort_by_key(|done| done.action.index);
-    let mut answers = Vec::with_capacity(done.len());
+    let (room, mut answers) = (Room::new(), Vec::with_capacity(done.len()));
     for done in &done {
-        answers.push(answer_to(call, done).await);
+        answers.push(answer_to(call, &room, done).await);
     }
     Ok(answers)
 }
 
 /// One entry of a batch.
-async fn entry(call: &Call, plan: Result<Plan, Outcome>) -> String {
+async fn entry(call: &Call, room: &Room, plan: Result<Plan, Outcome>) -> String {
     let plan = match plan {
         Ok(plan) => plan,
         Err(outcome) => return refused(&outcome),
     };
     match plan::write(call, plan).await {
         Ok(done) => match done.first() {
-            Some(done) => answer_to(call, done).await,
+            Some(done) => answer_to(call, room, done).await,
             None => refused(&answer::of_refusal(write::Refusal::Store)),
         },
         Err(stop) => refused(&stop.outcome()),
     }
 }
 
-async fn answer_to(call: &Call, done: &Done) -> String {
+async fn answer_to(call: &Call, room: &Room, done: &Done) -> String {
     match (&done.action.effect, &done.written) {
         (Effect::Put { method, .. }, Some(written)) => put(call, written, (done, *method)),
-        (Effect::Exists { kind, id, version }, _) => {
-            let location = format!("{}/{kind}/{id}/_history/{version}", call.base);
-            let response =
-                json!({ "status": "200 OK", "location": location, "etag": render::etag(*version) });
+        (Effect::Exists { kind, id, version, updated_ms }, _) => {
+            let response = json!({
+                "status": "200 OK",
+                "location": format!("{}/{kind}/{id}/_history/{version}", call.base),
+                "etag": render::etag(*version),
+                "lastModified": instant(*updated_ms),
+            });
             format!(r#"{{"fullUrl":{},"response":{response}}}"#, full_url(call, kind, id))
         }
         (Effect::Delete { .. } | Effect::Nothing, written) => {
@@ -108,15 +139,18 @@ async fn answer_to(call: &Call, done: &Done) -> String {
             json!({ "response": response }).to_string()
         }
         (Effect::Read { url, head, if_none_match, if_modified_since }, _) => {
-            match get(call, url, (if_none_match.as_deref(), if_modified_since.as_deref())).await {
+            let known = (if_none_match.as_deref(), if_modified_since.as_deref());
+            match within_room(room, get(call, url, known), |got| got.body.len()).await {
                 Ok(answer) => answer.entry(*head),
                 Err(stop) => refused(&stop.outcome()),
             }
         }
-        (Effect::Call(invocation), _) => match calls::answer(call, invocation).await {
-            Ok(entry) => entry,
-            Err(stop) => refused(&stop.outcome()),
-        },
+        (Effect::Call(invocation), _) => {
+            match within_room(room, calls::answer(call, invocation), String::len).await {
+                Ok(entry) => entry,
+                Err(stop) => refused(&stop.outcome()),
+            }
+        }
         (Effect::Put { .. }, None) => refused(&answer::of_refusal(write::Refusal::Store)),
     }
 }
@@ -193,6 +227,45 @@ impl Got {
     }
 }
 
+/// One answer, if there is room before and after it is made: others are made at the same time.
+async fn within_room<T>(
+    room: &Room,
+    made: impl Future<Output = Result<T, Stop>>,
+    bytes: impl Fn(&T) -> usize,
+) -> Result<T, Stop> {
+    room.left()?;
+    let made = made.await?;
+    room.left()?;
+    room.take(bytes(&made));
+    Ok(made)
+}
+
+/// Whether a GET can be answered, as far as that is known before anything is written: a transaction with one that
+/// cannot is not written. <https://hl7.org/fhir/R4/http.html#transaction>
+async fn check(call: &Call, url: &str) -> Result<(), Stop> {
+    let (interaction, query) = readable(call, url)?;
+    let pairs = parameters(query.as_bytes())?;
+    match &interaction {
+        Interaction::Read { kind, .. } | Interaction::Vread { kind, .. } => {
+            read::shape(call, kind, &pairs).map(drop).map_err(Stop::from)
+        }
+        Interaction::Search { .. } | Interaction::SearchSystem | Interaction::SearchCompartment { .. } => {
+            let place = search::Place::of(interaction).unwrap_or(search::Place::System);
+            search::check(call, place, pairs).await
+        }
+        Interaction::History { .. } | Interaction::HistoryType { .. } | Interaction::HistorySystem => {
+            history::check(call, &pairs)
+        }
+        Interaction::Capabilities => Ok(()),
+        _ => Err(unreadable()),
+    }
+}
+
+fn unreadable() -> Stop {
+    let text = "this cannot be read inside a bundle";
+    Outcome::error(IssueType::NotSupported, "not-supported", text).into()
+}
+
 /// The interaction of a GET, if the caller may do it.
 fn readable<'a>(call: &Call, url: &'a str) -> Result<(Interaction, &'a str), Stop> {
     interaction(call, (&Method::GET, url))
@@ -228,13 +301,16 @@ async fn get(call: &Call, url: &str, known: (Option<&str>, Option<&str>)) -> Res
             let shape = read::shape(call, &kind, &parameters(query.as_bytes())?)?;
             got(&read::earlier(call, &kind, &id, &version).await?, false, &shape)
         }
+        Interaction::Capabilities => {
+            let body = capabilities::text(call, &parameters(query.as_bytes())?);
+            Ok(Got { body, etag: None, not_modified: false })
+        }
         other => {
             if let Some(of) = history::Of::interaction(&other) {
                 let body = history::bundle(call, of, &parameters(query.as_bytes())?).await?;
                 return Ok(Got { body, etag: None, not_modified: false });
             }
-            let text = "this cannot be read inside a bundle";
-            Err(Outcome::error(IssueType::NotSupported, "not-supported", text).into())
+            Err(unreadable())
         }
     }
 }

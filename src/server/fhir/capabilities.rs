@@ -64,15 +64,24 @@ pub struct Statement {
     etag: String,
 }
 
-pub fn answer(call: &Call) -> Answer {
+/// The statement as text, for a GET in a bundle.
+pub fn text(call: &Call, query: &[(String, String)]) -> String {
+    asked(call, query).text.clone()
+}
+
+fn asked(call: &Call, query: &[(String, String)]) -> Arc<Statement> {
     // <https://hl7.org/fhir/R4/http.html#capabilities>: what is not `terminology` is the whole statement.
-    let statement = match parameter(&call.query, "mode") {
+    match parameter(query, "mode") {
         Some("terminology") => Arc::new(call.app.standard.terminology(call)),
         _ => match call.app.tenants.get(&call.tenant).filter(|_| !call.custom.is_empty()) {
             Some(tenant) => tenant.statements.get(call),
             None => Arc::new(call.app.standard.capabilities(call)),
         },
-    };
+    }
+}
+
+pub fn answer(call: &Call) -> Answer {
+    let statement = asked(call, &call.query);
     let tags = call.header("if-none-match").unwrap_or_default();
     let mut answer = if tags.split(',').any(|tag| matches!(tag.trim(), "*") || tag.trim() == statement.etag) {
         let mut answer = Response::new(axum::body::Body::empty());

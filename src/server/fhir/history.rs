@@ -87,6 +87,14 @@ pub async fn bundle(call: &Call, of: Of<'_>, query: &[(String, String)]) -> Resu
     Ok(format!(r#"{{"resourceType":"Bundle","type":"history"{total},"link":{links}{entries}}}"#))
 }
 
+/// Whether this can be asked of a history.
+///
+/// # Errors
+/// As [`bundle`], as far as it is known without reading.
+pub fn check(call: &Call, query: &[(String, String)]) -> Result<(), Stop> {
+    Asked::read(call, query).map(drop).map_err(Stop::from)
+}
+
 /// What a client asks of a history.
 struct Asked {
     window: Window,
@@ -115,7 +123,7 @@ impl Asked {
                 "_count" => {
                     let count =
                         value.parse::<u32>().map_err(|_| bad("bad-number", name, "a whole number"))?;
-                    asked.count = count.clamp(1, COUNT_MAX);
+                    asked.count = count.min(COUNT_MAX);
                 }
                 BEFORE => asked.before = Some(value.clone()),
                 "_since" => asked.window.since_ms = range(call, name, value)?.0,
@@ -201,6 +209,7 @@ fn entry(call: &Call, stored: &Stored, shape: &Shape) -> String {
     let status = match (stored.method.as_str(), stored.version) {
         ("DELETE", _) => "204 No Content",
         (_, 1) => "201 Created",
+        _ if stored.revives => "201 Created",
         _ => "200 OK",
     };
     let url = if stored.method == "POST" { kind.clone() } else { format!("{kind}/{id}") };

@@ -224,13 +224,17 @@ fn current(id: &str, standing: &Standing) -> bundle::Current {
         |stored: &String| Version { id, version: *version, updated_ms: *updated_ms, stored }.text();
     // What is stored is valid JSON; null is patched as little as it would be read.
     let body = body.as_ref().map(version_of).map(|text| serde_json::from_str(&text).unwrap_or_default());
-    bundle::Current { version: *version, body }
+    bundle::Current { version: *version, updated_ms: *updated_ms, body }
 }
 
 fn precondition(condition: bundle::Condition) -> Precondition {
     match condition {
         bundle::Condition::None => Precondition::None,
         bundle::Condition::Version(version) => Precondition::Version(version),
+        bundle::Condition::OneOf(tags) => {
+            Precondition::OneOf(tags.into_iter().filter(|version| *version > 0).collect())
+        }
+        bundle::Condition::Exists => Precondition::Living,
         bundle::Condition::Absent => Precondition::Absent,
     }
 }

@@ -124,6 +124,15 @@ pub async fn bundle(call: &Call, place: Place, pairs: Vec<(String, String)>) -> 
     Ok(assemble(&links::of(call, &place, (&search, &pairs), (&page, &found)), &found, &entries))
 }
 
+/// Whether this can be searched.
+///
+/// # Errors
+/// As [`bundle`], as far as it is known without searching.
+pub async fn check(call: &Call, place: Place, pairs: Vec<(String, String)>) -> Result<(), Stop> {
+    let (place, pairs) = resumed(call, place, pairs).await?;
+    asked(call, &place, &pairs).map(drop)
+}
+
 /// The search that a page token is of, with what the client says anew of the answer's shape.
 async fn resumed(
     call: &Call,

@@ -120,7 +120,7 @@ pub(super) fn known(kind: &str) -> Result<&'static str, Outcome> {
 
 pub(super) fn condition(call: &Call) -> Result<Condition, Outcome> {
     if let Some(etag) = call.header("if-match") {
-        return bundle::version(etag).map(Condition::Version);
+        return Condition::if_match(etag);
     }
     match call.header("if-none-match") {
         Some(text) if text.trim() == "*" => Ok(Condition::Absent),

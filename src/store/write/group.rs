@@ -19,6 +19,9 @@ pub(super) type Answer = Result<Vec<Written>, Refusal>;
 /// Staged versions are flushed when there are this many, so that a group's memory is bounded.
 const STAGED_MAX: usize = 4096;
 
+/// The answers to one plan's questions have at most so many matches together, which are in memory.
+const MATCHES_MAX: usize = 250_000;
+
 /// A group that ran, before its commit.
 struct Ran {
     /// One for each plan that ran, in order; plans after them did not fit any more.
@@ -166,8 +169,14 @@ async fn ask(
         flush::flush(stage, tx, tenant).await?;
     }
     let mut answers: Vec<Matches> = Vec::with_capacity(questions.len());
+    let mut matches = 0;
     for question in questions {
-        answers.push(search::matches(tx, tenant, &question.query, question.limit).await?);
+        let found = search::matches(tx, tenant, &question.query, question.limit).await?;
+        matches += found.len();
+        if matches > MATCHES_MAX {
+            return Ok(Err(Refusal::TooManyMatches));
+        }
+        answers.push(found);
     }
     let reads = match guarded(|| plan.reads(&answers)) {
         Ok(reads) => reads,

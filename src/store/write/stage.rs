@@ -176,18 +176,21 @@ fn keep(put: &mut Put, before: Option<&Current>) -> Option<String> {
 /// <https://hl7.org/fhir/R4/http.html#concurrency>
 fn permitted(put: &Put, before: Option<&Current>) -> Result<(), Refusal> {
     let living = before.filter(|current| current.body.is_some());
-    match put.precondition {
-        Precondition::Version(wanted) => {
-            let current = before.map_or(0, |current| current.version);
-            if living.is_some() && current == wanted {
-                return Ok(());
-            }
-            Err(Refusal::VersionConflict { kind: put.kind.clone(), id: put.id.clone(), current, wanted })
+    let (kind, id) = (put.kind.clone(), put.id.clone());
+    let wanted: &[i64] = match &put.precondition {
+        Precondition::Version(version) => std::slice::from_ref(version),
+        Precondition::OneOf(versions) => versions,
+        Precondition::Living if living.is_none() => return Err(Refusal::Missing { kind, id }),
+        Precondition::Absent if living.is_some() => return Err(Refusal::Exists { kind, id }),
+        Precondition::Living | Precondition::Absent | Precondition::None => return Ok(()),
+    };
+    match living {
+        Some(current) if wanted.contains(&current.version) => Ok(()),
+        Some(current) => {
+            let wanted = wanted.first().copied().unwrap_or_default();
+            Err(Refusal::VersionConflict { kind, id, current: current.version, wanted })
         }
-        Precondition::Absent if living.is_some() => {
-            Err(Refusal::Exists { kind: put.kind.clone(), id: put.id.clone() })
-        }
-        Precondition::Absent | Precondition::None => Ok(()),
+        None => Err(Refusal::Missing { kind, id }),
     }
 }
 

@@ -120,11 +120,18 @@ async fn preconditions_hold() {
         let conflict = |current, wanted| {
             Err(Refusal::VersionConflict { kind: "Patient".into(), id: "a".into(), current, wanted })
         };
-        assert_eq!(write_one(&store, with(Precondition::Version(1), "{}")).await, conflict(0, 1));
+        let missing = Err(Refusal::Missing { kind: "Patient".into(), id: "a".into() });
+        for of in [Precondition::Version(1), Precondition::OneOf(vec![1, 2]), Precondition::Living] {
+            assert_eq!(write_one(&store, with(of, "{}")).await, missing);
+        }
         write_one(&store, with(Precondition::Absent, "{}")).await.unwrap();
         let exists = Err(Refusal::Exists { kind: "Patient".into(), id: "a".into() });
         assert_eq!(write_one(&store, with(Precondition::Absent, "{}")).await, exists);
         assert_eq!(write_one(&store, with(Precondition::Version(2), "{}")).await, conflict(1, 2));
+        assert_eq!(write_one(&store, with(Precondition::OneOf(vec![2, 3]), "{}")).await, conflict(1, 2));
+        for of in [Precondition::OneOf(vec![3, 1]), Precondition::Living] {
+            write_one(&store, with(of, "{}")).await.unwrap();
+        }
         write_one(&store, with(Precondition::Version(1), "[]")).await.unwrap();
         // One refused put refuses the plan.
         let both = vec![put("b", Some("{}")), with(Precondition::Version(1), "{}")];

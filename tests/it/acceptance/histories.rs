@@ -174,3 +174,31 @@ async fn h2_a_history_since_and_at_a_time() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn h1_what_comes_back_after_a_deletion_was_created() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        let patient = json!({ "resourceType": "Patient", "id": "1" });
+        server.put("Patient/1", &patient).await;
+        server.delete("Patient/1").await;
+        assert_eq!(server.put("Patient/1", &patient).await.status, 201);
+        server.put("Patient/1", &json!({ "resourceType": "Patient", "id": "1", "active": true })).await;
+        for path in ["Patient/1/_history", "Patient/_history", "_history"] {
+            let history = server.get(path).await;
+            let entries = history.body["entry"].as_array().unwrap();
+            let statuses: Vec<_> =
+                entries.iter().map(|entry| entry["response"]["status"].as_str().unwrap()).collect();
+            assert_eq!(statuses, ["200 OK", "201 Created", "204 No Content", "201 Created"], "{path}");
+            let none = server.get(&format!("{path}?_count=0")).await;
+            assert_eq!(
+                (none.status.as_u16(), none.body.get("entry"), none.link("next")),
+                (200, None, None),
+                "{path}"
+            );
+        }
+        assert_eq!(server.get("Patient/1/_history?_count=0").await.body["total"], 4);
+        server.stop().await;
+    })
+    .await;
+}

@@ -374,3 +374,114 @@ async fn d3_a_delete_by_search_of_at_most_one() {
     })
     .await;
 }
+
+/// <https://www.rfc-editor.org/rfc/rfc9110#section-13.1.1>
+#[tokio::test]
+async fn u4_if_match_takes_a_list_and_anything_that_is_there() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        let put = async |id: &str, tags: &str| {
+            let url = format!("Patient/{id}");
+            let request = server.with_body(Method::PUT, &url, &with_id(id, &format!("Uwase {tags}")));
+            answered(request.header("if-match", tags)).await
+        };
+        for tags in ["*", "W/\"1\"", "W/\"1\", W/\"2\""] {
+            let refused = put("1", tags).await;
+            refused.refused(412, "version-conflict");
+            let text = refused.body["issue"][0]["details"]["text"].as_str().unwrap();
+            assert!(text.contains("does not exist") && !text.contains('0'), "{text}");
+        }
+        server.put("Patient/1", &with_id("1", "Uwase")).await;
+        for (tags, status) in [
+            ("*", 200),
+            ("W/\"1\", W/\"2\"", 200),
+            ("\"7\",\"3\"", 200),
+            ("W/\"1\", W/\"2\"", 412),
+            ("W/\"x\"", 400),
+            ("1,2,3,4,5,6,7,8,9", 400),
+        ] {
+            assert_eq!(put("1", tags).await.status.as_u16(), status, "{tags}");
+        }
+        let request = server.with_body(Method::PUT, "Patient?identifier=none", &patient("Uwase"));
+        let refused = answered(request.header("if-match", "W/\"1\"")).await;
+        refused.refused(412, "version-conflict");
+        assert!(refused.body["issue"][0].get("expression").is_none(), "{}", refused.body);
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn u3_an_id_is_of_use_in_a_url() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        for id in [".", ".."] {
+            let refused = server.put("Patient?family=Uwase", &with_id(id, "Uwase")).await;
+            refused.refused(400, "bad-id");
+            assert_eq!(refused.body["issue"][0]["expression"][0], "Patient.id");
+            let entry = json!({ "resource": with_id(id, "Uwase"), "request": { "method": "PUT", "url": format!("Patient/{id}") } });
+            let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [entry] });
+            let refused = server.post("", &bundle).await;
+            refused.refused(400, "bad-id");
+            assert_eq!(refused.body["issue"][0]["expression"][0], "Bundle.entry[0].resource.id");
+        }
+        assert_eq!(server.put("Patient/a.", &with_id("a.", "Uwase")).await.status, 201);
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn c1_a_body_may_begin_with_a_byte_order_mark() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        let xml = "<Patient xmlns=\"http://hl7.org/fhir\"><active value=\"true\"/></Patient>".to_owned();
+        for (kind, body) in [
+            ("application/fhir+json", patient("Uwase").to_string()),
+            ("application/json", patient("Uwase").to_string()),
+            ("application/fhir+xml", xml),
+        ] {
+            let request = server.request(Method::POST, "Patient").header("content-type", kind);
+            assert_eq!(answered(request.body(format!("\u{feff}{body}"))).await.status, 201, "{kind}");
+        }
+        let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+        for path in ["Patient", ""] {
+            let request = server.request(Method::POST, path).header("content-type", "application/json");
+            answered(request.body(deep.clone())).await.refused(400, "too-deep");
+        }
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn r2_a_path_that_is_no_text_is_refused_as_all_else() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        for path in ["Patient/%ff", "%c3%28", "Patient/1/_history/%ff"] {
+            server.get(path).await.refused(400, "bad-url");
+        }
+        server.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn c3_what_a_browser_would_run_is_refused() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        let with = |inner: &str| {
+            let mut body = patient("Uwase");
+            body["text"] = json!({ "status": "generated", "div": format!("<div xmlns=\"http://www.w3.org/1999/xhtml\">{inner}</div>") });
+            body
+        };
+        for inner in ["<p onclick=\"x()\">x</p>", "<style>x</style>x", "<a href=\"vbscript:x\">x</a>", " "] {
+            let refused = server.post("Patient", &with(inner)).await;
+            refused.refused(400, "bad-value");
+            assert_eq!(refused.body["issue"][0]["expression"][0], "Patient.text.div");
+        }
+        assert_eq!(server.post("Patient", &with("<p style=\"color: red\">x</p>")).await.status, 201);
+        server.stop().await;
+    })
+    .await;
+}

@@ -7,6 +7,8 @@
 
 // What a caller sends in `Authorization`.
 pub mod credentials;
+// Gateways in front, known by their addresses.
+pub mod gateway;
 // Tokens of identity providers.
 pub mod jwt;
 // `system/Patient.rs` and the like.

@@ -8,6 +8,8 @@
 mod check;
 // The same of `[auth.jwt.NAME]`.
 mod identity;
+// The same of `[auth.gateway.NAME]`.
+mod gateway;
 // The same of `[fhir.NAME]` and `[http.NAME]`.
 mod endpoint;
 // The environment's part: names to keys.
@@ -17,6 +19,7 @@ mod load;
 // What is wrong with a configuration, for a person.
 pub mod problem;
 
+pub use gateway::network;
 pub use identity::PROFILES;
 pub use load::load;
 
@@ -55,6 +58,24 @@ pub struct Config {
 pub struct Auth {
     /// Identity providers by a name of one's choice.
     pub jwt: BTreeMap<String, JwtIssuer>,
+    /// Gateways in front, by a name of one's choice.
+    pub gateway: BTreeMap<String, Gateway>,
+}
+
+/// A gateway in front that has asked who calls, and passes no token on: OpenSRP's.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gateway {
+    /// What connects from there needs no token: addresses and networks. Never `X-Forwarded-For`, which anybody can write.
+    pub addresses: Vec<String>,
+    /// What it may do: `system/*.cruds`.
+    pub scopes: String,
+    /// The profile whose ways are repaired.
+    #[serde(default)]
+    pub profile: Option<String>,
+    /// Good there only: `default`.
+    #[serde(default)]
+    pub tenant: Option<String>,
 }
 
 /// An identity provider (a realm of Keycloak) whose JSON Web Tokens are taken.

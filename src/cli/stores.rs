@@ -12,14 +12,26 @@ pub async fn open(config: &Config) -> Result<Store, Failure> {
 
 /// Whether the store may be opened without making it: a SQLite file that is there, or a server.
 pub fn is_there(config: &Config) -> bool {
+    sqlite_path(config.store.url.expose_secret()).is_none_or(std::path::Path::exists)
+}
+
+/// Where the store is, for a person: a file's whole path, or a server without its password.
+pub fn place(config: &Config) -> String {
     let url = config.store.url.expose_secret();
-    match url.strip_prefix("sqlite:") {
-        Some(rest) => {
-            let path = rest.trim_start_matches("//").split('?').next().unwrap_or_default();
-            std::path::Path::new(path).exists()
-        }
-        None => true,
+    if let Some(path) = sqlite_path(url) {
+        let whole = std::path::absolute(path).unwrap_or_else(|_| path.into());
+        return whole.display().to_string();
     }
+    let named = url::Url::parse(url).ok().and_then(|url| {
+        Some(format!("the database {} on {}", url.path().trim_start_matches('/'), url.host_str()?))
+    });
+    named.unwrap_or_else(|| "the database of store.url".to_owned())
+}
+
+/// The file of `sqlite://FILE?…`.
+fn sqlite_path(url: &str) -> Option<&std::path::Path> {
+    let rest = url.strip_prefix("sqlite:")?;
+    Some(std::path::Path::new(rest.trim_start_matches("//").split('?').next().unwrap_or_default()))
 }
 
 /// A time for people: to the minute, in UTC.

@@ -100,6 +100,7 @@ async fn create(config: &Config, tenant: &str, name: &str, grant: Grant) -> Resu
             .hint(format!("mjumbe token revoke {name}, and make another")));
     }
     note!("This is the only time it is shown. Send it as `Authorization: Bearer TOKEN`.");
+    note!("It opens the server whose store is {}.", stores::place(config));
     Ok(ExitCode::SUCCESS)
 }
 

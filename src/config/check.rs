@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
 use super::problem::{Problem, did_you_mean};
-use super::{Config, Dhis2, RapidPro, endpoint, identity};
+use super::{Config, Dhis2, RapidPro, endpoint, gateway, identity};
 
 pub(super) fn problems(config: &Config) -> Vec<Problem> {
     let mut found = Vec::new();
@@ -24,6 +24,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     }
     endpoint::problems(config, &mut found);
     identity::problems(config, &mut found);
+    gateway::problems(config, &mut found);
     found
 }
 

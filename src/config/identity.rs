@@ -42,15 +42,7 @@ fn one(config: &Config, name: &str, issuer: &JwtIssuer, found: &mut Vec<Problem>
         found.push(Problem::new("missing-key", key("audience"), "names nothing", hint));
     }
     for (client, profile) in &issuer.profiles {
-        if PROFILES.contains(&profile.as_str()) {
-            continue;
-        }
-        let hint = match did_you_mean(profile, PROFILES) {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!("one of {}", PROFILES.join(", ")),
-        };
-        let message = format!("`{profile}` is not a profile");
-        found.push(Problem::new("invalid-value", key(&format!("profiles.{client}")), message, hint));
+        profile_exists(&key(&format!("profiles.{client}")), profile, found);
     }
     if issuer.leeway_s.is_some_and(|leeway| leeway > LEEWAY_MAX_S) {
         let hint = "at most 300: set the clocks instead";
@@ -66,4 +58,16 @@ fn one(config: &Config, name: &str, issuer: &JwtIssuer, found: &mut Vec<Problem>
             found.push(Problem::new("invalid-value", key(field), "is too much", hint));
         }
     }
+}
+
+pub(super) fn profile_exists(key: &str, profile: &str, found: &mut Vec<Problem>) {
+    if PROFILES.contains(&profile) {
+        return;
+    }
+    let hint = match did_you_mean(profile, PROFILES) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("one of {}", PROFILES.join(", ")),
+    };
+    let message = format!("`{profile}` is not a profile");
+    found.push(Problem::new("invalid-value", key, message, hint));
 }

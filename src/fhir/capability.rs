@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::fhir::elements::table;
 use crate::fhir::parameters::custom::{Custom, Own, State};
 use crate::fhir::parameters::{self, Parameter, SearchType};
+use crate::fhir::profile::Registry;
 
 /// What the server's router has.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +34,8 @@ pub struct Description<'a> {
     pub patch_formats: &'a [&'a str],
     /// The tenant's own search parameters.
     pub custom: &'a Custom,
+    /// What resources may claim to keep to.
+    pub profiles: &'a Registry,
 }
 
 /// An interaction on a type or instance. <https://hl7.org/fhir/R4/valueset-type-restful-interaction.html>
@@ -234,6 +237,10 @@ fn resource(kind: &str, description: &Description<'_>, reverse: Option<&Vec<Stri
     let mut out = Map::new();
     out.insert("type".into(), kind.into());
     out.insert("profile".into(), format!("http://hl7.org/fhir/StructureDefinition/{kind}").into());
+    let profiles = description.profiles.on(kind);
+    if !profiles.is_empty() {
+        out.insert("supportedProfile".into(), profiles.into());
+    }
     if !interactions.is_empty() {
         out.insert("interaction".into(), interactions.into());
     }
@@ -320,12 +327,28 @@ mod tests {
             formats: &["json"],
             patch_formats: &["application/json-patch+json"],
             custom: Custom::none(),
+            profiles: &Registry::own().unwrap(),
         })
     }
 
     #[test]
     fn the_statement_is_r4() {
         assert_eq!(structure::check(&full()), []);
+    }
+
+    #[test]
+    fn the_profiles_that_are_enforced_are_named() {
+        let statement = full();
+        let resources = statement["rest"][0]["resource"].as_array().unwrap();
+        let named = |kind: &str| {
+            let resource = resources.iter().find(|resource| resource["type"] == kind).unwrap();
+            resource["supportedProfile"].clone()
+        };
+        assert_eq!(
+            named("Questionnaire"),
+            json!(["https://mjumbe.org/fhir/StructureDefinition/flow-questionnaire"])
+        );
+        assert_eq!(named("Patient"), Value::Null);
     }
 
     #[test]

@@ -158,6 +158,14 @@ impl Registry {
         &self.told
     }
 
+    /// The canonicals of the profiles on a type, in order.
+    pub fn on(&self, kind: &str) -> Vec<&str> {
+        let on = self.profiles.iter().filter(|(_, profile)| profile.kind == kind);
+        let mut urls: Vec<&str> = on.map(|(url, _)| url.as_str()).collect();
+        urls.sort_unstable();
+        urls
+    }
+
     /// Is there a profile of this canonical?
     pub fn knows(&self, canonical: &str) -> bool {
         self.profiles.contains_key(split_canonical(canonical).0)
@@ -201,8 +209,13 @@ impl Registry {
             }
         }
         let mut checker = check::Checker::new(self, resource);
-        for profile in urls.iter().filter_map(|url| self.profiles.get(*url)) {
+        for (url, profile) in urls.iter().filter_map(|url| self.profiles.get_key_value(*url)) {
+            let told = checker.issues.len();
             checker.resource(profile);
+            // A resource may claim several, and a profile rests on others.
+            for issue in checker.issues.iter_mut().skip(told).filter(|issue| issue.hint.is_none()) {
+                issue.hint = Some(format!("the profile is {url}"));
+            }
         }
         checker.issues
     }

@@ -138,9 +138,9 @@ pub fn denied(denied: &Denied) -> Outcome {
         Denied::Expired => Outcome::error(IssueType::Login, "token-expired", denied.to_string())
             .status(401)
             .hint("ask the identity provider for another"),
-        Denied::Scope { .. } => {
-            Outcome::error(IssueType::Forbidden, "scope-missing", denied.to_string()).status(403)
-        }
+        Denied::Scope { .. } => Outcome::error(IssueType::Forbidden, "scope-missing", denied.to_string())
+            .status(403)
+            .hint("`mjumbe token create NAME --scope …`, or give the user's role at the identity provider"),
     }
 }
 

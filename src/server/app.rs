@@ -9,6 +9,7 @@ use super::fhir::capabilities::{Standard, Statements};
 use super::parameters::OwnParameters;
 use super::supervisor::Readiness;
 use super::webhook::Workspace;
+use crate::auth::gateway::Gateways;
 use crate::auth::jwt::Issuers;
 use crate::delivery::signal::Signals;
 use crate::fhir::capability::Support;
@@ -33,6 +34,8 @@ pub struct App {
     pub profiles: Registry,
     /// The identity providers whose tokens are taken.
     pub issuers: Issuers,
+    /// What stands in front and needs no token.
+    pub gateways: Gateways,
     pub auth_disabled: bool,
     /// Whether pages of other origins may call.
     pub cors: Support,

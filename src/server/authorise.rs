@@ -1,23 +1,44 @@
-//! From a request's `Authorization` to a [`Principal`].
+//! From a request's `Authorization`, or the address that it comes from, to a [`Principal`].
 
-use axum::http::{HeaderMap, header};
+use axum::http::{Extensions, HeaderMap, header};
 
 use super::answer;
 use super::app::App;
+use super::listen::Peer;
 use crate::auth::credentials::Credentials;
 use crate::auth::jwt::Verdict;
 use crate::auth::{Denied, Principal, token};
 use crate::fhir::outcome::{IssueType, Outcome};
 
+/// What a request says of who calls.
+#[derive(Clone, Copy)]
+pub struct Caller<'a> {
+    headers: &'a HeaderMap,
+    peer: Option<Peer>,
+}
+
+impl<'a> Caller<'a> {
+    pub fn of(headers: &'a HeaderMap, extensions: &Extensions) -> Self {
+        Self { headers, peer: extensions.get::<Peer>().copied() }
+    }
+}
+
 /// Who calls, in one tenant.
 ///
 /// # Errors
 /// 401 where nobody has these credentials there; 503 or 500 where the store cannot tell.
-pub async fn principal(app: &App, tenant: &str, headers: &HeaderMap) -> Result<Principal, Outcome> {
+pub async fn principal(app: &App, tenant: &str, caller: Caller<'_>) -> Result<Principal, Outcome> {
     if app.auth_disabled {
         return Ok(Principal::anyone());
     }
-    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let header = caller.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    // OpenSRP's gateway sends an empty one.
+    let silent = header.is_none_or(|header| header.trim().is_empty());
+    if let Some(Peer(address)) = caller.peer.filter(|_| silent)
+        && let Some(principal) = app.gateways.recognise(tenant, address)
+    {
+        return Ok(principal);
+    }
     let Some(credentials) = header.and_then(Credentials::parse) else {
         return Err(answer::denied(&Denied::Unknown));
     };

@@ -19,12 +19,13 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::answer::{self, Answer};
 use super::app::App;
-use super::{authorise, body, fhir};
+use super::authorise::{self, Caller};
+use super::{body, fhir};
 use crate::fhir::client::Profile;
 use crate::fhir::outcome::{IssueType, Outcome};
 use crate::rapidpro::webhook::Hint;
@@ -45,9 +46,9 @@ pub async fn answer(
 }
 
 async fn dispatch(app: &Arc<App>, tenant: &str, path: &str, request: Request) -> Result<Answer, Outcome> {
-    known(app, tenant, request.headers()).await?;
+    known(app, tenant, Caller::of(request.headers(), request.extensions())).await?;
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    let inner = Inner::of(app, tenant, request.headers());
+    let inner = Inner::of(app, tenant, &request);
     let get = matches!(*request.method(), Method::GET | Method::HEAD);
     let post = *request.method() == Method::POST;
     match segments.as_slice() {
@@ -72,8 +73,8 @@ async fn dispatch(app: &Arc<App>, tenant: &str, path: &str, request: Request) ->
 }
 
 /// Only iHRIS' own token opens these routes.
-async fn known(app: &App, tenant: &str, headers: &HeaderMap) -> Result<(), Outcome> {
-    let principal = authorise::principal(app, tenant, headers).await?;
+async fn known(app: &App, tenant: &str, caller: Caller<'_>) -> Result<(), Outcome> {
+    let principal = authorise::principal(app, tenant, caller).await?;
     if principal.profile == Some(Profile::Ihris) {
         return Ok(());
     }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::answer;
 use super::app::App;
-use super::{answer, authorise};
+use super::authorise::{self, Caller};
 use crate::telemetry;
 
 /// A store that takes longer than this to answer is not ready.
@@ -33,8 +34,9 @@ pub async fn ready(State(app): State<Arc<App>>) -> Response {
 }
 
 /// All metrics; needs any token, whatever its scope.
-pub async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    if let Err(outcome) = authorise::principal(&app, "default", &headers).await {
+pub async fn metrics(State(app): State<Arc<App>>, request: Request) -> Response {
+    let caller = Caller::of(request.headers(), request.extensions());
+    if let Err(outcome) = authorise::principal(&app, "default", caller).await {
         return answer::refusal(&outcome);
     }
     match telemetry::metrics::render() {

@@ -4,10 +4,13 @@
 //! connection for ever.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -15,11 +18,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::ServiceBuilder;
 
 /// A client with more header bytes than this is refused (431).
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// After accept failed for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The address that a request's connection comes from, beside each request: a proxy's, where there is one.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
 
 /// What one listener bears.
 #[derive(Debug, Clone, Copy)]
@@ -78,11 +86,20 @@ async fn connection(
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(error = %error.kind(), "TCP_NODELAY was not set");
     }
+    let peer = socket.peer_addr().ok().map(|address| Peer(address.ip()));
+    let service = ServiceBuilder::new()
+        .map_request(move |mut request: Request<Incoming>| {
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(peer);
+            }
+            request
+        })
+        .service(router);
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(headers)
         .max_buf_size(HEADER_BYTES_MAX)
-        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(service));
     let mut served = std::pin::pin!(served);
     let outcome = tokio::select! {
         outcome = served.as_mut() => outcome,

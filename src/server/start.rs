@@ -19,6 +19,7 @@ use super::supervisor::{Readiness, Supervisor};
 use super::webhook::Workspace;
 use super::workers::Crew;
 use super::{cors, listen, router};
+use crate::auth::gateway::{self, Gateways};
 use crate::auth::jwt::{self, Issuers};
 use crate::config::Config;
 use crate::delivery::signal::Signals;
@@ -49,6 +50,8 @@ pub enum Error {
     Mappings { diagnostics: Vec<Diagnostic> },
     #[error(transparent)]
     Issuer(#[from] jwt::Error),
+    #[error(transparent)]
+    Gateway(#[from] gateway::Error),
     #[error("{reason}")]
     Destination { reason: String },
     #[error("{} [{}]\n  hint: {}", .0, .0.code(), .0.hint())]
@@ -115,6 +118,7 @@ pub async fn start(config: &Config, store: Store, stop: CancellationToken) -> Re
         workspaces: workspaces(config, hints),
         profiles: super::profiles::load(config.profiles.as_deref())?,
         issuers: Issuers::new(config)?,
+        gateways: Gateways::new(config)?,
         auth_disabled: config.server.dangerous_disable_auth,
         cors: if cors.is_some() { Support::Built } else { Support::NotBuilt },
         body_limit: config.server.body_limit_mb as usize * 1024 * 1024,

@@ -67,6 +67,22 @@ fn the_example_is_right_where_it_is_commented_out() {
 }
 
 #[test]
+fn gateways_are_refused_what_does_not_fit() {
+    let at = |lines: &str| format!("[auth.gateway.opensrp]\nscopes = \"system/*.rs\"\n{lines}");
+    load(&at("addresses = [\"10.0.0.5\", \"10.1.0.0/16\", \"fd00::/8\"]"), &[]).unwrap();
+    let key = "auth.gateway.opensrp.addresses";
+    refused(&at("addresses = []"), &[], &[key, "missing-key"]);
+    refused(&at("addresses = [\"gateway.local\"]"), &[], &[key, "is not an address"]);
+    refused(&at("addresses = [\"0.0.0.0/0\"]"), &[], &[key, "is everybody"]);
+    refused(
+        &at("addresses = [\"10.0.0.5\"]\nprofile = \"opnsrp\""),
+        &[],
+        &["profile", "did you mean `opensrp`"],
+    );
+    refused(&at("addresses = [\"10.0.0.5\"]\ntenant = \"x\""), &[], &["unknown-tenant"]);
+}
+
+#[test]
 fn identity_providers_are_refused_what_does_not_fit() {
     let at = |lines: &str| {
         format!(

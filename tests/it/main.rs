@@ -2,6 +2,7 @@
 //! and on PostgreSQL.
 
 mod acceptance;
+mod auth_gateway;
 mod auth_jwt;
 mod auth_matrix;
 mod cli_author;
@@ -16,6 +17,7 @@ mod doctor;
 mod fhir_out;
 mod fhir_protocol;
 mod history;
+mod keep_alive;
 mod mapping_schema;
 mod mapping_shipped;
 mod metadata_pull;

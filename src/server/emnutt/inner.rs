@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::super::answer::Answer;
 use super::super::app::App;
+use super::super::listen::Peer;
 use super::fhir as interactions;
 use crate::fhir::outcome::{IssueType, Outcome};
 
@@ -18,6 +19,7 @@ pub struct Inner<'a> {
     app: &'a Arc<App>,
     tenant: &'a str,
     authorization: Option<HeaderValue>,
+    peer: Option<Peer>,
 }
 
 /// One request.
@@ -39,8 +41,9 @@ pub struct Came {
 }
 
 impl<'a> Inner<'a> {
-    pub fn of(app: &'a Arc<App>, tenant: &'a str, headers: &HeaderMap) -> Self {
-        Self { app, tenant, authorization: headers.get(header::AUTHORIZATION).cloned() }
+    pub fn of(app: &'a Arc<App>, tenant: &'a str, request: &Request) -> Self {
+        let authorization = request.headers().get(header::AUTHORIZATION).cloned();
+        Self { app, tenant, authorization, peer: request.extensions().get().copied() }
     }
 
     /// Asks and reads the answer, whatever it is.
@@ -57,6 +60,9 @@ impl<'a> Inner<'a> {
         }
         if let Some(version) = asked.if_match {
             request = request.header(header::IF_MATCH, version);
+        }
+        if let Some(peer) = self.peer {
+            request = request.extension(peer);
         }
         let request = request.body(body).map_err(|_| unfit())?;
         let path = asked.path.split('?').next().unwrap_or_default();

@@ -9,11 +9,12 @@ use axum::http::{HeaderMap, HeaderValue, Method, header};
 
 use super::super::answer::{self, Answer};
 use super::super::app::{App, Tenant};
+use super::super::authorise::{self, Caller};
+use super::super::{apart, body};
 use super::super::format::{self, Dress, Instead};
 use super::super::interaction::{Interaction, NoInteraction};
 use super::super::shield::Label;
 use super::super::wishes::{Handling, Layout, Wishes};
-use super::super::{apart, authorise, body};
 use super::lenient::{self, Repairs};
 use super::{Segments, dispatch};
 use crate::auth::{Denied, Principal};
@@ -131,7 +132,7 @@ async fn call(
 ) -> Result<Answer, Stop> {
     let public = interaction.as_ref().is_ok_and(Interaction::is_public);
     // An unknown tenant has no tokens: 401, as for any other stranger.
-    let known = authorise::principal(app, &tenant, &parts.headers).await;
+    let known = authorise::principal(app, &tenant, Caller::of(&parts.headers, &parts.extensions)).await;
     let stranger = known.is_err();
     let principal = match known {
         Err(_) if public => Principal::anyone(),

@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use sha2::{Digest, Sha256};
 
 use super::super::answer::{self, Answer};
+use super::super::app::App;
 use super::super::wishes::parameter;
 use super::super::{format, interaction};
 use super::call::Call;
@@ -32,7 +33,7 @@ pub struct Standard {
 
 impl Standard {
     fn capabilities(&self, call: &Call) -> Statement {
-        let made = || statement(BASE, call.app.cors, Custom::none());
+        let made = || statement(BASE, &call.app, Custom::none());
         self.capabilities.get_or_init(made).at(&call.base)
     }
 
@@ -52,7 +53,7 @@ impl Statements {
         if let Some((_, statement)) = made.as_ref().filter(|(custom, _)| Arc::ptr_eq(custom, &call.custom)) {
             return Arc::clone(statement);
         }
-        let statement = Arc::new(statement(&call.base, call.app.cors, &call.custom));
+        let statement = Arc::new(statement(&call.base, &call.app, &call.custom));
         *made = Some((Arc::clone(&call.custom), Arc::clone(&statement)));
         statement
     }
@@ -95,7 +96,7 @@ pub fn answer(call: &Call) -> Answer {
     answer
 }
 
-fn statement(base: &str, cors: Support, custom: &Custom) -> Statement {
+fn statement(base: &str, app: &App, custom: &Custom) -> Statement {
     let conditional = Conditional {
         create: Support::Built,
         update: Support::Built,
@@ -111,10 +112,11 @@ fn statement(base: &str, cors: Support, custom: &Custom) -> Statement {
         system: &interaction::ON_SYSTEM,
         conditional,
         operations: &operations,
-        cors,
+        cors: app.cors,
         formats: &format::FORMATS,
         patch_formats: &patch::ACCEPT_PATCH,
         custom,
+        profiles: &app.profiles,
     };
     Statement::of(&capability::statement(&description))
 }

@@ -135,8 +135,8 @@ impl Asked {
                     let text = "_list of a history is not supported";
                     return Err(Outcome::error(IssueType::NotSupported, "not-supported", text));
                 }
-                _ if SHAPING.contains(&name.as_str()) => {}
-                "_format" | "_pretty" => continue,
+                // The next page is wanted in the same format.
+                _ if SHAPING.contains(&name.as_str()) || matches!(name.as_str(), "_format" | "_pretty") => {}
                 _ if call.is_strict() => {
                     let text = format!("a history has no parameter {}", answer::plain(name));
                     return Err(Outcome::error(IssueType::Invalid, "unknown-parameter", text)

@@ -59,6 +59,9 @@ async fn h1_histories_of_an_instance_a_type_and_everything() {
         assert_eq!(told(&server.get("_history").await), everything);
         assert!(told(&server.get("Encounter/_history").await).is_empty());
         server.get("Patient/absent/_history").await.refused(404, "not-found");
+        // Whoever reads XML gets XML on every page.
+        let next = server.get("Patient/_history?_count=1&_format=xml").await;
+        assert!(next.body.as_str().unwrap().contains("_format=xml&amp;_before="), "{}", next.body);
         let batch = json!({ "resourceType": "Bundle", "type": "batch", "entry": [
             { "request": { "method": "GET", "url": "Patient/_history?_count=1" } },
             { "request": { "method": "GET", "url": "_history" } }

@@ -430,7 +430,11 @@ async fn o1_modes_and_profiles_are_heeded() {
         assert_eq!(found, ["error unknown-profile"]);
         let mut claiming = response;
         claiming["meta"] = json!({ "profile": [run] });
-        server.post("QuestionnaireResponse", &claiming).await.refused(422, "profile-cardinality");
+        let refused = server.post("QuestionnaireResponse", &claiming).await;
+        refused.refused(422, "profile-cardinality");
+        // A client that claims several must know which one it broke.
+        let hint = refused.body["issue"][0]["diagnostics"].as_str().unwrap();
+        assert!(hint.contains("StructureDefinition/run-response"), "{hint}");
         claiming["authored"] = "2026-01-01".into();
         assert_eq!(server.post("QuestionnaireResponse", &claiming).await.status, 201);
         server.stop().await;

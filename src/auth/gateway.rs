@@ -10,8 +10,8 @@ use ipnet::IpNet;
 use super::Principal;
 use super::scope::{BadScope, Scopes};
 use crate::config::{self, Config};
-use crate::fhir::elements;
 use crate::fhir::client::Profile;
+use crate::fhir::elements;
 
 /// Why a gateway cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -51,7 +51,7 @@ pub async fn guard(State(shield): State<Shield>, request: Request, next: Next) -
         Ok(answer) => answer,
         Err(outcome) => format::dressed(answer::refusal(&outcome), dress, Instead::Refusal).await,
     };
-    rest.discard();
+    rest.discard(&mut answer);
     count(&span, &template, method, &answer, started.elapsed());
     answer.headers_mut().insert(REQUEST_ID, id);
     let headers = answer.headers_mut();

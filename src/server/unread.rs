@@ -11,8 +11,11 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
+use axum::http::{HeaderValue, header};
 use http_body_util::BodyExt;
 use tokio::sync::oneshot;
+
+use super::answer::Answer;
 
 /// A client that has more than this left to send is cut off.
 const BYTES_MAX: u64 = 256 << 20;
@@ -22,16 +25,26 @@ const TIME_MAX: Duration = Duration::from_secs(30);
 /// A body that comes back where it is dropped before its end.
 struct Lent {
     body: Option<Body>,
-    back: Option<oneshot::Sender<Body>>,
+    back: Option<oneshot::Sender<Left>>,
+    /// Whether its client sends it only when it is told to go on, which reading it does.
+    held: bool,
+}
+
+/// What nobody read.
+enum Left {
+    Coming(Body),
+    /// It will never be sent: the client waits for `100 Continue`.
+    Held,
 }
 
 /// Where the rest of a body arrives when nobody wants it any more.
-pub struct Rest(oneshot::Receiver<Body>);
+pub struct Rest(oneshot::Receiver<Left>);
 
 /// Lends the body of a request to its handlers.
 pub fn lend(request: Request) -> (Request, Rest) {
     let (back, rest) = oneshot::channel();
-    let lent = |body| Body::new(Lent { body: Some(body), back: Some(back) });
+    let held = request.headers().contains_key(header::EXPECT);
+    let lent = |body| Body::new(Lent { body: Some(body), back: Some(back), held });
     (request.map(lent), Rest(rest))
 }
 
@@ -43,6 +56,7 @@ impl HttpBody for Lent {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, axum::Error>>> {
+        self.held = false;
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let frame = Pin::new(body).poll_frame(context);
         if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
@@ -65,16 +79,23 @@ impl Drop for Lent {
         let left = self.body.take().filter(|body| !body.is_end_stream());
         if let (Some(body), Some(back)) = (left, self.back.take()) {
             // Nobody waits where the client went away.
-            let _ = back.send(body);
+            let _ = back.send(if self.held { Left::Held } else { Left::Coming(body) });
         }
     }
 }
 
 impl Rest {
-    /// Reads what is left, if something is, while the answer goes out.
-    pub fn discard(mut self) {
-        if let Ok(body) = self.0.try_recv() {
-            tokio::spawn(tokio::time::timeout(TIME_MAX, read_away(body)));
+    /// Reads what is left, if something is, while the answer goes out; says there that the connection ends where
+    /// what is left will not come.
+    pub fn discard(mut self, answer: &mut Answer) {
+        match self.0.try_recv() {
+            Ok(Left::Coming(body)) => {
+                tokio::spawn(tokio::time::timeout(TIME_MAX, read_away(body)));
+            }
+            Ok(Left::Held) => {
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Err(_) => {}
         }
     }
 }
@@ -105,8 +126,8 @@ mod tests {
         let mut body = request.into_body();
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "one");
         drop(body);
-        let left = rest.0.try_recv().unwrap().collect().await.unwrap().to_bytes();
-        assert_eq!(left, "two");
+        let Ok(Left::Coming(left)) = rest.0.try_recv() else { panic!("it does not come back") };
+        assert_eq!(left.collect().await.unwrap().to_bytes(), "two");
     }
 
     #[tokio::test]

@@ -460,6 +460,9 @@ def target_list(elements, definition, base, program):
 
 
 def compile_one(compiler, definition, base, by_url):
+    # The one special parameter that is built; its values are read by a function of its own.
+    if (base, definition["code"]) == ("Location", "near"):
+        return "position:Location.position"
     if "expression" not in definition or definition["type"] == "special":
         return None
     label = f"{base}.{definition['code']}"

@@ -11,6 +11,8 @@ pub mod expression;
 mod extract;
 // Numbers and quantities.
 pub mod number;
+// Places.
+pub mod position;
 mod references;
 // Text for search: lower case, without accents.
 pub mod text;
@@ -38,6 +40,10 @@ pub fn rows(kind: &str, resource: &Value, zone: &TimeZone) -> Vec<IndexRow> {
     let mut out = Vec::new();
     for parameter in parameters::of(kind) {
         if matches!(parameter.code, "_id" | "_lastUpdated") {
+            continue;
+        }
+        if parameter.search_type == SearchType::Special {
+            out.extend(position::rows(parameter, resource));
             continue;
         }
         let mut values = values_of(parameter, resource, zone);
@@ -78,7 +84,8 @@ fn values(search_type: SearchType, found: Found<'_>, zone: &TimeZone) -> Vec<Ind
         SearchType::Quantity => number::quantities(found),
         SearchType::Reference => references::values(found),
         SearchType::Uri => uris(found),
-        SearchType::Composite => Vec::new(),
+        // Neither is one value of one element.
+        SearchType::Composite | SearchType::Special => Vec::new(),
     }
 }
 

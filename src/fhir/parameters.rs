@@ -49,6 +49,8 @@ pub enum SearchType {
     Reference,
     Uri,
     Composite,
+    /// `Location.near`.
+    Special,
 }
 
 impl SearchType {
@@ -63,6 +65,7 @@ impl SearchType {
             Self::Reference => "reference",
             Self::Uri => "uri",
             Self::Composite => "composite",
+            Self::Special => "special",
         }
     }
 
@@ -77,6 +80,7 @@ impl SearchType {
             "reference" => Self::Reference,
             "uri" => Self::Uri,
             "composite" => Self::Composite,
+            "special" => Self::Special,
             _ => return None,
         })
     }
@@ -273,7 +277,6 @@ mod tests {
             unsupported(),
             [
                 "DomainResource._text",
-                "Location.near",
                 "MolecularSequence.chromosome-variant-coordinate",
                 "MolecularSequence.chromosome-window-coordinate",
                 "MolecularSequence.referenceseqid-variant-coordinate",

@@ -8,6 +8,7 @@ mod concepts;
 use std::collections::BTreeSet;
 
 use crate::fhir::index::ParameterKey;
+use crate::fhir::index::position::Around;
 
 pub use concepts::{Codes, Concepts, Held, Named};
 
@@ -77,6 +78,11 @@ pub enum Match {
         prefix: Prefix,
         low: f64,
         high: f64,
+    },
+    /// `near`, on the parameter that holds the places' `z`; `axes` hold `x` and `y`.
+    Near {
+        around: Around,
+        axes: [ParameterKey; 2],
     },
     Quantity {
         prefix: Prefix,
@@ -164,10 +170,11 @@ impl Query {
         self.filters.iter_mut().try_fold(0, |left_out, filter| Ok(left_out + filter.narrow(may)?))
     }
 
-    /// Whether other resources decide about a match.
+    /// Whether other resources decide about a match, or more than one parameter.
     pub fn is_nested(&self) -> bool {
         let looks_on = |one: &Match| {
-            one.inner().is_some() || matches!(one, Match::ReferenceBranch { .. } | Match::Concepts(_))
+            one.inner().is_some()
+                || matches!(one, Match::ReferenceBranch { .. } | Match::Concepts(_) | Match::Near { .. })
         };
         self.filters.iter().flat_map(|filter| &filter.any).any(looks_on)
     }

@@ -8,6 +8,7 @@
 mod across;
 mod concepts;
 mod includes;
+mod near;
 mod nested;
 mod value;
 
@@ -276,8 +277,10 @@ fn sort(context: &Context<'_>, kind: &str, key: &str) -> Result<Sort, Outcome> {
         _ => {
             let found = found(context, "_sort", kind, code)?;
             let found = found.ok_or_else(|| unknown(context, kind, "_sort", code))?;
-            let by = index_of(found.search_type)
-                .ok_or_else(|| refused("_sort", "not-supported", "a composite has no order"))?;
+            let by =
+                index_of(found.search_type).filter(|_| found.search_type != SearchType::Special).ok_or_else(
+                    || refused("_sort", "not-supported", "a composite has no order, nor has a place"),
+                )?;
             (query::Parameter::Indexed(found.key), by)
         }
     };
@@ -290,7 +293,7 @@ pub fn index_of(search_type: SearchType) -> Option<SortBy> {
         SearchType::Token => SortBy::Token,
         SearchType::Text => SortBy::Text,
         SearchType::Date => SortBy::Date,
-        SearchType::Number => SortBy::Number,
+        SearchType::Number | SearchType::Special => SortBy::Number,
         SearchType::Quantity => SortBy::Quantity,
         SearchType::Reference => SortBy::Reference,
         SearchType::Uri => SortBy::Uri,

@@ -24,6 +24,7 @@ mod search;
 mod search_codes;
 mod search_custom;
 mod search_pages;
+mod search_places;
 mod search_values;
 mod summary;
 

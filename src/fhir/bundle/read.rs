@@ -462,7 +462,7 @@ fn flat(query: Query) -> Result<Query, Outcome> {
     if !query.is_nested() {
         return Ok(query);
     }
-    let text = "a conditional reference has neither chains nor _has, nor a hierarchy or value set";
+    let text = "a conditional reference has neither chains nor _has, nor a hierarchy, value set or place";
     Err(Outcome::error(IssueType::NotSupported, "not-supported", text))
 }
 

@@ -38,7 +38,7 @@ fn half_of_last_digit(text: &str) -> Option<Decimal> {
     Decimal::new(5, 1).checked_mul(Decimal::from(10i64.checked_pow(digits)?))
 }
 
-fn float(value: Option<&Value>) -> Option<f64> {
+pub(super) fn float(value: Option<&Value>) -> Option<f64> {
     let Value::Number(number) = value? else { return None };
     let text = number.to_string();
     decimal(&text)

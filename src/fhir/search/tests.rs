@@ -313,6 +313,7 @@ fn every_parameter_of_the_table_takes_a_value() {
                 SearchType::Date => "2024",
                 SearchType::Number | SearchType::Quantity => "1",
                 SearchType::Composite => continue,
+                SearchType::Special => "-1.9|30.1",
                 _ => "x",
             };
             let text = format!("{}={value}", parameter.code);

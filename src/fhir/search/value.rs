@@ -1,6 +1,6 @@
 //! The values of a search parameter, by its search type. <https://hl7.org/fhir/R4/search.html#ptypes>
 
-use super::{Context, MAX_VALUES, concepts, index_of, not_supported, refused};
+use super::{Context, MAX_VALUES, concepts, index_of, near, not_supported, refused};
 use crate::fhir::dates;
 use crate::fhir::elements::table;
 use crate::fhir::index::number::{decimal, implicit};
@@ -135,6 +135,7 @@ fn one(asked: &Asked<'_>, text: &str) -> Result<Match, Outcome> {
         }
         SearchType::Uri => Ok(Match::Uri(unescape(text))),
         SearchType::Composite => composite(asked, text),
+        SearchType::Special => near::read(asked, text),
     }
 }
 
@@ -377,7 +378,9 @@ fn half(asked: &Asked<'_>, half: &Half, text: &str) -> Result<PartMatch, Outcome
             Match::ReferenceUrl(url) => PartMatch { code: Some(url), ..none },
             _ => none,
         },
-        SearchType::Composite => return Err(not_supported(asked.name, "a composite of composites")),
+        SearchType::Composite | SearchType::Special => {
+            return Err(not_supported(asked.name, "a composite of composites or places"));
+        }
     })
 }
 

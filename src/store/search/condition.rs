@@ -8,6 +8,8 @@ mod concepts;
 mod hierarchy;
 // Which filter gives the candidates.
 pub(super) mod lead;
+// Places.
+mod near;
 mod nested;
 
 use super::sql::Sql;
@@ -226,7 +228,7 @@ fn table_of(value: &Match) -> &'static str {
         Match::Token { .. } | Match::TokenText(_) | Match::Concepts(_) => "index_token",
         Match::TextStarts(_) | Match::TextContains(_) | Match::TextExact(_) => "index_text",
         Match::Date { .. } => "index_date",
-        Match::Number { .. } => "index_number",
+        Match::Number { .. } | Match::Near { .. } => "index_number",
         Match::Quantity { .. } => "index_quantity",
         Match::Reference { .. }
         | Match::ReferenceUrl(_)
@@ -253,6 +255,7 @@ fn one_value(sql: &mut Sql, value: &Match, role: Role) {
         Match::TextExact(text) => drop(sql.compare("x.exact =", words(text))),
         Match::Date { prefix, low, high } => half_open(sql, RANGE, *prefix, (*low, *high)),
         Match::Number { prefix, low, high } => closed(sql, RANGE, *prefix, (*low, *high)),
+        Match::Near { around, axes } => near::within(sql, around, *axes),
         Match::Quantity { prefix, low, high, system, code } => {
             closed(sql, RANGE, *prefix, (*low, *high));
             sql.push(" and ");

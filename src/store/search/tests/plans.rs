@@ -1,10 +1,16 @@
 use super::*;
+use crate::fhir::index::position::{Around, Point};
 use crate::fhir::query::{Via, Way};
 use crate::store::db::plans;
 
 fn branch(way: Way) -> Match {
     let by = ParameterKey::new("T", "org");
     Match::ReferenceBranch { kind: "x".to_owned(), id: "x".to_owned(), way, by }
+}
+
+fn near() -> Match {
+    let around = Around::of(Point::of(-1.9, 30.1).unwrap(), 5_000.0);
+    Match::Near { around, axes: [key("x"), key("y")] }
 }
 
 /// Every kind of filter, each with a value.
@@ -26,6 +32,7 @@ fn every_match() -> Vec<(&'static str, Match)> {
         ("org", Match::ReferenceIdentifier(text())),
         ("org", branch(Way::Below)),
         ("org", branch(Way::Above)),
+        ("score", near()),
         ("url", Match::Uri(text())),
         ("url", Match::UriBelow(text())),
         (

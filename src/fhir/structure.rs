@@ -42,7 +42,7 @@ pub const MAX_ISSUES: usize = 50;
 pub const MAX_TIME: Duration = Duration::from_secs(2);
 /// Those of a resource with all that it contains or bundles may take [`MAX_TIME`], and this for each element that
 /// has some: a large Bundle has more time than a small one, and one of few but costly resources has no more.
-pub const TIME_PER_ELEMENT: Duration = Duration::from_millis(1);
+pub const TIME_PER_ELEMENT: Duration = Duration::from_millis(5);
 /// And never longer than this: half of what a request may take.
 pub const MAX_TIME_IN_ALL: Duration = Duration::from_secs(60);
 /// The code of the issue where the time was not enough.

@@ -147,8 +147,8 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap().to_string_lossy().into_owned()
 }
 
-/// How many files the package has.
-const WHOLE: usize = 5_307;
+/// How many examples the package has; its file 5,307 is `package.json`.
+const WHOLE: usize = 5_306;
 
 #[test]
 fn official_examples_pass() {
@@ -250,6 +250,19 @@ const NOT_FOUND: &[(&str, &str)] = &[
     ("MedicinalProductContraindication-example.json", NOTHING),
     ("MedicinalProductIndication-example.json", NOTHING),
     ("MedicinalProductIngredient-example.json", NOTHING),
+    ("MedicinalProductInteraction-example.json", NOTHING),
+    ("MedicinalProductManufactured-example.json", NOTHING),
+    ("MedicinalProductUndesirableEffect-example.json", NOTHING),
+    ("ObservationDefinition-example.json", NOTHING),
+    ("OperationOutcome-101.json", NOTHING),
+    ("OperationOutcome-allok.json", NOTHING),
+    ("OperationOutcome-break-the-glass.json", NOTHING),
+    ("OperationOutcome-exception.json", NOTHING),
+    ("OperationOutcome-searchfail.json", NOTHING),
+    ("OperationOutcome-validationfail.json", NOTHING),
+    ("RiskAssessment-population.json", NOTHING),
+    ("SubstanceSpecification-example.json", NOTHING),
+    ("VerificationResult-example.json", NOTHING),
 ];
 const NOTHING: &str = "nothing in it is indexed";
 
@@ -284,8 +297,7 @@ async fn official_examples_are_stored_read_back_and_found() {
                 }
             }
             println!("{} places in {:?}, {} not found", places.len(), began.elapsed(), missed.len());
-            assert!(changed.is_empty(), "{}", changed.join("\n"));
-            assert_eq!(missed, rows(NOT_FOUND));
+            assert_eq!((missed, changed), (rows(NOT_FOUND), Vec::new()));
             Arc::into_inner(server).unwrap().stop().await;
         }
     })

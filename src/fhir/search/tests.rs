@@ -39,6 +39,18 @@ fn reference(kind: &str, id: &str) -> Match {
     Match::Reference { kind: kind.to_owned(), id: id.to_owned() }
 }
 
+/// A canonical is any uri: the official Library-library-fhir-helpers has one without a scheme.
+#[test]
+fn a_bare_canonical_may_be_a_url_or_an_id() {
+    let url = Match::ReferenceUrl("first".into());
+    assert_eq!(check("Library", "predecessor=first"), [url.clone(), reference("", "first")]);
+    assert_eq!(
+        check("QuestionnaireResponse", "questionnaire=first"),
+        [url, reference("Questionnaire", "first")]
+    );
+    assert_eq!(check("QuestionnaireResponse", "source=first"), [reference("", "first")]);
+}
+
 #[test]
 fn tokens() {
     assert_eq!(check("Patient", "identifier=7"), [token(None, Some("7"))]);

@@ -49,13 +49,27 @@ pub fn filter(asked: &Asked<'_>, text: &str) -> Result<Filter, Outcome> {
     for value in &values {
         match (asked.parameter.search_type, asked.modifier) {
             (SearchType::Uri, Some("above")) => any.extend(above(&unescape(value)).map(Match::Uri)),
-            _ => any.push(one(asked, value)?),
+            _ => {
+                let found = one(asked, value)?;
+                any.extend(as_canonical(asked, (value, &found)));
+                any.push(found);
+            }
         }
     }
     if any.is_empty() {
         return Err(refused(asked.name, "no-value", "a value is missing"));
     }
     Ok(Filter { parameter, any, not: asked.modifier == Some("not") })
+}
+
+/// A canonical is any uri, so what looks like an id may be one: `Library?predecessor=first-edition`.
+fn as_canonical(asked: &Asked<'_>, (text, found): (&str, &Match)) -> Option<Match> {
+    let of_canonicals = match &asked.parameter.program {
+        Program::Paths(paths) => paths.iter().any(|path| path.kind == "canonical"),
+        _ => false,
+    };
+    let bare = matches!(found, Match::Reference { .. }) && !text.contains('/');
+    (of_canonicals && bare).then(|| Match::ReferenceUrl(unescape(text)))
 }
 
 fn missing(asked: &Asked<'_>, text: &str) -> Result<Match, Outcome> {

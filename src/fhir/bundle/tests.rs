@@ -107,10 +107,9 @@ fn a_patch_by_condition_needs_exactly_one() {
     assert_eq!(settled(&by, &[vec![]], patient_at(4, true)).unwrap_err().status, 404);
     let two = [[one("Patient", "1"), one("Patient", "2")].concat()];
     assert_eq!(settled(&by, &two, patient_at(4, true)).unwrap_err().status, 412);
-    let twice = plan(json!([
-        patch_entry("Patient?identifier=x", flip.clone(), None),
-        patch_entry("Patient/1", flip, None)
-    ]));
+    let mut again = patch_entry("Patient/1", flip.clone(), None);
+    again["fullUrl"] = "urn:uuid:again".into();
+    let twice = plan(json!([patch_entry("Patient?identifier=x", flip, None), again]));
     let refused = settled(&twice.unwrap(), &found, patient_at(4, true)).unwrap_err();
     assert_eq!(refused.issues[0].code, "duplicate-identity");
 }

@@ -172,7 +172,13 @@ fn references_name_what_their_element_allows() {
             "focus": [{"reference": "#m"}]}))
     };
     let wrong = ["wrong-target Observation.subject.reference"];
-    for text in ["Patient/1", "http://x.org/fhir/Location/1", "urn:uuid:1", "Group?identifier=x", "other"] {
+    for text in [
+        "Patient/1",
+        "http://x.org/fhir/Location/1",
+        "urn:uuid:1",
+        "Group?identifier=x",
+        "http://example.org/other",
+    ] {
         assert_eq!(observation(json!({"reference": text})), Vec::<String>::new(), "{text}");
     }
     for text in ["Medication/1", "http://x.org/fhir/Encounter/1/_history/2", "Encounter?identifier=x", "#m"] {

@@ -7,10 +7,11 @@ use super::put::Writer;
 use super::render::Version;
 use super::{concepts, merge};
 use crate::auth::scope::Permission;
-use crate::auth::{Denied, Principal};
+use crate::auth::Principal;
 use crate::fhir::bundle::{self, Action, Effect, Operation};
 use crate::fhir::outcome::{Issue, Outcome};
 use crate::fhir::patch::Deadline;
+use crate::server::answer;
 use crate::server::app::App;
 use crate::server::parameters;
 use crate::store::write::{
@@ -95,7 +96,7 @@ fn trace(call: &Call, written: &Written) {
 }
 
 /// Every entry's own permission, and that to search for each condition and conditional reference.
-fn allowed(call: &Call, plan: &bundle::Plan) -> Result<(), Denied> {
+fn allowed(call: &Call, plan: &bundle::Plan) -> Result<(), Outcome> {
     for entry in plan.entries() {
         let (permission, kind) = match &entry.operation {
             Operation::Create { resource, .. } => (Permission::Create, resource.kind()),
@@ -109,12 +110,18 @@ fn allowed(call: &Call, plan: &bundle::Plan) -> Result<(), Denied> {
             // Asked when it is read or called, by the router's own rule.
             Operation::Read { .. } | Operation::Call(_) => continue,
         };
-        call.principal.require(permission, kind)?;
+        let asked = call.principal.require(permission, kind);
+        // Of hundreds of entries, the one that may not.
+        asked.map_err(|denied| match answer::denied(&denied) {
+            outcome if entry.path.is_empty() => outcome,
+            outcome => outcome.at(&entry.path),
+        })?;
     }
     plan.questions()
         .iter()
         .flat_map(|question| question.query.kinds())
         .try_for_each(|kind| call.principal.require(Permission::Search, kind))
+        .map_err(|denied| answer::denied(&denied))
 }
 
 /// The plan that runs inside the write group.

@@ -113,7 +113,9 @@ async fn t1_a_transaction_needs_every_permission() {
         send(conditional).await.refused(403, "scope-missing");
         send(json!({ "request": { "method": "GET", "url": "Patient" } })).await.refused(403, "scope-missing");
         let patch = json!({ "resource": { "resourceType": "Parameters" }, "request": { "method": "PATCH", "url": "Patient/1" } });
-        send(patch).await.refused(403, "scope-missing");
+        let refused = send(patch).await;
+        refused.refused(403, "scope-missing");
+        assert_eq!(refused.body["issue"][0]["expression"], json!(["Bundle.entry[0]"]));
         server.stop().await;
     })
     .await;

@@ -181,9 +181,15 @@ impl Query {
 }
 
 impl Filter {
-    /// How many values are compared, those of chains and `_has` included.
-    pub fn values(&self) -> usize {
-        self.any.iter().map(|one| one.inner().map_or(1, |(_, filter)| filter.values())).sum()
+    /// What its values cost to compare, those of chains and `_has` included: one for each, [`ONE_BY_ONE`] for those that
+    /// are no list.
+    pub fn cost(&self) -> usize {
+        self.any.iter().map(|one| one.inner().map_or_else(|| one.cost(), |(_, filter)| filter.cost())).sum()
+    }
+
+    /// Whether other resources are asked for, by a chain or `_has`.
+    pub fn is_nested(&self) -> bool {
+        self.any.iter().any(|one| one.inner().is_some())
     }
 
     fn add_kinds<'a>(&'a self, kinds: &mut BTreeSet<&'a str>) {
@@ -222,7 +228,23 @@ impl Filter {
     }
 }
 
+/// What a value costs that is compared for itself, where one of a list costs 1.
+pub const ONE_BY_ONE: usize = 20;
+
 impl Match {
+    fn cost(&self) -> usize {
+        match self {
+            Self::Date { .. }
+            | Self::Number { .. }
+            | Self::Quantity { .. }
+            | Self::TextContains(_)
+            | Self::UriBelow(_)
+            | Self::ReferenceBranch { .. }
+            | Self::Composite { .. } => ONE_BY_ONE,
+            _ => 1,
+        }
+    }
+
     /// What must hold for another resource, and its type.
     fn inner(&self) -> Option<(&str, &Filter)> {
         match self {

@@ -35,6 +35,8 @@ pub const MAX_VALUES: usize = 2_000;
 /// All parameters of a search together may have this many, in all types that chains and searches across types
 /// look at.
 pub const MAX_VALUES_IN_ALL: usize = 10_000;
+/// Keys of an order.
+const SORTS_MAX: usize = 5;
 /// The parameter that carries the page token.
 pub const PAGE: &str = "_getpages";
 /// Names of the parameters that say where a page begins without a token.
@@ -106,10 +108,19 @@ pub struct Include {
     pub source: &'static str,
     /// The reference parameters to follow: one, or all for `*`.
     pub parameters: Vec<ParameterKey>,
+    /// The types that they may name by a canonical url.
+    pub named: Vec<&'static str>,
     /// Only targets of this type.
     pub target: Option<&'static str>,
     /// Also from what was included (`:iterate`).
     pub iterate: bool,
+}
+
+impl Include {
+    /// The types that are followed by a canonical url.
+    pub fn canonicals(&self) -> impl Iterator<Item = &'static str> {
+        self.named.iter().copied().filter(|kind| self.target.is_none_or(|target| target == *kind))
+    }
 }
 
 /// `_total`
@@ -182,6 +193,10 @@ fn parse_as(
             search.page = Some(value.clone());
             continue;
         }
+        if value.is_empty() && context.handling == Handling::Strict {
+            return Err(refused(name, "no-value", "a value is missing"));
+        }
+        once(&search, name, value)?;
         let used = !value.is_empty()
             && (result_parameter(&mut search, (kinds, context), name, value)? || {
                 let reading = Reading { name, value, context, alternatives: &alternatives, values };
@@ -193,7 +208,22 @@ fn parse_as(
             search.ignored.push(name.clone());
         }
     }
+    if search.shape == Shape::Text && !(search.includes.is_empty() && search.revincludes.is_empty()) {
+        let text = "includes do not go with _summary=text";
+        return Err(refused("_include", "bad-value", text).hint("leave one of them out"));
+    }
     Ok(search)
+}
+
+/// What has one meaning for the whole answer is given once, or alike.
+fn once(search: &Search, name: &str, value: &str) -> Result<(), Outcome> {
+    let same = |known: &str| known == name || SKIPS.contains(&known) && SKIPS.contains(&name);
+    let has_one = matches!(name, "_count" | "_total" | "_summary") || SKIPS.contains(&name);
+    let other = |(known, given): &&(String, String)| same(known) && (known != name || given != value);
+    if has_one && search.applied.iter().any(|pair| other(&pair)) {
+        return Err(refused(name, "repeated-parameter", "it is given once").hint("leave the others out"));
+    }
+    Ok(())
 }
 
 /// A refusal of one parameter.
@@ -225,7 +255,7 @@ fn result_parameter(
             let bad = || refused(name, "bad-number", "a whole number of entries");
             search.count = Some(value.parse().map_err(|_| bad())?);
         }
-        "_sort" => search.query.sort = sorts(context, &search.query.kind, value)?,
+        "_sort" => sorts(search, context, value)?,
         "_total" => {
             search.total = match value {
                 "none" => Total::None,
@@ -236,7 +266,7 @@ fn result_parameter(
         }
         "_summary" if value == "count" => search.summary = Summary::Count,
         "_summary" => search.shape.and(Shape::summary(value)?)?,
-        "_elements" => search.shape.and(Shape::elements(&search.query.kind, value)?)?,
+        "_elements" => search.shape.and(Shape::elements(kinds, value)?)?,
         _ => match name.split_once(':').map_or((name, None), |(name, modifier)| (name, Some(modifier))) {
             ("_include", modifier) => includes::forward(search, (kinds, context), (name, modifier), value)?,
             ("_revinclude", modifier) => includes::reverse(search, context, (name, modifier), value)?,
@@ -255,12 +285,16 @@ fn skipped(name: &str, value: &str, least: u32) -> Result<u32, Outcome> {
     Ok(number)
 }
 
-fn sorts(context: &Context<'_>, kind: &str, value: &str) -> Result<Vec<Sort>, Outcome> {
-    let keys: Vec<&str> = value.split(',').filter(|key| !key.is_empty()).collect();
-    if keys.len() > 5 {
-        return Err(refused("_sort", "too-many-values", "at most five keys"));
+/// Keys of a second `_sort` come after those of the first.
+fn sorts(search: &mut Search, context: &Context<'_>, value: &str) -> Result<(), Outcome> {
+    for key in value.split(',').filter(|key| !key.is_empty()) {
+        if search.query.sort.len() >= SORTS_MAX {
+            return Err(refused("_sort", "too-many-values", "at most five keys"));
+        }
+        let sort = sort(context, &search.query.kind, key)?;
+        search.query.sort.push(sort);
     }
-    keys.into_iter().map(|key| sort(context, kind, key)).collect()
+    Ok(())
 }
 
 fn sort(context: &Context<'_>, kind: &str, key: &str) -> Result<Sort, Outcome> {
@@ -339,7 +373,10 @@ fn unknown(context: &Context<'_>, kind: &str, place: &str, name: &str) -> Outcom
 /// A parameter that selects. True where it was one; false where it is to be ignored.
 fn filter(search: &mut Search, reading: &Reading<'_>) -> Result<bool, Outcome> {
     match nested::selected(reading, &search.query.kind, reading.name, 0)? {
-        Selected::Filter(filter) => search.query.filters.push(filter),
+        Selected::Filter(filter) => {
+            nested::few(reading.name, &search.query.filters, &filter)?;
+            search.query.filters.push(filter);
+        }
         Selected::Unknown { kind, code } if reading.context.handling == Handling::Strict => {
             return Err(unknown(reading.context, &kind, reading.name, &code));
         }

@@ -72,7 +72,7 @@ impl Shape {
         for (name, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
             match name.as_str() {
                 "_summary" => shape.and(Self::summary(value)?)?,
-                "_elements" => shape.and(Self::elements(kind, value)?)?,
+                "_elements" => shape.and(Self::elements(&[kind], value)?)?,
                 _ => {}
             }
         }
@@ -118,11 +118,11 @@ impl Shape {
         }
     }
 
-    /// `_elements`' value: names at the root of a resource, with or without its type.
+    /// `_elements`' value: names at the root of a resource of one of these types, with or without the type.
     ///
     /// # Errors
-    /// 400 for a name that the type does not have.
-    pub fn elements(kind: &str, value: &str) -> Result<Self, Outcome> {
+    /// 400 for a name that none of them has.
+    pub fn elements(kinds: &[&str], value: &str) -> Result<Self, Outcome> {
         let mut wanted = Vec::new();
         for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
             let (own, element) = match name.split_once('.') {
@@ -131,10 +131,14 @@ impl Shape {
             };
             // `Patient.name.family` asks for a part of an element: the whole element is given.
             let element = element.split('.').next().unwrap_or_default().trim_end_matches("[x]");
-            let asked = if name.contains('.') { own } else { table().kind(kind) };
-            let unknown = asked.is_none() && name.contains('.');
-            if unknown || asked.and_then(|kind| table().node(kind)).is_some_and(|node| !has(node, element)) {
-                return Err(no_element(asked, element));
+            let dotted = name.contains('.');
+            let asked: Vec<&'static str> = match own {
+                _ if !dotted => kinds.iter().filter_map(|kind| table().kind(kind)).collect(),
+                own => own.into_iter().collect(),
+            };
+            let known = |kind: &&str| table().node(kind).is_none_or(|node| has(node, element));
+            if (dotted || !asked.is_empty()) && !asked.iter().any(known) {
+                return Err(no_element(asked.first().copied(), element));
             }
             wanted.push(Wanted { kind: own, element: element.to_owned() });
         }

@@ -3,6 +3,8 @@
 //! Only the current versions of what is not deleted are searched. The default order is that of creation,
 //! which does not move while others write.
 
+// References by canonical url.
+mod canonical;
 mod condition;
 mod order;
 mod sql;

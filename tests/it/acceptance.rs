@@ -25,6 +25,7 @@ mod search_codes;
 mod search_custom;
 mod search_pages;
 mod search_places;
+mod search_truth;
 mod search_values;
 mod summary;
 

@@ -15,7 +15,8 @@ pub struct Found<'a> {
 /// What all alternatives find.
 pub fn paths<'a>(paths: &[Path], from: &'a Value) -> Vec<Found<'a>> {
     let found = |path: &Path| {
-        let kind = path.kind;
+        let is_family = path.kind == "string" && path.steps.last().is_some_and(|step| step.key == "family");
+        let kind = if is_family { super::text::FAMILY } else { path.kind };
         steps(&path.steps, from).into_iter().map(move |value| Found { kind, value })
     };
     paths.iter().flat_map(found).collect()

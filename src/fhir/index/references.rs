@@ -49,13 +49,15 @@ fn literal(text: &str) -> Option<IndexValue> {
         Literal::Absolute { unversioned, .. } => Some(remote(unversioned)),
         Literal::Urn(urn) => Some(remote(urn)),
         Literal::Other(url) if url.contains(':') => Some(remote(url)),
-        Literal::Contained(_) | Literal::Conditional { .. } | Literal::Other(_) => None,
+        // It is not missing; no other resource is meant.
+        Literal::Contained(_) => Some(remote(text)),
+        Literal::Conditional { .. } | Literal::Other(_) => None,
     }
 }
 
 fn canonical(text: &str) -> Vec<IndexValue> {
     if text.starts_with('#') {
-        return Vec::new();
+        return vec![remote(text)];
     }
     // Some parameters of type reference find plain uris; a relative one is local.
     match reference::parse(text) {

@@ -7,9 +7,8 @@ use super::IndexValue;
 use super::extract::Found;
 use crate::fhir::dates;
 
-/// An open end of a period: the year 1 and the year 9999, which every engine can hold.
+/// An open beginning of a period: the year 1.
 const BEGINNING: i64 = -62_135_596_800_000;
-const END: i64 = 253_402_300_800_000;
 
 pub fn value(found: Found<'_>, zone: &TimeZone) -> Option<IndexValue> {
     let (low, high) = match found.kind {
@@ -24,7 +23,7 @@ fn period(value: &Value, zone: &TimeZone) -> Option<(i64, i64)> {
     let end = |key: &str| value.get(key).and_then(Value::as_str).and_then(|text| dates::range(text, zone));
     match (end("start"), end("end")) {
         (None, None) => None,
-        (start, end) => Some((start.map_or(BEGINNING, |s| s.0), end.map_or(END, |e| e.1))),
+        (start, end) => Some((start.map_or(BEGINNING, |s| s.0), end.map_or(dates::END, |e| e.1))),
     }
 }
 

@@ -35,8 +35,19 @@ pub(super) fn values(found: Found<'_>) -> Vec<IndexValue> {
             let text = value.pointer("/type/text").and_then(Value::as_str).unwrap_or_default();
             token(value, "value", text).into_iter().chain(typed(value)).collect()
         }
-        "ContactPoint" => token(value, "value", "").into_iter().collect(),
+        "ContactPoint" => token(value, "value", "").into_iter().map(folded).collect(),
         _ => primitive(value).into_iter().collect(),
+    }
+}
+
+/// Addresses and numbers are of no code system that would know letter case: they are found in any.
+/// <https://hl7.org/fhir/R4/search.html#token>
+fn folded(row: IndexValue) -> IndexValue {
+    match row {
+        IndexValue::Token { system, code, text } => {
+            IndexValue::Token { system, code: code.to_lowercase(), text }
+        }
+        other => other,
     }
 }
 

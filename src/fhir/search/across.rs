@@ -25,7 +25,14 @@ pub struct Across {
 /// # Errors
 /// As [`super::parse`]; also for an order that not all types have.
 pub fn across(kinds: &[&str], pairs: &[(String, String)], context: &Context<'_>) -> Result<Across, Outcome> {
-    let kinds = narrowed(kinds, pairs)?;
+    let kinds = match narrowed(kinds, pairs)? {
+        Narrowed::To(kinds) => kinds,
+        // Nothing can match; the search is read all the same.
+        Narrowed::ToOther(kind) => {
+            let search = parse_as((kind, &[kind]), pairs, context, &Cell::new(0))?;
+            return Ok(Across { search, queries: Vec::new() });
+        }
+    };
     let (mut ignored, mut dropped): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     let values = Cell::new(0);
     for kind in &kinds {
@@ -73,14 +80,32 @@ impl Across {
     }
 }
 
+enum Narrowed<'a> {
+    To(Vec<&'a str>),
+    /// What is named is not among them: a compartment does not have every type.
+    ToOther(&'static str),
+}
+
 /// The types that every `_type` names.
-fn narrowed<'a>(kinds: &[&'a str], pairs: &[(String, String)]) -> Result<Vec<&'a str>, Outcome> {
-    let mut kinds = kinds.to_vec();
-    for (_, value) in pairs.iter().filter(|(name, _)| name == "_type") {
+fn narrowed<'a>(kinds: &[&'a str], pairs: &[(String, String)]) -> Result<Narrowed<'a>, Outcome> {
+    let mut wanted: Option<Vec<&'static str>> = None;
+    for (_, value) in pairs.iter().filter(|(name, value)| name == "_type" && !value.is_empty()) {
         let named = names(value)?;
-        kinds.retain(|kind| named.contains(kind));
+        let both = match wanted {
+            Some(before) => before.into_iter().filter(|kind| named.contains(kind)).collect(),
+            None => named,
+        };
+        if both.is_empty() {
+            return Err(refused("_type", "bad-value", "nothing is of both types").hint("written _type=A,B"));
+        }
+        wanted = Some(both);
     }
-    Ok(kinds)
+    let Some(wanted) = wanted else { return Ok(Narrowed::To(kinds.to_vec())) };
+    let left: Vec<&str> = kinds.iter().copied().filter(|kind| wanted.contains(kind)).collect();
+    Ok(match wanted.first() {
+        Some(other) if left.is_empty() => Narrowed::ToOther(other),
+        _ => Narrowed::To(left),
+    })
 }
 
 /// The types that `_type` names.

@@ -1,10 +1,10 @@
 //! `_include` and `_revinclude`. <https://hl7.org/fhir/R4/search.html#revinclude>
 
+use super::nested::named_by_url;
 use super::{Context, Include, Search, found, refused, unknown};
 use crate::fhir::elements::table;
-use crate::fhir::index::ParameterKey;
 use crate::fhir::outcome::{Outcome, did_you_mean};
-use crate::fhir::parameters::{self, SearchType};
+use crate::fhir::parameters::{self, Parameter, SearchType};
 
 const MAX_INCLUDES: usize = 20;
 
@@ -68,22 +68,27 @@ fn read((name, context): (&str, &Context<'_>), value: &str, iterate: bool) -> Re
         None | Some("") => None,
         Some(target) => Some(table().kind(target).ok_or_else(|| unknown_kind(name, target))?),
     };
-    Ok(Include { source, parameters: followed((name, context), source, code)?, target, iterate })
+    let followed = followed((name, context), source, code)?;
+    let mut named: Vec<&'static str> = followed.iter().flat_map(|one| named_by_url(one)).collect();
+    named.sort_unstable();
+    named.dedup();
+    let parameters = followed.iter().map(|one| one.key).collect();
+    Ok(Include { source, parameters, named, target, iterate })
 }
 
-fn followed(
-    (name, context): (&str, &Context<'_>),
+fn followed<'a>(
+    (name, context): (&str, &Context<'a>),
     source: &str,
     code: &str,
-) -> Result<Vec<ParameterKey>, Outcome> {
+) -> Result<Vec<&'a Parameter>, Outcome> {
     let own = || context.custom.kind(source).iter().map(|own| &own.parameter);
     let all = || parameters::of(source).iter().chain(own());
     let references = || all().filter(|parameter| parameter.search_type == SearchType::Reference);
     if code == "*" {
-        return Ok(references().map(|parameter| parameter.key).collect());
+        return Ok(references().collect());
     }
     match found(context, name, source, code)? {
-        Some(one) if one.search_type == SearchType::Reference => Ok(vec![one.key]),
+        Some(one) if one.search_type == SearchType::Reference => Ok(vec![one]),
         Some(_) => {
             let codes: Vec<&str> = references().map(|parameter| parameter.code).collect();
             let hint = format!("references of {source}: {}", codes.join(", "));

@@ -11,12 +11,15 @@ use super::{Context, Handling, MAX_VALUES_IN_ALL, found, not_supported, refused,
 use crate::fhir::elements::table;
 use crate::fhir::outcome::{IssueType, Outcome};
 use crate::fhir::parameters::{self, Parameter, Program, SearchType};
-use crate::fhir::query::{self, Filter, Match, Via};
+use crate::fhir::query::{self, Filter, Match, ONE_BY_ONE, Via};
 
 /// A parameter may go through this many references.
 pub const MAX_DEPTH: usize = 4;
 /// All chains of a search together have at most this many alternatives.
 pub const MAX_ALTERNATIVES: usize = 400;
+
+/// Parameters of a search that look at other resources.
+pub const MAX_NESTED: usize = 20;
 
 /// One parameter of a search, as the client wrote it.
 pub struct Reading<'a> {
@@ -57,6 +60,13 @@ fn plain(reading: &Reading<'_>, kind: &str, rest: &str, depth: usize) -> Result<
     let (code, modifier) =
         rest.split_once(':').map_or((rest, None), |(code, modifier)| (code, Some(modifier)));
     match code {
+        // What is current is worked out from no list that is stored: <https://hl7.org/fhir/R4/search.html#list>
+        "_list" if value::split(reading.value, ',').iter().any(|list| list.starts_with('$')) => {
+            return Err(not_supported(
+                reading.name,
+                "functional lists such as $current-allergies are not kept",
+            ));
+        }
         // The same question: what the list refers to.
         "_list" if modifier.is_none() => return has(reading, kind, "List:item:_id", depth),
         "_has" => return Err(bad_has(reading)),
@@ -80,7 +90,7 @@ fn plain(reading: &Reading<'_>, kind: &str, rest: &str, depth: usize) -> Result<
     };
     let asked = value::Asked { parameter, name: reading.name, modifier, context: reading.context };
     let filter = value::filter(&asked, reading.value)?;
-    count_values(reading, filter.any.len())?;
+    count_values(reading, filter.cost())?;
     Ok(Selected::Filter(filter))
 }
 
@@ -107,7 +117,7 @@ fn chain(
                 let links = links(parameter, target, &filter);
                 count(reading, 1)?;
                 // One link has the values that are counted already.
-                count_values(reading, links.len().saturating_sub(1) * filter.values())?;
+                count_values(reading, links.len().saturating_sub(1) * filter.cost())?;
                 any.extend(links);
             }
             Ok(Selected::Unknown { kind, code }) => drop(missing.get_or_insert((kind, code))),
@@ -152,13 +162,45 @@ fn targets(
 /// By id; by url too where the parameter finds canonicals and the other type has one.
 fn links(parameter: &Parameter, target: &'static str, filter: &Filter) -> Vec<Match> {
     let link = |via| Match::Chained { kind: target.to_owned(), via, filter: Box::new(filter.clone()) };
-    let canonical = match &parameter.program {
+    let url = url_of(target).filter(|_| finds_canonicals(parameter));
+    std::iter::once(link(Via::Id)).chain(url.map(|url| link(Via::Url(url.key)))).collect()
+}
+
+fn finds_canonicals(parameter: &Parameter) -> bool {
+    match &parameter.program {
         Program::Paths(paths) => paths.iter().any(|path| matches!(path.kind, "canonical" | "uri" | "url")),
         Program::Expression(_) => true,
         Program::Exists(_) | Program::Composite(_) => false,
+    }
+}
+
+fn url_of(kind: &str) -> Option<&'static Parameter> {
+    parameters::find(kind, "url").filter(|url| url.search_type == SearchType::Uri)
+}
+
+/// The types that a parameter may name by their canonical url.
+pub fn named_by_url(parameter: &Parameter) -> Vec<&'static str> {
+    if !finds_canonicals(parameter) {
+        return Vec::new();
+    }
+    let all = match parameter.targets.as_slice() {
+        [] => table().kinds(),
+        some => some,
     };
-    let url = parameters::find(target, "url").filter(|url| canonical && url.search_type == SearchType::Uri);
-    std::iter::once(link(Via::Id)).chain(url.map(|url| link(Via::Url(url.key)))).collect()
+    all.iter().copied().filter(|kind| url_of(kind).is_some()).collect()
+}
+
+/// Each chain makes a statement that is longer to plan than to run.
+///
+/// # Errors
+/// 400 for another one where there are enough.
+pub fn few(name: &str, before: &[Filter], filter: &Filter) -> Result<(), Outcome> {
+    let others = before.iter().filter(|other| other.is_nested()).count();
+    if !filter.is_nested() || others < MAX_NESTED {
+        return Ok(());
+    }
+    let text = format!("a search has at most {MAX_NESTED} chains and _has");
+    Err(costly(refused(name, "too-many-chains", &text)).hint("ask in parts"))
 }
 
 /// `Observation:patient:code`, after `_has:`.
@@ -227,7 +269,10 @@ fn count_values(reading: &Reading<'_>, more: usize) -> Result<(), Outcome> {
     if all <= MAX_VALUES_IN_ALL {
         return Ok(());
     }
-    let text = format!("a search has at most {MAX_VALUES_IN_ALL} values, each counted once for each type");
+    let text = format!(
+        "a search has at most {MAX_VALUES_IN_ALL} values, each counted once for each type, and those that are compared one \
+         by one (dates, numbers, quantities, parts of texts, composites) for {ONE_BY_ONE}"
+    );
     Err(costly(refused(reading.name, "too-many-values", &text)).hint("ask in parts, or name fewer types"))
 }
 

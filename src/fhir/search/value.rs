@@ -8,7 +8,7 @@ use crate::fhir::index::text::normal;
 use crate::fhir::index::token::of_type_system;
 use crate::fhir::outcome::{Outcome, did_you_mean};
 use crate::fhir::parameters::{Half, Parameter, Program, SearchType};
-use crate::fhir::query::{self, Filter, Match, PartMatch, Prefix, Way};
+use crate::fhir::query::{self, Filter, Match, PartMatch, Prefix, SortBy, Way};
 use crate::fhir::reference::{self, Literal};
 use rust_decimal::prelude::ToPrimitive;
 
@@ -36,6 +36,7 @@ pub fn filter(asked: &Asked<'_>, text: &str) -> Result<Filter, Outcome> {
         return Ok(Filter { parameter, any: vec![missing(asked, text)?], not: false });
     }
     check_modifier(asked)?;
+    check_escapes(asked, text)?;
     let values: Vec<String> = split(text, ',').into_iter().filter(|value| !value.is_empty()).collect();
     if values.len() > MAX_VALUES {
         let text = format!("at most {MAX_VALUES} values separated by commas");
@@ -56,6 +57,9 @@ pub fn filter(asked: &Asked<'_>, text: &str) -> Result<Filter, Outcome> {
             }
         }
     }
+    if finds_contacts(asked.parameter) {
+        any.extend(any.iter().filter_map(folded).collect::<Vec<_>>());
+    }
     if any.is_empty() {
         return Err(refused(asked.name, "no-value", "a value is missing"));
     }
@@ -73,8 +77,11 @@ fn as_canonical(asked: &Asked<'_>, (text, found): (&str, &Match)) -> Option<Matc
 }
 
 fn missing(asked: &Asked<'_>, text: &str) -> Result<Match, Outcome> {
-    let by = index_of(asked.parameter.search_type)
-        .filter(|_| !matches!(asked.parameter.code, "_id" | "_lastUpdated"));
+    let by = match asked.parameter.code {
+        "_id" => Some(SortBy::Id),
+        "_lastUpdated" => Some(SortBy::LastUpdated),
+        _ => index_of(asked.parameter.search_type),
+    };
     let by = by.ok_or_else(|| not_supported(asked.name, ":missing does not apply here"))?;
     match text {
         "true" => Ok(Match::Missing { missing: true, by }),
@@ -151,6 +158,19 @@ fn one(asked: &Asked<'_>, text: &str) -> Result<Match, Outcome> {
         SearchType::Composite => composite(asked, text),
         SearchType::Special => near::read(asked, text),
     }
+}
+
+/// Whether a parameter finds only addresses and numbers of people (`email`, `phone`, `telecom`), which are indexed in lower case.
+fn finds_contacts(parameter: &Parameter) -> bool {
+    let Program::Paths(paths) = &parameter.program else { return false };
+    parameter.search_type == SearchType::Token && paths.iter().all(|path| path.kind == "ContactPoint")
+}
+
+/// The same in lower case; as it was written it is still looked for, because it may have been indexed so once.
+fn folded(value: &Match) -> Option<Match> {
+    let Match::Token { system, code: Some(code) } = value else { return None };
+    let lower = code.to_lowercase();
+    (lower != *code).then(|| Match::Token { system: system.clone(), code: Some(lower) })
 }
 
 /// Whether a parameter finds only primitives: these are indexed without a system, as the specification
@@ -411,6 +431,18 @@ pub(super) fn split(text: &str, separator: char) -> Vec<String> {
     }
     out.push(part);
     out
+}
+
+/// A backslash escapes `,`, `$`, `|` or itself, and nothing else. <https://hl7.org/fhir/R4/search.html#escaping>
+fn check_escapes(asked: &Asked<'_>, text: &str) -> Result<(), Outcome> {
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        if letter == '\\' && !matches!(letters.next(), Some(',' | '$' | '|' | '\\')) {
+            return Err(refused(asked.name, "bad-escape", "a backslash comes before one of , $ | \\ only")
+                .hint("a backslash itself is written twice"));
+        }
+    }
+    Ok(())
 }
 
 /// `\,` → `,` and the same of `$`, `|` and `\`; any other backslash stays.

@@ -39,7 +39,7 @@ fn text_and_data_are_opposites() {
 
 #[test]
 fn elements_are_named_with_or_without_a_type() {
-    let shape = |names: &str| Shape::elements("Patient", names).unwrap();
+    let shape = |names: &str| Shape::elements(&["Patient"], names).unwrap();
     assert_eq!(names(&shape("name,deceased")), ["resourceType", "id", "meta", "name", "deceasedBoolean"]);
     assert_eq!(names(&shape("Patient.photo,Observation.code")), ["resourceType", "id", "meta", "photo"]);
     let observation = json!({ "resourceType": "Observation", "status": "final", "code": { "text": "c" },
@@ -49,7 +49,7 @@ fn elements_are_named_with_or_without_a_type() {
     let part = shape("Observation.issued").of(observation, Role::Include);
     assert!(part.get("effectiveDateTime").is_none() && part["status"] == "final" && is_part(&part));
     for wrong in ["nmae", "Patient.nmae", "Foo.name"] {
-        assert_eq!(Shape::elements("Patient", wrong).unwrap_err().status, 400, "{wrong}");
+        assert_eq!(Shape::elements(&["Patient"], wrong).unwrap_err().status, 400, "{wrong}");
     }
 }
 
@@ -57,7 +57,7 @@ fn elements_are_named_with_or_without_a_type() {
 fn what_r4_requires_is_always_there() {
     let observation = json!({ "resourceType": "Observation", "status": "final", "code": { "text": "c" },
         "note": [{ "text": "n" }] });
-    for shape in [Shape::Summary, Shape::Text, Shape::elements("Observation", "id").unwrap()] {
+    for shape in [Shape::Summary, Shape::Text, Shape::elements(&["Observation"], "id").unwrap()] {
         let part = shape.of(observation.clone(), Role::Match);
         assert!(part.get("note").is_none() && structure::check(&part).is_empty(), "{part}");
     }

@@ -209,8 +209,12 @@ fn is_form(headers: &HeaderMap) -> bool {
 /// The parameters of a query or of a form, in order, decoded.
 ///
 /// # Errors
-/// 400 for too many of them.
+/// 400 for too many of them, and for what is not percent-encoded UTF-8: something else would be looked for.
 pub fn parameters(query: &[u8]) -> Result<Vec<(String, String)>, Outcome> {
+    if !is_encoded(query) {
+        let text = "the parameters are not percent-encoded UTF-8";
+        return Err(Outcome::error(IssueType::Invalid, "bad-encoding", text).hint("write a % itself as %25"));
+    }
     let pairs: Vec<(String, String)> = url::form_urlencoded::parse(query)
         .into_owned()
         // OpenSRP sends `?&name=…`.
@@ -222,6 +226,13 @@ pub fn parameters(query: &[u8]) -> Result<Vec<(String, String)>, Outcome> {
     }
     let text = format!("more than {PARAMETERS_MAX} parameters");
     Err(Outcome::error(IssueType::TooCostly, "too-many-parameters", text))
+}
+
+/// Whether each `%` has two digits, and what is encoded is UTF-8.
+fn is_encoded(query: &[u8]) -> bool {
+    let mut after = query.split(|byte| *byte == b'%').skip(1);
+    let digits = |text: &[u8]| text.get(..2).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));
+    after.all(digits) && percent_encoding::percent_decode(query).decode_utf8().is_ok()
 }
 
 impl Call {

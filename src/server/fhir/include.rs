@@ -1,5 +1,8 @@
 //! `_include` and `_revinclude`: what belongs to the matches of a page.
 
+// By canonical url.
+mod canonical;
+
 use std::collections::{BTreeSet, HashSet};
 
 use super::call::{Call, Stop};
@@ -63,6 +66,9 @@ async fn follow(call: &Call, includes: &[&Include], from: &[Stored]) -> Result<V
     }
     let wanted: Vec<(String, String)> = wanted.into_iter().take(INCLUDED_MAX + 1).collect();
     let mut found = call.app.store.many(&call.tenant, &wanted).await?;
+    for include in includes {
+        found.extend(canonical::follow(call, include, from).await?);
+    }
     found.sort_by_key(|stored| stored.rid);
     Ok(found)
 }
@@ -70,6 +76,7 @@ async fn follow(call: &Call, includes: &[&Include], from: &[Stored]) -> Result<V
 async fn follow_back(call: &Call, includes: &[&Include], from: &[Stored]) -> Result<Vec<Stored>, Stop> {
     let mut all = Vec::new();
     for include in includes {
+        all.extend(canonical::follow_back(call, include, from).await?);
         let targets: Vec<(String, String)> = from
             .iter()
             .filter(|stored| include.target.is_none_or(|target| target == stored.kind))

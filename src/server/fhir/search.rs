@@ -103,7 +103,8 @@ fn form(call: &Call) -> Result<Vec<(String, String)>, Outcome> {
 /// The searchset as text; also for a GET in a batch.
 pub async fn bundle(call: &Call, place: Place, pairs: Vec<(String, String)>) -> Result<String, Stop> {
     let (place, pairs) = resumed(call, place, pairs).await?;
-    let (Across { search, mut queries }, left_out) = asked(call, &place, &pairs)?;
+    let (Across { mut search, mut queries }, left_out) = asked(call, &place, &pairs)?;
+    bound(&mut search);
     concepts::look_up(call, queries.iter_mut()).await?;
     let page = page_of(&search, links::note(&place, &search));
     if queries.len() > 1 && page.offset > ACROSS_SKIP_MAX {
@@ -253,9 +254,18 @@ fn allowed<'a>(
     }
 }
 
+/// The links say how many entries a page really has.
+fn bound(search: &mut Search) {
+    search.count = search.count.map(|count| count.min(COUNT_MAX));
+    let Some(count) = search.count else { return };
+    for (_, value) in search.applied.iter_mut().filter(|(name, _)| name == "_count") {
+        *value = count.to_string();
+    }
+}
+
 fn page_of(search: &Search, note: String) -> Page {
     let counts_only = search.summary == Summary::Count || search.count == Some(0);
-    let count = if counts_only { 0 } else { search.count.unwrap_or(COUNT).min(COUNT_MAX) };
+    let count = if counts_only { 0 } else { search.count.unwrap_or(COUNT) };
     let total = match search.total {
         _ if counts_only => TotalWanted::Accurate,
         search::Total::Accurate => TotalWanted::Accurate,
@@ -304,7 +314,9 @@ fn warning(search: &Search, included: &Included, left_out: usize) -> Option<Stri
         warn("includes-hidden", "some included resources are outside the token's scope".to_owned());
     }
     if included.cut {
-        warn("includes-cut", "there are more included resources than one page holds".to_owned());
+        let text = "there are more included resources than one page holds; a smaller _count includes the rest with \
+                    later pages, and a search for them finds all: Observation?subject=Patient/1";
+        warn("includes-cut", text.to_owned());
     }
     let outcome = Outcome::of(issues)?.to_value();
     // It is stored nowhere, and an entry of a searchset has a full url: <https://hl7.org/fhir/R4/bundle.html#bundle-unique>

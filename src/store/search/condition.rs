@@ -6,6 +6,8 @@
 // Codes that a value set lists.
 mod concepts;
 mod hierarchy;
+// Many values of one kind.
+mod listed;
 // Which filter gives the candidates.
 pub(super) mod lead;
 // Places.
@@ -18,6 +20,7 @@ use crate::fhir::query::{Filter, Match, Parameter, PartMatch, Prefix, SortBy};
 use crate::store::db::{Argument, Engine};
 use crate::store::index::{pair_key, single_key, words};
 use lead::Role;
+use listed::List;
 
 /// The stored range of dates, numbers and quantities.
 const RANGE: (&str, &str) = ("x.low", "x.high");
@@ -39,7 +42,9 @@ fn on_resource(sql: &mut Sql, filter: &Filter, one: &dyn Fn(&mut Sql, &Match)) {
     if filter.not {
         sql.push("not ");
     }
-    sql.any_of(&filter.any, one);
+    if !listed::ids(sql, &filter.any) {
+        sql.any_of(&filter.any, one);
+    }
 }
 
 fn id(sql: &mut Sql, value: &Match, role: Role) {
@@ -87,24 +92,30 @@ fn truth(truth: bool) -> &'static str {
 }
 
 /// Alternatives that one look-up in one table answers.
-type Group<'a> = (&'static str, Vec<&'a Match>);
+struct Group<'a> {
+    table: &'static str,
+    keys: &'a [ParameterKey],
+    values: Vec<&'a Match>,
+    /// Where all of them are compared at once.
+    list: Option<List>,
+}
 
 /// Alternatives by the table that they are looked for in. Mostly there is one table. A link of a chain is
 /// alone, so that it can begin at what it refers to; so are the codes of value sets.
-fn groups<'a>(values: impl Iterator<Item = &'a Match>) -> Vec<Group<'a>> {
+fn groups<'a>(keys: &'a [ParameterKey], values: impl Iterator<Item = &'a Match>) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
     for value in values {
         let table = table_of(value);
         let alone = is_alone(value);
-        match groups
-            .iter_mut()
-            .find(|(name, of)| *name == table && !alone && !of.first().is_some_and(|one| is_alone(one)))
-        {
-            Some((_, values)) => values.push(value),
-            None => groups.push((table, vec![value])),
+        let fits = |group: &&mut Group<'a>| {
+            group.table == table && !alone && !group.values.first().is_some_and(|one| is_alone(one))
+        };
+        match groups.iter_mut().find(fits) {
+            Some(group) => group.values.push(value),
+            None => groups.push(Group { table, keys, values: vec![value], list: None }),
         }
     }
-    groups
+    groups.into_iter().flat_map(listed::split).collect()
 }
 
 /// Whether it is a subquery of its own: beside others, joined by `or`, no index would serve it.
@@ -115,8 +126,8 @@ fn is_alone(value: &Match) -> bool {
 fn indexed(sql: &mut Sql, filter: &Filter, role: Role) {
     let (missing, values): (Vec<&Match>, Vec<&Match>) =
         filter.any.iter().partition(|value| matches!(value, Match::Missing { .. }));
-    let groups = groups(values.into_iter());
     let keys = filter.parameter.keys();
+    let groups = groups(keys, values.into_iter());
     if filter.not {
         sql.push("not ");
     }
@@ -126,7 +137,7 @@ fn indexed(sql: &mut Sql, filter: &Filter, role: Role) {
         if !missing.is_empty() {
             sql.any_of(&missing, &|sql, value| self::missing(sql, keys, value)).push(" or ");
         }
-        any_exists(sql, keys, &groups, "r.rid");
+        any_exists(sql, &groups, "r.rid");
         sql.push(")");
     } else {
         alternatives(sql, keys, &missing, &groups);
@@ -134,11 +145,11 @@ fn indexed(sql: &mut Sql, filter: &Filter, role: Role) {
 }
 
 /// Whether the resource `rid` has one of the values.
-fn any_exists(sql: &mut Sql, keys: &[ParameterKey], groups: &[Group<'_>], rid: &str) {
+fn any_exists(sql: &mut Sql, groups: &[Group<'_>], rid: &str) {
     sql.push("(");
     for (index, group) in groups.iter().enumerate() {
         sql.push(if index == 0 { "" } else { " or " }).push("exists (select 1 from ");
-        lookup(sql, keys, group, Role::Follows);
+        lookup(sql, group, Role::Follows);
         sql.push(" and x.rid = ").push(rid).push(")");
     }
     sql.push(if groups.is_empty() { "false)" } else { ")" });
@@ -151,7 +162,7 @@ fn alternatives(sql: &mut Sql, keys: &[ParameterKey], missing: &[&Match], groups
         return;
     }
     sql.push("(r.rid in (");
-    lookups(sql, keys, groups);
+    lookups(sql, groups);
     sql.push(")");
     if !missing.is_empty() {
         sql.push(" or ").any_of(missing, &|sql, value| self::missing(sql, keys, value));
@@ -160,18 +171,25 @@ fn alternatives(sql: &mut Sql, keys: &[ParameterKey], missing: &[&Match], groups
 }
 
 /// `select x.rid from …`: who has one of the values.
-fn lookups(sql: &mut Sql, keys: &[ParameterKey], groups: &[Group<'_>]) {
+fn lookups(sql: &mut Sql, groups: &[Group<'_>]) {
     for (index, group) in groups.iter().enumerate() {
         sql.push(if index == 0 { "" } else { " union all " }).push("select x.rid from ");
-        lookup(sql, keys, group, Role::Leads);
+        lookup(sql, group, Role::Leads);
     }
 }
 
 /// `TABLE x where …` with every alternative of a table.
-fn lookup(sql: &mut Sql, keys: &[ParameterKey], (table, values): &Group<'_>, role: Role) {
-    sql.push(table).push(" x where x.tenant = $1 and ");
-    parameter(sql, keys);
-    sql.push(" and ").any_of(values, &|sql, value| one_value(sql, value, role));
+fn lookup(sql: &mut Sql, group: &Group<'_>, role: Role) {
+    if let (Some(List::Beginning(column)), Role::Leads) = (group.list, role) {
+        return listed::each_beginning(sql, group, column);
+    }
+    sql.push(group.table).push(" x where x.tenant = $1 and ");
+    parameter(sql, group.keys);
+    sql.push(" and ");
+    match group.list {
+        Some(list) => listed::one_of(sql, (list, &group.values), role),
+        None => drop(sql.any_of(&group.values, &|sql, value| one_value(sql, value, role))),
+    }
 }
 
 /// `x.parameter = …`

@@ -119,7 +119,12 @@ fn select_key(sql: &mut Sql, index: usize, sort: &Sort) -> Key {
     sql.push(&format!(
         ", (select {edge}(x.{value}) from {table} x where x.tenant = $1 and x.rid = r.rid and x.parameter = "
     ));
-    sql.bind(parameter).push(&format!(") as {column}"));
+    sql.bind(parameter);
+    if table == "index_text" {
+        // Parts of a family name are found, and order nothing.
+        sql.push(" and x.exact <> ''");
+    }
+    sql.push(&format!(") as {column}"));
     Key { column, kind, descending: sort.descending, always: false }
 }
 

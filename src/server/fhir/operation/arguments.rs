@@ -51,6 +51,15 @@ impl Arguments {
         self.0.iter().filter(move |one| one.get("name").and_then(Value::as_str) == Some(name))
     }
 
+    /// The names that were given, each once.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> =
+            self.0.iter().filter_map(|one| one.get("name").and_then(Value::as_str)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// The resource of this name.
     pub fn resource(&self, name: &'static str) -> Option<&Value> {
         self.all(name).find_map(|one| one.get("resource"))

@@ -51,13 +51,14 @@ const TIMES: [&str; 19] = [
 /// `GET Patient/id/$everything`, and by POST.
 pub async fn everything(call: &Call, place: &Place, arguments: &Arguments) -> Result<Answer, Stop> {
     let id = place.id().unwrap_or_default();
+    let ignored = ignored(call, arguments)?;
     stored::instance(call, COMPARTMENT, id).await?;
     let (queries, left_out) = queries(call, id, arguments)?;
     let count = arguments.number("_count")?.unwrap_or(COUNT_MAX).min(COUNT_MAX);
     let page = Page { count, token: arguments.text(PAGE)?, ..Page::default() };
     let found = call.app.store.search_across(&call.tenant, &queries, &page).await?;
     let mut entries: Vec<String> = found.entries.iter().filter_map(|one| entry(call, one)).collect();
-    entries.extend(warning(left_out));
+    entries.extend(warning(left_out, &ignored));
     let links = links(call, id, arguments, &found)?;
     let total = match found.total {
         Total::Exact(total) => format!(r#""total":{total},"#),
@@ -68,6 +69,23 @@ pub async fn everything(call: &Call, place: &Place, arguments: &Arguments) -> Re
         if entries.is_empty() { String::new() } else { format!(r#","entry":[{}]"#, entries.join(",")) };
     let text = format!(r#"{{"resourceType":"Bundle","type":"searchset",{total}"link":{links}{entries}}}"#);
     Ok(answer::json(StatusCode::OK, render::laid_out(text, call.wishes.layout)))
+}
+
+/// What was given and is no input.
+///
+/// # Errors
+/// 400 where there is any and the client is strict.
+fn ignored(call: &Call, arguments: &Arguments) -> Result<Vec<String>, Outcome> {
+    let is_input = |name: &str| INPUTS.contains(&name) || name == PAGE;
+    let others: Vec<String> =
+        arguments.names().into_iter().filter(|name| !is_input(name)).map(answer::plain).collect();
+    match others.first() {
+        Some(name) if call.is_strict() => {
+            let text = format!("$everything has no parameter {name}");
+            Err(Outcome::error(IssueType::Invalid, "unknown-parameter", text).hint(INPUTS.join(", ")))
+        }
+        _ => Ok(others),
+    }
 }
 
 /// One query for each type, and how many types were left out.
@@ -154,13 +172,21 @@ fn entry(call: &Call, stored: &crate::store::read::Stored) -> Option<String> {
     Some(format!(r#"{{"fullUrl":{url},"resource":{text},"search":{{"mode":"match"}}}}"#))
 }
 
-fn warning(left_out: usize) -> Option<String> {
-    if left_out == 0 {
-        return None;
+fn warning(left_out: usize, ignored: &[String]) -> Option<String> {
+    let mut issues = Vec::new();
+    if left_out > 0 {
+        let text = format!("{left_out} types outside the token's scope were left out");
+        issues.push(
+            Issue::error(IssueType::Forbidden, "everything-narrowed", text).severity(Severity::Warning),
+        );
     }
-    let text = format!("{left_out} types outside the token's scope were left out");
-    let issue = Issue::error(IssueType::Forbidden, "everything-narrowed", text).severity(Severity::Warning);
-    let outcome = Outcome::of(vec![issue])?.to_value();
+    if !ignored.is_empty() {
+        let names: Vec<&str> = ignored.iter().take(20).map(String::as_str).collect();
+        let text = format!("ignored: {}", names.join(", "));
+        let issue = Issue::error(IssueType::NotSupported, "parameters-ignored", text);
+        issues.push(issue.severity(Severity::Warning));
+    }
+    let outcome = Outcome::of(issues)?.to_value();
     Some(json!({ "resource": outcome, "search": { "mode": "outcome" } }).to_string())
 }
 

@@ -30,7 +30,7 @@ pub(super) fn refers(sql: &mut Sql, kind: &str, via: Via, filter: &Filter) {
 /// only, and its parameter implies the type: often nothing else is needed.
 pub(super) fn rids(sql: &mut Sql, kind: &str, filter: &Filter) {
     if is_plain(filter) {
-        lookups(sql, filter.parameter.keys(), &groups(filter.any.iter()));
+        lookups(sql, &groups(filter.parameter.keys(), filter.any.iter()));
     } else {
         resources(sql, "r.rid", kind, filter);
     }
@@ -49,7 +49,7 @@ pub(super) fn referring(sql: &mut Sql, kind: &str, (by, target): (ParameterKey, 
     sql.compare(" and h.parameter =", by.0).compare(" and h.kind =", target);
     sql.push(" and h.id = r.id and ");
     if is_plain(filter) {
-        any_exists(sql, filter.parameter.keys(), &groups(filter.any.iter()), "h.rid");
+        any_exists(sql, &groups(filter.parameter.keys(), filter.any.iter()), "h.rid");
     } else {
         sql.push("h.rid in (");
         rids(sql, kind, filter);

@@ -58,6 +58,24 @@ fn every_match() -> Vec<(&'static str, Match)> {
     all
 }
 
+/// More of one kind than a statement names one by one.
+fn lists() -> Vec<(&'static str, Vec<Match>)> {
+    let many = |one: &dyn Fn(String) -> Match| (0..40).map(|n| one(n.to_string())).collect::<Vec<_>>();
+    vec![
+        ("id", many(&|n| code(None, Some(&n)))),
+        ("id", many(&|n| code(Some("s"), Some(&n)))),
+        ("id", many(&|n| code(Some(&n), None))),
+        ("id", many(&Match::TokenText)),
+        ("name", many(&Match::TextStarts)),
+        ("name", many(&Match::TextExact)),
+        ("org", many(&|id| Match::Reference { kind: "Organization".to_owned(), id })),
+        ("org", many(&|id| Match::Reference { kind: String::new(), id })),
+        ("org", many(&Match::ReferenceUrl)),
+        ("org", many(&Match::ReferenceIdentifier)),
+        ("url", many(&Match::Uri)),
+    ]
+}
+
 /// Every filter alone, turned round, and sorted, with and without a page before.
 fn every_query() -> Vec<Query> {
     let last_updated = |prefix| Filter {
@@ -83,6 +101,21 @@ fn every_query() -> Vec<Query> {
         all.push(query(vec![filter.clone()], vec![by_time(true)]));
         all.push(query(vec![not(filter)], vec![]));
     }
+    for (parameter, values) in lists() {
+        let filter = indexed(parameter, values);
+        all.push(query(vec![filter.clone()], vec![]));
+        all.push(query(
+            vec![filter.clone(), indexed("id", vec![code(Some("s"), Some("1"))])],
+            vec![by_time(true)],
+        ));
+        all.push(query(vec![not(filter)], vec![]));
+    }
+    let many_ids = Filter {
+        parameter: Parameter::Id,
+        any: (0..40).map(|n| Match::Id(n.to_string())).collect(),
+        not: false,
+    };
+    all.extend([query(vec![many_ids.clone()], vec![]), query(vec![not(many_ids)], vec![])]);
     for inner in [
         indexed("id", vec![code(Some("s"), Some("1"))]),
         indexed("id", vec![listed(Held::Codings, &[("s", "1"), ("s", "2")])]),
@@ -193,6 +226,9 @@ async fn no_search_reads_a_whole_table() {
             store.referenced_by(T, &pairs, &[key("org")], 10).await.unwrap();
             referring(&mut store.db().read().await.unwrap(), T, &pairs[0], &[key("org")], 10).await.unwrap();
             store.references_of(T, &[1], &[key("org")]).await.unwrap();
+            store.canonicals_of(T, &[1], &[key("org")]).await.unwrap();
+            store.by_url(T, &["x".to_owned()], &[key("url")], 10).await.unwrap();
+            store.referring_to_url(T, &["x".to_owned()], &[key("org")], 10).await.unwrap();
         })
         .await;
         assert!(faults.is_empty(), "{} full scans:\n{}", faults.len(), faults.join("\n\n"));

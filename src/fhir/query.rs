@@ -170,6 +170,11 @@ impl Query {
         self.filters.iter_mut().try_fold(0, |left_out, filter| Ok(left_out + filter.narrow(may)?))
     }
 
+    /// Whether it may cost much: many values, or other resources.
+    pub fn is_heavy(&self) -> bool {
+        self.is_nested() || self.filters.iter().map(Filter::cost).sum::<usize>() > HEAVY
+    }
+
     /// Whether other resources decide about a match, or more than one parameter.
     pub fn is_nested(&self) -> bool {
         let looks_on = |one: &Match| {
@@ -228,6 +233,8 @@ impl Filter {
     }
 }
 
+/// A search that compares more is [heavy](Query::is_heavy).
+const HEAVY: usize = 100;
 /// What a value costs that is compared for itself, where one of a list costs 1.
 pub const ONE_BY_ONE: usize = 20;
 
@@ -240,6 +247,7 @@ impl Match {
             | Self::TextContains(_)
             | Self::UriBelow(_)
             | Self::ReferenceBranch { .. }
+            | Self::Near { .. }
             | Self::Composite { .. } => ONE_BY_ONE,
             _ => 1,
         }

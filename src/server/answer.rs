@@ -176,6 +176,9 @@ pub fn of_store(error: &store::Error) -> Outcome {
         store::Error::TooCostly => {
             Outcome::error(IssueType::TooCostly, "too-many-values", error.to_string()).hint(error.hint())
         }
+        store::Error::TooLong => Outcome::error(IssueType::TooCostly, "too-costly", error.to_string())
+            .status(422)
+            .hint(error.hint()),
         error if error.is_transient() => {
             tracing::warn!(code = error.code(), "the store did not answer");
             Outcome::error(IssueType::Throttled, "store-unavailable", "the store does not answer now")

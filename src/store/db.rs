@@ -40,14 +40,14 @@ mod row;
 mod statement;
 
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Connection as _};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _};
 
 pub use argument::{Argument, Column, Table};
 pub use connection::{Connection, Tx};
@@ -66,6 +66,8 @@ const WAIT: Duration = Duration::from_secs(15);
 /// How long anyone waits for a connection to PostgreSQL: a request should fail while its client still
 /// listens, and come back soon after the server does.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
+/// Steps of SQLite's machine between two looks at the clock: some milliseconds.
+const STEPS_BETWEEN_LOOKS: i32 = 100_000;
 /// How often a transaction is run again before its conflict is reported.
 const RUNS_MAX: u32 = 8;
 
@@ -124,6 +126,27 @@ impl Db {
             Self::Sqlite { readers, .. } => Connection::sqlite(readers.acquire().await?),
             Self::Postgres(pool) => Connection::postgres(pool.acquire().await?),
         })
+    }
+
+    /// A connection for reading, on which a statement that takes longer is given up with [`Error::TooLong`].
+    ///
+    /// # Errors
+    /// As [`Db::read`].
+    pub async fn read_within(&self, time: Duration) -> Result<Connection, Error> {
+        match self {
+            Self::Sqlite { readers, .. } => {
+                let mut connection = readers.acquire().await?;
+                let until = Instant::now() + time;
+                let goes_on = move || Instant::now() < until;
+                connection.lock_handle().await?.set_progress_handler(STEPS_BETWEEN_LOOKS, goes_on);
+                Ok(Connection::sqlite(connection))
+            }
+            // For this transaction only: the next one on the same connection has no limit.
+            Self::Postgres(pool) => {
+                let begin = format!("begin read only; set local statement_timeout = {}", time.as_millis());
+                Ok(Connection::postgres_within(pool.begin_with(AssertSqlSafe(begin)).await?))
+            }
+        }
     }
 
     /// Begins a write: `begin immediate` on SQLite, read committed on PostgreSQL.
@@ -238,6 +261,13 @@ async fn open_sqlite(url: &str, connections: u32) -> Result<Db, Error> {
         .max_connections(connections)
         .acquire_timeout(WAIT)
         .test_before_acquire(false)
+        // The limit of one reader is not that of the next.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                connection.lock_handle().await?.remove_progress_handler();
+                Ok(true)
+            })
+        })
         .connect_lazy_with(options.pragma("query_only", "on"));
     Ok(Db::Sqlite { writer, readers })
 }

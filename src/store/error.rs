@@ -31,6 +31,9 @@ pub enum Error {
     /// A search compares with more values than a statement may bind.
     #[error("the search compares with too many values")]
     TooCostly,
+    /// A search took longer than it may.
+    #[error("the search takes too long")]
+    TooLong,
     /// A search names a value set whose codes nobody looked up.
     #[error("the search names codes that were not looked up")]
     Unresolved,
@@ -54,6 +57,7 @@ impl Error {
             Self::Migration { .. } => "store-migration",
             Self::PageToken => "page-token",
             Self::TooCostly => "too-many-values",
+            Self::TooLong => "too-costly",
             Self::Unresolved => "store-unresolved",
             Self::Body { .. } => "store-body",
             Self::Taken => "name-taken",
@@ -67,6 +71,7 @@ impl Error {
             Self::Conflict { .. } | Self::Unavailable { .. } => "try again",
             Self::PageToken => "start the search again from its first page",
             Self::TooCostly => "ask in parts, or name fewer types",
+            Self::TooLong => "ask for less at once: fewer values, chains or types",
             Self::Taken => "choose another name",
             Self::Statement { .. } | Self::Column { .. } | Self::Body { .. } | Self::Unresolved => {
                 "this is a defect: please report it with the log around it"
@@ -104,10 +109,18 @@ impl From<sqlx::Error> for Error {
     }
 }
 
+/// By its `statement_timeout`.
+const POSTGRES_CANCELLED: &str = "57014";
+const SQLITE_INTERRUPTED: &str = "9";
+
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>, <https://sqlite.org/rescode.html>
 fn of_database(error: &(dyn sqlx::error::DatabaseError + 'static)) -> Error {
     let code = error.code().map(|code| code.into_owned()).unwrap_or_default();
     let postgres = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some();
+    let given_up = if postgres { POSTGRES_CANCELLED } else { SQLITE_INTERRUPTED };
+    if code == given_up {
+        return Error::TooLong;
+    }
     if if postgres { postgres_conflict(&code) } else { sqlite_conflict(&code) } {
         return Error::Conflict { code };
     }

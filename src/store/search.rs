@@ -10,6 +10,8 @@ mod order;
 mod sql;
 mod token;
 
+use std::time::Duration;
+
 use condition::lead::{self, Role};
 use order::Order;
 use sql::Sql;
@@ -26,6 +28,8 @@ use crate::fhir::query::{Filter, Match, Parameter, Query};
 
 /// Totals are exact up to here; beyond it only where [`TotalWanted::Accurate`] is asked.
 pub const TOTAL_EXACT_MAX: i64 = 10_000;
+/// A search that may take long is given up after this; the total counts for itself on PostgreSQL.
+const TIME_MAX: Duration = Duration::from_secs(20);
 /// The largest page.
 pub const COUNT_MAX: u32 = 1000;
 
@@ -113,7 +117,10 @@ impl Store {
         if queries.is_empty() {
             return Ok(Found { entries: Vec::new(), total: Total::Exact(0), next: None, before });
         }
-        let mut connection = self.db().read().await?;
+        let mut connection = match queries.iter().any(Query::is_heavy) {
+            true => self.db().read_within(TIME_MAX).await?,
+            false => self.db().read().await?,
+        };
         let total = match &from {
             Some(position) => position.total,
             None => total(&mut connection, tenant, queries, page.total).await?,

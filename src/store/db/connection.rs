@@ -63,6 +63,11 @@ impl Connection {
         Self(Inner::Postgres(connection))
     }
 
+    /// Of a transaction that only reads, and is rolled back.
+    pub(super) fn postgres_within(transaction: Transaction<'static, Postgres>) -> Self {
+        Self(Inner::PostgresTx(transaction))
+    }
+
     pub fn engine(&self) -> Engine {
         match self.0 {
             Inner::Sqlite(_) | Inner::SqliteTx(_) => Engine::Sqlite,

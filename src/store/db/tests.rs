@@ -122,3 +122,30 @@ async fn an_absent_server_is_explained_without_its_password() {
     assert_eq!(error.code(), "store-open");
     assert!(!format!("{error:?}").contains("hushhush"));
 }
+
+/// Counts to `$1`, one by one.
+const COUNTING: &str =
+    "with recursive n (i) as (select cast(1 as bigint) union all select i + 1 from n where i < $1)
+    select count(*) as n from n";
+
+#[tokio::test]
+async fn what_takes_too_long_is_given_up_and_the_next_reader_has_no_limit() {
+    each_store(|store| async move {
+        let before = Instant::now();
+        {
+            let mut limited = store.db().read_within(Duration::from_millis(50)).await.unwrap();
+            let error = limited.all(COUNTING, args![1_000_000_000]).await.unwrap_err();
+            assert_eq!(error, Error::TooLong);
+        }
+        assert!(before.elapsed() < Duration::from_secs(30), "{:?}", before.elapsed());
+        for _ in 0..3 {
+            let (from, mut count) = (Instant::now(), 1_000_000);
+            let mut free = store.db().read().await.unwrap();
+            while from.elapsed() < Duration::from_millis(60) {
+                free.one(COUNTING, args![count]).await.unwrap();
+                count *= 2;
+            }
+        }
+    })
+    .await;
+}

@@ -82,7 +82,11 @@ fn references() {
         check(patient(), "general-practitioner"),
         ["Practitioner/1  ", "/ http://x.org/fhir/Practitioner/2 ", "/  s|v"]
     );
-    assert_eq!(check(patient(), "organization"), ["/ #o "], "what is contained is there, and no other resource");
+    assert_eq!(
+        check(patient(), "organization"),
+        ["/ #o "],
+        "what is contained is there, and no other resource"
+    );
     let observation = json!({"resourceType": "Observation", "subject": {"reference": "Group/1"}});
     assert_eq!(check(observation.clone(), "subject"), ["Group/1  "]);
     assert!(check(observation, "patient").is_empty());

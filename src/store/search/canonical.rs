@@ -46,9 +46,10 @@ impl Store {
         parameters: &[ParameterKey],
         limit: u32,
     ) -> Result<Vec<Stored>, Error> {
-        let statement = "select distinct x.rid from table($2) as w
-             join table($3) as p on true
-             join index_uri x on x.tenant = $1 and x.parameter = p.value and x.uri = w.value
+        // Written as cross joins, which SQLite makes in this order.
+        let statement =
+            "select distinct x.rid from table($2) as w cross join table($3) as p cross join index_uri x
+             where x.tenant = $1 and x.parameter = p.value and x.uri = w.value
              order by x.rid limit $4";
         named(&mut self.db().read().await?, statement, (tenant, urls, parameters), limit).await
     }
@@ -64,10 +65,9 @@ impl Store {
         parameters: &[ParameterKey],
         limit: u32,
     ) -> Result<Vec<Stored>, Error> {
-        let statement = "select distinct x.rid from table($2) as w
-             join table($3) as p on true
-             join index_reference x
-                 on x.tenant = $1 and x.parameter = p.value and x.url = w.value and x.url <> ''
+        let statement =
+            "select distinct x.rid from table($2) as w cross join table($3) as p cross join index_reference x
+             where x.tenant = $1 and x.parameter = p.value and x.url = w.value and x.url <> ''
              order by x.rid limit $4";
         named(&mut self.db().read().await?, statement, (tenant, urls, parameters), limit).await
     }

@@ -31,18 +31,20 @@ const LAST_CHARACTER: char = '\u{10ffff}';
 pub(super) fn filter(sql: &mut Sql, filter: &Filter, role: Role) {
     sql.push(" and ");
     match filter.parameter {
-        Parameter::Id if filter.not => on_resource(sql, filter, &|sql, value| id(sql, value, Role::Follows)),
-        Parameter::Id => on_resource(sql, filter, &|sql, value| id(sql, value, role)),
-        Parameter::LastUpdated => on_resource(sql, filter, &last_updated),
+        Parameter::Id => {
+            let role = if filter.not { Role::Follows } else { role };
+            on_resource(sql, (filter, role), &|sql, value| id(sql, value, role));
+        }
+        Parameter::LastUpdated => on_resource(sql, (filter, role), &last_updated),
         Parameter::Indexed(_) | Parameter::Any(_) => indexed(sql, filter, role),
     }
 }
 
-fn on_resource(sql: &mut Sql, filter: &Filter, one: &dyn Fn(&mut Sql, &Match)) {
+fn on_resource(sql: &mut Sql, (filter, role): (&Filter, Role), one: &dyn Fn(&mut Sql, &Match)) {
     if filter.not {
         sql.push("not ");
     }
-    if !listed::ids(sql, &filter.any) {
+    if !listed::ids(sql, &filter.any, role) {
         sql.any_of(&filter.any, one);
     }
 }

@@ -316,3 +316,55 @@ async fn s18_by_canonical_url() {
     })
     .await;
 }
+
+/// As many values as the limits allow are answered while a client still waits, and more than those are refused.
+#[tokio::test]
+async fn s5_many_values() {
+    each_store(|store| async move {
+        let server = TestServer::start(store).await;
+        let entries: Vec<_> = (0..400)
+            .map(|n| {
+                let patient = json!({ "resourceType": "Patient", "id": format!("p{n}"), "birthDate": "2020-01-01",
+                    "name": [{ "family": format!("Name{n:04}"), "given": ["Ange"] }],
+                    "identifier": [{ "system": "urn:s", "value": n.to_string() }] });
+                json!({ "resource": patient, "request": { "method": "PUT", "url": format!("Patient/p{n}") } })
+            })
+            .collect();
+        let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": entries });
+        assert!(server.post("", &bundle).await.status.is_success());
+        let media = "application/x-www-form-urlencoded";
+        let form = |body: String| {
+            answered(server.request(Method::POST, "Patient/_search").header("content-type", media).body(body))
+        };
+        let many = |name: &str, value: &dyn Fn(usize) -> String| {
+            let values = (0..2_000).map(value).collect::<Vec<_>>().join(",");
+            format!("{name}={values}")
+        };
+        let names = many("name", &|n| format!("name{n:04}"));
+        for (what, total) in [
+            (many("identifier", &|n| format!("urn:s%7C{n}")), 400),
+            (many("identifier", &|n| (n + 399).to_string()), 1),
+            (many("identifier:not", &|n| (n + 1).to_string()), 1),
+            (names.clone(), 400),
+            (many("family:exact", &|n| format!("Name{n:04}")), 400),
+            (many("_id", &|n| format!("p{n}")), 400),
+            (many("_id:not", &|n| format!("p{}", n + 1)), 1),
+            (many("name", &|n| format!("{}x", "n".repeat(n % 300))), 0),
+        ] {
+            let five = format!("{}&_count=5", vec![what; 5].join("&"));
+            let before = std::time::Instant::now();
+            let found = form(five.clone()).await;
+            let shown: String = five.chars().take(40).collect();
+            assert_eq!((found.status.as_u16(), &found.body["total"]), (200, &json!(total)), "{shown}");
+            assert!(before.elapsed().as_secs() < 20, "{shown}: {:?}", before.elapsed());
+        }
+        let dates = |n: usize| format!("birthdate={}", vec!["2020-01-01"; n].join(","));
+        assert_eq!(form(dates(500)).await.body["total"], 400);
+        form(dates(501)).await.refused(400, "too-many-values");
+        let chains = |n: usize| vec!["organization.partof.name=x"; n].join("&");
+        assert_eq!(form(chains(20)).await.body["total"], 0);
+        form(chains(21)).await.refused(400, "too-many-chains");
+        server.stop().await;
+    })
+    .await;
+}

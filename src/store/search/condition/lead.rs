@@ -22,15 +22,15 @@ pub(in crate::store::search) enum Role {
     Follows,
 }
 
-/// The position of the filter that leads. `None`: resources are named by id, or found by type and time.
+/// The position of the filter that leads. `None`: resources are found by type and time.
 pub(in crate::store::search) fn leading(query: &Query) -> Option<usize> {
     let by_id = |filter: &Filter| {
         filter.parameter == Parameter::Id
             && !filter.not
             && filter.any.iter().all(|value| matches!(value, Match::Id(_)))
     };
-    if query.filters.iter().any(by_id) {
-        return None;
+    if let Some(at) = query.filters.iter().position(by_id) {
+        return Some(at);
     }
     let ranked = query.filters.iter().enumerate();
     ranked.filter_map(|(at, filter)| Some((rank(&query.kind, filter)?, at))).min().map(|(_, at)| at)
@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(leads(vec![filter("date", since()), filter("code", token("x"))]), Some(1));
         assert_eq!(leads(vec![filter("date", since())]), Some(0));
         let id = Filter { parameter: Parameter::Id, any: vec![Match::Id("1".to_owned())], not: false };
-        assert_eq!(leads(vec![filter("subject", patient()), id]), None);
+        assert_eq!(leads(vec![filter("subject", patient()), id]), Some(1));
         let not = Filter { not: true, ..filter("code", token("x")) };
         assert_eq!(leads(vec![not]), None);
     }

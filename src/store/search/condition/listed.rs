@@ -80,8 +80,6 @@ pub(super) fn each_beginning(sql: &mut Sql, group: &Group<'_>, column: &str) {
 
 /// Writes that `x` holds one of the values.
 pub(super) fn one_of(sql: &mut Sql, (list, values): (List, &[&Match]), role: Role) {
-    // SQLite would look for each value instead, for each candidate; a `+` takes the column out of its choice of an index.
-    let bare = if role == Role::Leads || sql.engine == Engine::Postgres { "" } else { "+" };
     let (first, second): (Vec<String>, Vec<String>) =
         values.iter().filter_map(|value| entry(value)).map(|(_, entry)| entry).unzip();
     match list {
@@ -91,12 +89,18 @@ pub(super) fn one_of(sql: &mut Sql, (list, values): (List, &[&Match]), role: Rol
                 not_empty(sql, column);
                 sql.push(" and ");
             }
-            sql.push(&format!("{bare}x.{column} in (select w.value from table("));
-            sql.bind(Table::new().texts("value", first)).push(") as w)");
+            column_in(sql, &format!("x.{column}"), first, role);
         }
         List::Both(one, other) => {
-            sql.push(&format!("({bare}x.{one}, {bare}x.{other}) in (select w.one, w.other from table("));
+            if role == Role::Leads && sql.engine == Engine::Postgres {
+                column_in(sql, &format!("x.{one}"), first.clone(), role);
+                sql.push(" and ");
+            }
+            let bare = bare(sql.engine, role);
+            sql.push(&format!("(({bare}x.{one}, {bare}x.{other}) in (select w.one, w.other from table("));
             sql.bind(Table::new().texts("one", first).texts("other", second)).push(") as w)");
+            let apart = apart(sql.engine);
+            sql.push(apart).push(")");
         }
         List::Beginning(column) => {
             sql.push("(false");
@@ -108,6 +112,30 @@ pub(super) fn one_of(sql: &mut Sql, (list, values): (List, &[&Match]), role: Rol
             not_empty(sql, column);
         }
     }
+}
+
+/// Writes that a column has one of the values. Where it leads, its index is asked for each; else each row is looked for among
+/// them.
+fn column_in(sql: &mut Sql, column: &str, values: Vec<String>, role: Role) {
+    let values = Table::new().texts("value", values);
+    if role == Role::Leads && sql.engine == Engine::Postgres {
+        sql.push(column).push(" = any(array(select w.value from table(").bind(values).push(") as w))");
+        return;
+    }
+    let (bare, apart) = (bare(sql.engine, role), apart(sql.engine));
+    sql.push("(").push(bare).push(column).push(" in (select w.value from table(");
+    sql.bind(values).push(") as w)").push(apart).push(")");
+}
+
+/// SQLite would look for each value instead, for each candidate; a `+` takes the column out of its choice of an index.
+fn bare(engine: Engine, role: Role) -> &'static str {
+    if role == Role::Follows && engine == Engine::Sqlite { "+" } else { "" }
+}
+
+/// PostgreSQL would make a join of the list, and where it expects few rows look through all of it for each; what stands in an `or` it
+/// keeps as a table of hashes.
+pub(super) fn apart(engine: Engine) -> &'static str {
+    if engine == Engine::Postgres { " or false" } else { "" }
 }
 
 /// What the partial indexes of these columns say.
@@ -140,7 +168,7 @@ fn by_length(texts: Vec<String>) -> Vec<(usize, Vec<String>)> {
 }
 
 /// Writes that `r` has one of these ids. False where there are few of them, or other conditions.
-pub(super) fn ids(sql: &mut Sql, values: &[Match]) -> bool {
+pub(super) fn ids(sql: &mut Sql, values: &[Match], role: Role) -> bool {
     let all: Option<Vec<String>> = values
         .iter()
         .map(|value| match value {
@@ -149,7 +177,7 @@ pub(super) fn ids(sql: &mut Sql, values: &[Match]) -> bool {
         })
         .collect();
     let Some(ids) = all.filter(|ids| ids.len() >= FROM) else { return false };
-    sql.push("r.id in (select w.value from table(").bind(Table::new().texts("value", ids)).push(") as w)");
+    column_in(sql, "r.id", ids, role);
     true
 }
 

@@ -25,7 +25,7 @@ async fn no_input_is_a_defect() {
             "{\"resourceType\":\"Patient\",\"birthDate\":\"\\u0000\"}",
             "{\"resourceType\":\"Patient\",\"gender\":\"\\ud800\"}",
             "{\"resourceType\":\"Bundle\",\"type\":\"transaction\",\"entry\":[null]}",
-            "{\"resourceType\":\"Bundle\",\"type\":\"batch\",\"entry\":[{\"request\":{}}]}",
+            "{\"resourceType\":\"Bundle\",\"type\":\"transaction\",\"entry\":[{\"request\":{}}]}",
             "{\"resourceType\":\"Observation\",\"valueQuantity\":{\"value\":1e999999}}",
             deep.as_str(),
         ] {

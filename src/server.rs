@@ -90,6 +90,8 @@ fn router(app: Arc<App>, (shield, cors): (Shield, Option<CorsLayer>)) -> Router 
         .route("/tenants/{tenant}/fhir/{*path}", any(fhir::below))
         .route("/emNutt/{*path}", any(emnutt::answer))
         .route("/tenants/{tenant}/emNutt/{*path}", any(emnutt::answer))
+        .route("/sync/{trigger}", any(emnutt::answer))
+        .route("/tenants/{tenant}/sync/{trigger}", any(emnutt::answer))
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)
         .layer(layers)

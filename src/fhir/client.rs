@@ -48,4 +48,10 @@ impl Profile {
             Self::OpenSrp | Self::Ihris | Self::CommCare | Self::OpenMrs | Self::Pdqm => &[],
         }
     }
+
+    /// Whether the client can do with an OperationOutcome among the entries of a searchset. OpenSRP's app stores every
+    /// entry as it comes, and fails on one without id and `lastUpdated`.
+    pub fn takes_outcome_entries(self) -> bool {
+        self != Self::OpenSrp
+    }
 }

@@ -57,6 +57,11 @@ impl Repair {
         issue.at(self.place.clone()).hint("accepted because of the client's profile; mend it at its source")
     }
 
+    /// Whether a POST was taken as an update, which it is only where there was something to update.
+    pub fn is_upsert(&self) -> bool {
+        self.code == POST_AS_UPDATE
+    }
+
     fn in_entry(mut self, index: usize) -> Self {
         let rest = self.place.find(['.', '[']).map_or("", |at| &self.place[at..]);
         self.place = format!("Bundle.entry[{index}].resource{rest}");
@@ -161,10 +166,13 @@ fn upsert_entry(upserts: &[String], entry: &mut Value) -> Option<Repair> {
     Some(upserted(&kind))
 }
 
+/// The code of such a repair.
+const POST_AS_UPDATE: &str = "post-as-update";
+
 /// A POST was taken as an update of the one with the same identifier.
 pub fn upserted(kind: &str) -> Repair {
     let text = "the post was an update by identifier";
-    Repair::new("post-as-update", text, format!("{kind}.identifier"))
+    Repair::new(POST_AS_UPDATE, text, format!("{kind}.identifier"))
 }
 
 /// The types that [`Profile::Cht`] refers to by their identifier where R4 has the id.

@@ -31,14 +31,18 @@ use crate::fhir::outcome::{IssueType, Outcome};
 use crate::rapidpro::webhook::Hint;
 use inner::Inner;
 
-/// Anything below `…/emNutt/`.
+/// Anything below `…/emNutt/`, and `…/sync/TRIGGER`.
 pub async fn answer(
     State(app): State<Arc<App>>,
     Path(segments): Path<BTreeMap<String, String>>,
     request: Request,
 ) -> Answer {
     let tenant = segments.get("tenant").map_or("default", String::as_str).to_owned();
-    let path = segments.get("path").map_or("", String::as_str).to_owned();
+    // emNutt has its triggers beside its base too.
+    let path = match segments.get("trigger") {
+        Some(trigger) => format!("sync/{trigger}"),
+        None => segments.get("path").map_or("", String::as_str).to_owned(),
+    };
     match dispatch(&app, &tenant, &path, request).await {
         Ok(answer) => answer,
         Err(outcome) => answer::refusal(&outcome),

@@ -38,6 +38,8 @@ mod terminology;
 // Create, update, delete.
 mod write;
 
+pub use lenient::REPAIRED;
+
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::super::answer::Answer;
+use super::super::answer::{self, Answer};
 use super::inner::Inner;
 use super::{plain, requests};
 use crate::fhir::outcome::{IssueType, Outcome};
@@ -20,7 +20,8 @@ pub enum Direction {
     In,
 }
 
-/// `?globalid=ID&entitytype=TYPE`, or a list of such objects: 201 when all are done; 400 where one is not there.
+/// `?globalid=ID&entitytype=TYPE`, or a list of such objects: 200 with the answer to each, as those to a batch's
+/// entries; so is what is not there.
 pub async fn set(
     inner: &Inner<'_>,
     direction: Direction,
@@ -30,25 +31,26 @@ pub async fn set(
         let text = "name `globalid` and `entitytype`, or a list of at most 1,000 of them";
         Outcome::error(IssueType::Structure, "person", text)
     })?;
+    let mut entries = Vec::new();
     for (kind, id) in people {
         let status = requests::change(inner, (&kind, &id), |person| tag(person, direction)).await?;
-        match status.as_u16() {
-            200 => {}
-            404 | 410 => return Ok(plain(StatusCode::BAD_REQUEST, "")),
+        entries.push(match status.as_u16() {
+            200 => json!({ "response": { "status": "200 OK", "location": format!("{kind}/{id}") } }),
+            404 | 410 => json!({ "response": { "status": "404 Not Found" } }),
             _ => return Ok(plain(status, "")),
-        }
+        });
     }
-    Ok(plain(StatusCode::CREATED, ""))
+    Ok(answer::plain_json(StatusCode::OK, &Value::Array(entries)))
 }
 
 fn people(query: &[(String, String)], body: &Value) -> Option<Vec<(String, String)>> {
     let named = |of: &dyn Fn(&str) -> Option<String>| Some((of("entitytype")?, of("globalid")?));
-    if let Some(items) = body.as_array().filter(|items| !items.is_empty()) {
-        let of = |item: &Value| named(&|key| Some(item.get(key)?.as_str()?.to_owned()));
-        return (items.len() <= PEOPLE_MAX).then(|| items.iter().map(of).collect())?;
-    }
     let of = |key: &str| query.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
-    Some(vec![named(&of)?])
+    let Some(items) = body.as_array() else { return Some(vec![named(&of)?]) };
+    let item = |item: &Value| named(&|key| Some(item.get(key)?.as_str()?.to_owned()));
+    let listed: Vec<_> =
+        (items.len() <= PEOPLE_MAX).then(|| items.iter().map(item).collect::<Option<_>>())??;
+    Some(named(&of).into_iter().chain(listed).collect())
 }
 
 fn tag(person: &mut Value, direction: Direction) {
@@ -91,7 +93,9 @@ mod tests {
         assert_eq!(people(&query, &Value::Null), Some(vec![one.clone()]));
         let list =
             json!([{ "globalid": "1", "entitytype": "Person" }, { "globalid": "1", "entitytype": "Person" }]);
-        assert_eq!(people(&[], &list), Some(vec![one.clone(), one]));
+        assert_eq!(people(&[], &list), Some(vec![one.clone(), one.clone()]));
+        assert_eq!(people(&query, &list), Some(vec![one.clone(), one.clone(), one]));
+        assert_eq!(people(&[], &json!([])), Some(Vec::new()));
         assert_eq!(people(&[], &json!([{ "globalid": "1" }])), None);
         assert_eq!(people(&[], &json!({})), None);
     }

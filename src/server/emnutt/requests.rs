@@ -4,6 +4,7 @@ use axum::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::super::answer::Answer;
+use super::super::fhir::REPAIRED;
 use super::inner::{Asked, Inner};
 use super::{processing, progress};
 use crate::fhir::outcome::{IssueType, Outcome};
@@ -18,7 +19,14 @@ pub async fn create(inner: &Inner<'_>, body: Value) -> Result<Answer, Outcome> {
     let path = "CommunicationRequest";
     let came = inner.ask(&Asked { method: Method::POST, path, body: Some(&body), if_match: None }).await?;
     let id = came.body.get("id").and_then(Value::as_str).unwrap_or_default();
-    if came.status == StatusCode::CREATED { Ok(processing(id)) } else { Ok(came.pass()) }
+    if came.status != StatusCode::CREATED {
+        return Ok(came.pass());
+    }
+    let mut answer = processing(id);
+    if let Some(repaired) = came.headers.get(REPAIRED) {
+        answer.headers_mut().insert(REPAIRED, repaired.clone());
+    }
+    Ok(answer)
 }
 
 /// `POST …/emNutt/fhir` of any resource or Bundle.

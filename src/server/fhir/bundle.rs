@@ -164,6 +164,9 @@ fn put(call: &Call, written: &Written, (done, method): (&Done, bundle::Method)) 
         "etag": render::etag(*version),
         "lastModified": instant(*updated_ms),
     });
+    if *effect == write::Effect::Created {
+        call.repairs.was_created(Some(done.action.index));
+    }
     if let Some(outcome) = outcome_of(call, done) {
         response["outcome"] = outcome;
     }

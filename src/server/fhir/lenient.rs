@@ -3,8 +3,8 @@
 //!
 //! **Never** touches a request of a client without a profile; **never** tells or keeps anything but codes and places.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, header};
@@ -16,14 +16,18 @@ use super::super::interaction::Interaction;
 use super::call::Stop;
 use super::render;
 use crate::auth::Principal;
+use crate::auth::scope::Permission;
 use crate::fhir::client::Profile;
 use crate::fhir::lenient::{self, Repair};
 use crate::fhir::outcome::{Issue, Outcome};
+use crate::fhir::parameters;
+use crate::fhir::query::Match;
 use crate::fhir::resource;
 use crate::store::audit::REPAIR;
 use crate::telemetry::trace_id;
 
-const REPAIRED: HeaderName = HeaderName::from_static("mjumbe-repaired");
+/// The header that names them.
+pub const REPAIRED: HeaderName = HeaderName::from_static("mjumbe-repaired");
 /// Repairs that the header names; the outcomes name all.
 const NAMED_MAX: usize = 20;
 
@@ -36,7 +40,11 @@ pub struct Request {
 
 /// What was repaired in one request.
 #[derive(Clone, Default)]
-pub struct Repairs(Arc<[Repair]>);
+pub struct Repairs {
+    all: Arc<[Repair]>,
+    /// The entries (`None`: the one resource) that were written for the first time: no post of these became an update.
+    created: Arc<Mutex<BTreeSet<Option<usize>>>>,
+}
 
 /// Repairs a request as its client's profile says. A body that is not JSON is left to whoever reads it.
 ///
@@ -61,7 +69,7 @@ pub async fn repair(
         Some(_) => lenient::resource(profile, &mut body),
     };
     if let Some(kind) = kind {
-        repairs.extend(by_identifier((app, tenant), profile, &mut body).await?);
+        repairs.extend(by_identifier((app, tenant), (principal, profile), &mut body).await?);
         let alone = !headers.contains_key("if-none-exist");
         let upserted = alone && lenient::is_upserted(&principal.upserts, &kind);
         if upserted && request.interaction == (Interaction::Create { kind: kind.clone() }) {
@@ -71,24 +79,41 @@ pub async fn repair(
     if !repairs.is_empty() {
         request.body = Bytes::from(body.to_string());
     }
-    Ok(Repairs(repairs.into()))
+    Ok(Repairs { all: repairs.into(), created: Arc::default() })
 }
 
-/// References to what nobody has by that id become references by identifier.
+/// References to what nobody has by that id, and exactly one by that identifier, become references by identifier.
+/// Every other one stays as it was sent, as it would for a client without a profile: the documented mediator does not
+/// send again what is refused, and puts people under the ids that it refers to.
 async fn by_identifier(
     (app, tenant): (&App, &str),
-    profile: Profile,
+    (principal, profile): (&Principal, Profile),
     body: &mut Value,
 ) -> Result<Vec<Repair>, Stop> {
-    let named = lenient::doubtful(profile, body);
+    let mut named = lenient::doubtful(profile, body);
+    // Who may not search gets no reference by identifier.
+    named.retain(|(kind, _)| principal.require(Permission::Search, kind).is_ok());
     if named.is_empty() {
         return Ok(Vec::new());
     }
     let there = app.store.many(tenant, &named).await?;
     let is_there =
         |(kind, id): &(String, String)| there.iter().any(|stored| stored.kind == *kind && stored.id == *id);
-    let absent: Vec<(String, String)> = named.into_iter().filter(|named| !is_there(named)).collect();
-    Ok(lenient::refer_by_identifier(body, &absent))
+    let mut identified = Vec::new();
+    for named in named.into_iter().filter(|named| !is_there(named)) {
+        if is_identifier((app, tenant), &named).await? {
+            identified.push(named);
+        }
+    }
+    Ok(lenient::refer_by_identifier(body, &identified))
+}
+
+/// Whether exactly one resource of this type has this identifier.
+async fn is_identifier((app, tenant): (&App, &str), (kind, value): &(String, String)) -> Result<bool, Stop> {
+    let Some(parameter) = parameters::find(kind, "identifier") else { return Ok(false) };
+    let token = Match::Token { system: None, code: Some(value.clone()) };
+    let found = app.store.find(tenant, kind, (parameter.key, vec![token]), 2).await?;
+    Ok(found.len() == 1)
 }
 
 /// A create becomes a conditional update by identifier, for which the plan asks the scopes to update and search.
@@ -103,12 +128,26 @@ fn update_instead(kind: &str, request: &mut Request, body: &mut Value) -> Option
 impl Repairs {
     /// What the answer to one entry of a bundle says.
     pub fn of_entry(&self, index: usize) -> Vec<Issue> {
-        self.0.iter().filter(|repair| repair.entry == Some(index)).map(Repair::issue).collect()
+        let own = self.made().into_iter().filter(|repair| repair.entry == Some(index));
+        own.map(Repair::issue).collect()
+    }
+
+    /// Notes that an entry of a bundle (`None`: the one resource) was written for the first time.
+    pub fn was_created(&self, entry: Option<usize>) {
+        if !self.all.is_empty() {
+            self.created.lock().unwrap_or_else(PoisonError::into_inner).insert(entry);
+        }
+    }
+
+    /// Those that were made. A post that could have been an update, and was none, was not repaired.
+    fn made(&self) -> Vec<&Repair> {
+        let created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
+        self.all.iter().filter(|repair| !(repair.is_upsert() && created.contains(&repair.entry))).collect()
     }
 
     /// Adds the warnings to an outcome that is answered.
     pub fn warn(&self, outcome: &mut Outcome) {
-        outcome.issues.extend(self.0.iter().map(Repair::issue));
+        outcome.issues.extend(self.made().into_iter().map(Repair::issue));
     }
 
     /// Tells of the repairs in the answer, and of those that were written in the audit.
@@ -118,7 +157,7 @@ impl Repairs {
         (client, profile): (&str, Option<Profile>),
         answered: Result<Answer, Stop>,
     ) -> Result<Answer, Stop> {
-        let (Some(profile), false) = (profile, self.0.is_empty()) else { return answered };
+        let (Some(profile), false) = (profile, self.made().is_empty()) else { return answered };
         let mut answer = match answered {
             Ok(answer) => answer,
             Err(stop) => {
@@ -141,12 +180,13 @@ impl Repairs {
     /// `class-as-text Encounter.class, list-expected Encounter.identifier`
     fn header(&self) -> String {
         let plain = |place: &str| place.chars().all(|c| c.is_ascii_alphanumeric() || ".[]_".contains(c));
-        let named = self.0.iter().take(NAMED_MAX).map(|repair| match &repair.place {
+        let made = self.made();
+        let named = made.iter().take(NAMED_MAX).map(|repair| match &repair.place {
             place if plain(place) => format!("{} {place}", repair.code),
             _ => repair.code.to_owned(),
         });
         let mut text = named.collect::<Vec<_>>().join(", ");
-        if self.0.len() > NAMED_MAX {
+        if made.len() > NAMED_MAX {
             text.push_str(", ...");
         }
         text
@@ -155,7 +195,7 @@ impl Repairs {
     /// How often each was made, which goes to the metrics too.
     fn counts(&self, profile: Profile) -> String {
         let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
-        for repair in self.0.iter() {
+        for repair in self.made() {
             *counts.entry(repair.code).or_default() += 1;
         }
         for (code, count) in &counts {

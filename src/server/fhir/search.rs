@@ -19,6 +19,7 @@ use super::include::Included;
 use super::{concepts, include, read, render};
 use crate::auth::Denied;
 use crate::auth::scope::Permission;
+use crate::fhir::client::Profile;
 use crate::fhir::compartment;
 use crate::fhir::elements::table;
 use crate::fhir::outcome::{Issue, IssueType, Outcome, Severity};
@@ -121,7 +122,9 @@ pub async fn bundle(call: &Call, place: Place, pairs: Vec<(String, String)>) -> 
         found.entries.iter().filter_map(|stored| shown(stored, Role::Match)).collect();
     let others = included.resources.iter().filter(|stored| !matched.contains(&stored.rid));
     entries.extend(others.filter_map(|stored| shown(stored, Role::Include)));
-    entries.extend(warning(&search, &included, left_out));
+    if call.principal.profile.is_none_or(Profile::takes_outcome_entries) {
+        entries.extend(warning(&search, &included, left_out));
+    }
     Ok(assemble(&links::of(call, &place, (&search, &pairs), (&page, &found)), &found, &entries))
 }
 

@@ -11,7 +11,7 @@ use crate::fhir::elements;
 use crate::fhir::outcome::{IssueType, Outcome};
 use crate::fhir::resource::{self, Resource};
 use crate::fhir::summary::Shape;
-use crate::store::write::Refusal;
+use crate::store::write::{self, Refusal};
 
 /// `POST Type`, also with `If-None-Exist`.
 pub async fn create(call: &Call, kind: &str) -> Result<Answer, Stop> {
@@ -74,6 +74,9 @@ fn alone(mut outcome: Outcome) -> Outcome {
 async fn answer_to(call: &Call, done: &Done) -> Result<Answer, Stop> {
     match (&done.action.effect, &done.written) {
         (Effect::Put { method, .. }, Some(written)) => {
+            if written.effect == write::Effect::Created {
+                call.repairs.was_created(None);
+            }
             let stored = plan::shown(call, *method, done);
             Ok(render::written(call, written, stored, &done.notes))
         }

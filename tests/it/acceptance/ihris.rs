@@ -160,6 +160,7 @@ async fn ten_thousand_and_one_recipients_are_one_request() {
         let sent = post(&server, "fhir/CommunicationRequest", &communication_request(10_001)).await;
         assert_eq!(sent.status, 200, "{}", sent.body);
         assert_eq!(sent.body["status"], "Processing");
+        assert!(sent.header("mjumbe-repaired").starts_with("request-status-missing"));
         let id = sent.body["reqID"].as_str().unwrap();
         let stored = server.get(&format!("CommunicationRequest/{id}")).await;
         assert_eq!(stored.body["status"], "active");
@@ -235,20 +236,23 @@ async fn people_opt_out_and_in_again() {
         }
         let put = async |path: &str, body: &str| {
             let request = emnutt(&server, Method::PUT, path).header("content-type", "application/json");
-            answered(request.body(body.to_owned())).await.status.as_u16()
+            let answer = answered(request.body(body.to_owned())).await;
+            (answer.status.as_u16(), answer.body)
         };
-        assert_eq!(put("optout?globalid=p1&entitytype=Practitioner", "").await, 201);
-        assert_eq!(put("optout?globalid=p1&entitytype=Practitioner", "{}").await, 201);
+        let done = |id: &str| json!({ "response": { "status": "200 OK", "location": format!("Practitioner/{id}") } });
+        assert_eq!(put("optout?globalid=p1&entitytype=Practitioner", "").await, (200, json!([done("p1")])));
+        assert_eq!(put("optout?globalid=p1&entitytype=Practitioner", "{}").await.0, 200);
         let out = server.get(&format!("Practitioner?_tag={TAGS}")).await;
         assert_eq!((out.body["total"].as_u64(), &out.entries("match")[0]["id"]), (Some(1), &json!("p1")));
         let both = r#"[{"globalid":"p1","entitytype":"Practitioner"},{"globalid":"p2","entitytype":"Practitioner"}]"#;
-        assert_eq!(put("optout", both).await, 201);
+        assert_eq!(put("optout", both).await, (200, json!([done("p1"), done("p2")])));
         assert_eq!(server.get(&format!("Practitioner?_tag={TAGS}")).await.body["total"], 2);
-        assert_eq!(put("undoOptout", both).await, 201);
+        assert_eq!(put("undoOptout", both).await.0, 200);
         assert_eq!(server.get(&format!("Practitioner?_tag={TAGS}")).await.body["total"], 0);
-        assert_eq!(put("optout", "").await, 400);
-        assert_eq!(put("optout?globalid=nobody&entitytype=Practitioner", "").await, 400);
-        assert_eq!(put("optout?globalid=../x&entitytype=Practitioner", "").await, 400);
+        assert_eq!(put("optout", "").await.0, 400);
+        let nobody = json!([{ "response": { "status": "404 Not Found" } }]);
+        assert_eq!(put("optout?globalid=nobody&entitytype=Practitioner", "").await, (200, nobody));
+        assert_eq!(put("optout?globalid=../x&entitytype=Practitioner", "").await.0, 400);
         server.stop().await;
     })
     .await;
@@ -311,6 +315,9 @@ async fn only_ihris_is_let_in_and_nothing_is_told() {
         assert_eq!(get(&server, "getConfig?parameter=rapidpro").await.status, 403);
         for (what, status) in [("syncWorkflows", 501), ("syncContacts", 501), ("cacheFHIR2ES", 501)] {
             assert_eq!(get(&server, &format!("sync/{what}")).await.status, status, "{what}");
+            let root = server.client.get(format!("{}/sync/{what}", server.url));
+            assert_eq!(answered(root.try_clone().unwrap()).await.status, 401);
+            assert_eq!(answered(root.basic_auth("ihris", Some(&ihris))).await.status, status, "{what}");
         }
         for wrong in ["", "?requestIDs=x", "?requestIDs=[]", "?requestIDs={}"] {
             assert_eq!(get(&server, &format!("fhir/getProgress{wrong}")).await.status, 400, "{wrong}");

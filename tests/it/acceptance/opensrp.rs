@@ -218,3 +218,33 @@ async fn s11_the_newest_configuration_up_to_the_apps_version_is_found() {
     })
     .await;
 }
+
+/// Its SDK stores every entry of a page as it comes.
+#[tokio::test]
+async fn a_page_for_the_app_holds_only_what_is_stored() {
+    each_store(|store| async move {
+        let mut server = TestServer::start(store).await;
+        first_uploads(&server).await;
+        let search = "Patient?_syncLocations=1,2&summary=count&_sort=_lastUpdated&_count=200";
+        assert_eq!(server.get(search).await.entries("outcome").len(), 1, "everybody else is told");
+        server.become_client(Profile::OpenSrp).await;
+        let mut page = server.get(search).await;
+        let mut seen = 0;
+        loop {
+            let entries = page.body["entry"].as_array().unwrap();
+            assert!(
+                entries.iter().all(|entry| entry["resource"]["resourceType"] == "Patient"),
+                "{}",
+                page.body
+            );
+            seen += entries.len();
+            let Some(next) = page.link("next") else { break };
+            page = answered(server.client.get(&next).bearer_auth(&server.token)).await;
+        }
+        assert_eq!(seen, 250);
+        let strict = answered(server.request(Method::GET, search).header("prefer", "handling=strict")).await;
+        assert_eq!(strict.status, 400, "who asks for it is told");
+        server.stop().await;
+    })
+    .await;
+}

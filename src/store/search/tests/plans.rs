@@ -197,11 +197,19 @@ async fn no_search_reads_a_whole_table() {
                 url: String::new(),
                 identifier: String::new(),
             };
+            let named = IndexValue::Reference {
+                kind: String::new(),
+                id: String::new(),
+                url: format!("u{n}"),
+                identifier: String::new(),
+            };
             let index = vec![
                 token("id", "s", &n.to_string()),
                 text("x", "x"),
                 row("birthdate", date),
                 row("org", reference),
+                row("org", named),
+                row("url", IndexValue::Uri(format!("u{n}"))),
             ];
             put(&format!("p{n}"), index)
         });

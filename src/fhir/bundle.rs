@@ -420,6 +420,13 @@ impl Plan {
         self.questions.is_empty() && self.reads(&[]).is_empty()
     }
 
+    /// Whether it patches anything.
+    pub fn patches(&self) -> bool {
+        let is_patch =
+            |entry: &Entry| matches!(entry.operation, Operation::Patch { .. } | Operation::PatchMatch { .. });
+        self.entries.iter().any(is_patch)
+    }
+
     /// The entries, in the Bundle's order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries

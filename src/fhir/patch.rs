@@ -12,6 +12,7 @@ mod parameters;
 mod xml;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -29,7 +30,7 @@ pub const JSON_PATCH: &str = "application/json-patch+json";
 pub const XML_PATCH: &str = "application/xml-patch+xml";
 /// The patches of one request may have this many operations together.
 pub const MAX_OPERATIONS: usize = 10_000;
-/// The patches of one plan may take this long together.
+/// The patches of one request may take this long together.
 const MAX_TIME: Duration = Duration::from_secs(1);
 /// The elements and characters that one patch may copy within a resource.
 const MAX_COPIED: usize = 8 * 1024 * 1024;
@@ -172,12 +173,35 @@ impl Reader {
     }
 }
 
+/// The time that the patches of one request have left, whatever plans they are in.
+#[derive(Debug)]
+pub struct Allowance(Mutex<Duration>);
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self(Mutex::new(MAX_TIME))
+    }
+}
+
+impl Allowance {
+    /// For a plan that is worked out now.
+    pub fn begin(&self) -> Deadline {
+        Deadline::within(*self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A plan has patched for so long.
+    pub fn spend(&self, time: Duration) {
+        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *left = left.saturating_sub(time);
+    }
+}
+
 /// Until when the patches of a plan may be applied: meanwhile the tenant's other writers wait.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// For a plan whose patches begin now.
+    /// For a request whose patches begin now.
     pub fn begin() -> Self {
         Self::within(MAX_TIME)
     }

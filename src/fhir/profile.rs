@@ -15,12 +15,15 @@ mod terms;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::fhir::outcome::{Issue, IssueType, Severity};
+use crate::fhir::path;
 use crate::fhir::reference::split_canonical;
 use crate::fhir::resource::{self, Resource};
+use crate::fhir::structure;
 
 /// Definitions of Mjumbe's own, by file name.
 const OWN: &[(&str, &str)] = &[
@@ -208,16 +211,33 @@ impl Registry {
                 next = self.profiles.get(url).and_then(|profile| profile.base.as_deref());
             }
         }
-        let mut checker = check::Checker::new(self, resource);
-        for (url, profile) in urls.iter().filter_map(|url| self.profiles.get_key_value(*url)) {
+        self.judge_within(resource, &urls, structure::MAX_TIME)
+    }
+
+    /// What is not looked at in time is not let through: the last issue says so.
+    fn judge_within(&self, resource: &Value, urls: &[&str], time: Duration) -> Vec<Issue> {
+        let deadline = Instant::now() + time;
+        let mut checker = check::Checker::new(self, resource, deadline);
+        let profiles: Vec<(&String, &Profile)> =
+            urls.iter().filter_map(|url| self.profiles.get_key_value(*url)).collect();
+        if profiles.is_empty() {
+            return Vec::new();
+        }
+        for (url, profile) in profiles {
             let told = checker.issues.len();
-            checker.resource(profile);
+            path::within(deadline, || checker.resource(profile));
             // A resource may claim several, and a profile rests on others.
             for issue in checker.issues.iter_mut().skip(told).filter(|issue| issue.hint.is_none()) {
                 issue.hint = Some(format!("the profile is {url}"));
             }
         }
-        checker.issues
+        let over = checker.is_over();
+        let mut issues = checker.issues;
+        if over {
+            let text = "the rules of the profiles that this resource claims take too long on it";
+            issues.push(Issue::error(IssueType::TooCostly, structure::TOO_COSTLY, text).at("meta.profile"));
+        }
+        issues
     }
 }
 

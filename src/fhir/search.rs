@@ -37,6 +37,9 @@ pub const MAX_VALUES: usize = 2_000;
 pub const MAX_VALUES_IN_ALL: usize = 10_000;
 /// Keys of an order.
 const SORTS_MAX: usize = 5;
+/// A value may be this long, in bytes, and all values of one parameter together.
+pub const MAX_LENGTH: usize = 4_000;
+pub const MAX_LENGTH_IN_ALL: usize = 1024 * 1024;
 /// The parameter that carries the page token.
 pub const PAGE: &str = "_getpages";
 /// Names of the parameters that say where a page begins without a token.
@@ -197,6 +200,9 @@ fn parse_as(
             return Err(refused(name, "no-value", "a value is missing"));
         }
         once(&search, name, value)?;
+        if value.len() > MAX_LENGTH_IN_ALL {
+            return Err(refused(name, "value-too-long", "all its values together have at most 1 MiB"));
+        }
         let used = !value.is_empty()
             && (result_parameter(&mut search, (kinds, context), name, value)? || {
                 let reading = Reading { name, value, context, alternatives: &alternatives, values };

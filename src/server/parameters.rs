@@ -197,7 +197,7 @@ impl OwnParameters {
         let mut ended = true;
         for kind in self.behind(name, tenant).await? {
             while !stop.is_cancelled() {
-                match self.step(name, tenant, &kind).await? {
+                match self.step(name, tenant, &kind, stop).await? {
                     Walked::More => {}
                     Walked::End => break,
                     Walked::Later => {
@@ -229,7 +229,13 @@ impl OwnParameters {
         Ok(kinds.into_keys().collect())
     }
 
-    async fn step(&self, name: &str, tenant: &Tenant, kind: &str) -> Result<Walked, store::Error> {
+    async fn step(
+        &self,
+        name: &str,
+        tenant: &Tenant,
+        kind: &str,
+        stop: &CancellationToken,
+    ) -> Result<Walked, store::Error> {
         let store = &self.inner.store;
         let rows: Vec<Defined> = store.own_parameters(name).await?;
         let rows: Vec<Defined> = rows.into_iter().filter(|row| row.kind == kind).collect();
@@ -251,12 +257,14 @@ impl OwnParameters {
         }
         let of = ready.iter().map(|row| (row.code.clone(), row.changed_ms)).collect();
         let custom = Custom::of(ready.iter().filter_map(definition));
-        let (zone, of_kind) = (tenant.zone.clone(), kind.to_owned());
+        let (zone, of_kind, told) = (tenant.zone.clone(), kind.to_owned(), stop.clone());
         let resources = tokio::task::spawn_blocking(move || {
-            page.iter().map(|stored| evaluated(&custom, &of_kind, stored, &zone)).collect::<Vec<_>>()
+            let all = page.iter().map(|stored| evaluated(&custom, (&of_kind, stored), &zone, &told));
+            all.collect::<Option<Vec<_>>>()
         });
         // A panic inside would be a defect of the engine; the step is tried again by the supervisor.
         let resources = resources.await.map_err(|_| store::Error::Column { column: "body".to_owned() })?;
+        let Some(resources) = resources else { return Ok(Walked::Later) };
         let step = Step { kind: kind.to_owned(), from, to, end, of, resources };
         store.index_parameters(name, &step).await?;
         if end {
@@ -277,10 +285,19 @@ enum Walked {
 
 type Evaluated = (i64, i64, Vec<crate::fhir::index::IndexRow>);
 
-fn evaluated(custom: &Custom, kind: &str, stored: &Stored, zone: &TimeZone) -> Evaluated {
+/// `None`: it was told to stop.
+fn evaluated(
+    custom: &Custom,
+    (kind, stored): (&str, &Stored),
+    zone: &TimeZone,
+    stop: &CancellationToken,
+) -> Option<Evaluated> {
     let body = stored.body.as_deref().and_then(|body| serde_json::from_str(body).ok());
-    let rows = body.map(|body| expression::rows(custom.kind(kind), &body, zone)).unwrap_or_default();
-    (stored.rid, stored.version, rows)
+    let rows = match body {
+        Some(body) => expression::rows(custom.kind(kind), &body, zone, &|| stop.is_cancelled())?,
+        None => Vec::new(),
+    };
+    Some((stored.rid, stored.version, rows))
 }
 
 /// What a stored SearchParameter defines; nothing where it is deleted, or cannot be followed.

@@ -2,7 +2,7 @@
 //!
 //! An expression that has no result, takes too long or has too many results gives no row: a resource is
 //! stored whatever it contains. A writer evaluates for [`WRITE_TIME`] at most; the walk over new versions
-//! (`store::parameters`) finds what is left.
+//! (`store::parameters`) finds what is left, within [`WALK_TIME`] a resource.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -23,17 +23,36 @@ const ROWS_MAX: usize = 1_000;
 /// While a resource is written, all expressions on it together may take this long: others wait meanwhile.
 pub const WRITE_TIME: Duration = Duration::from_millis(250);
 
+/// On one resource, all expressions of a walk together may take this long.
+const WALK_TIME: Duration = Duration::from_secs(5);
+
 /// The rows of these parameters for one resource, as [`super::rows`] gives those of the standard ones. For
-/// the walk: each expression has its own time.
-pub fn rows(own: &[Own], resource: &Value, zone: &TimeZone) -> Vec<IndexRow> {
-    let subject = Subject::new(resource);
-    own.iter().flat_map(|own| rows_of(own, &subject, zone)).collect()
+/// the walk: each expression has its own time, up to [`WALK_TIME`] for all. What there is no time for has no value,
+/// like an expression that takes too long by itself. `None`: it was told to stop.
+pub fn rows(
+    own: &[Own],
+    resource: &Value,
+    zone: &TimeZone,
+    is_stopped: &dyn Fn() -> bool,
+) -> Option<Vec<IndexRow>> {
+    let (rows, left) = rows_within(own, resource, zone, (WALK_TIME, is_stopped));
+    if is_stopped() {
+        return None;
+    }
+    if let Some(first) = left.first() {
+        tracing::warn!(
+            parameter = first,
+            parameters = left.len(),
+            "search parameters of one's own take too long on a resource: it is not found by these"
+        );
+    }
+    Some(rows)
 }
 
 /// For a writer: whole parameters, as many as [`WRITE_TIME`] allows. Only for a version that a walk passes
 /// afterwards.
 pub fn rows_for_write(own: &[Own], resource: &Value, zone: &TimeZone) -> Vec<IndexRow> {
-    let (rows, left) = rows_within(own, resource, zone, WRITE_TIME);
+    let (rows, left) = rows_within(own, resource, zone, (WRITE_TIME, &|| false));
     if let Some(first) = left.first() {
         tracing::warn!(
             parameter = first,
@@ -49,13 +68,13 @@ fn rows_within<'a>(
     own: &'a [Own],
     resource: &Value,
     zone: &TimeZone,
-    time: Duration,
+    (time, is_stopped): (Duration, &dyn Fn() -> bool),
 ) -> (Vec<IndexRow>, Vec<&'a str>) {
     let deadline = Instant::now() + time;
     let subject = Subject::new(resource);
     let (mut rows, mut left) = (Vec::new(), Vec::new());
     for own in own {
-        let is_over = || Instant::now() >= deadline;
+        let is_over = || Instant::now() >= deadline || is_stopped();
         let found = (!is_over()).then(|| path::within(deadline, || rows_of(own, &subject, zone)));
         match found {
             Some(found) if !is_over() => rows.extend(found),
@@ -149,13 +168,20 @@ mod tests {
         let names: Vec<Value> = (0..3_000).map(|n| json!({ "family": format!("f{n}") })).collect();
         let patient = json!({ "resourceType": "Patient", "id": "p", "name": names });
         let zone = TimeZone::UTC;
-        let (rows, left) = rows_within(own, &patient, &zone, WRITE_TIME);
+        let (rows, left) = rows_within(own, &patient, &zone, (WRITE_TIME, &|| false));
         assert_eq!(left, ["b-slow", "c-quick"]);
         assert!(rows.iter().all(|row| row.parameter == own[0].parameter.key) && rows.len() == 1);
-        assert_eq!(rows_within(own, &patient, &zone, Duration::ZERO).1.len(), 3);
+        assert_eq!(rows_within(own, &patient, &zone, (Duration::ZERO, &|| false)).1.len(), 3);
         // The walk gives each its time.
-        let walked: HashSet<i64> =
-            super::rows(own, &patient, &zone).iter().map(|row| row.parameter.0).collect();
+        let walked = super::rows(own, &patient, &zone, &|| false).unwrap();
+        let walked: HashSet<i64> = walked.iter().map(|row| row.parameter.0).collect();
         assert!(walked.contains(&own[2].parameter.key.0));
+        let asked = std::cell::Cell::new(0);
+        let second = || {
+            asked.set(asked.get() + 1);
+            asked.get() > 1
+        };
+        assert!(super::rows(own, &patient, &zone, &second).is_none(), "it hears that it is to stop");
+        assert!(asked.get() < 10);
     }
 }

@@ -174,3 +174,14 @@ fn a_path_is_compiled_once_for_all_patches_of_a_request() {
     let refused = Patch::of_resource(&patch, &mut reader).unwrap_err();
     assert_eq!((refused.status, refused.issues[0].kind), (422, IssueType::TooCostly));
 }
+
+#[test]
+fn the_plans_of_a_request_share_its_time() {
+    let allowance = Allowance::default();
+    assert!(allowance.begin().check().is_ok());
+    allowance.spend(Duration::from_millis(600));
+    assert!(allowance.begin().check().is_ok());
+    allowance.spend(Duration::from_millis(600));
+    let refused = allowance.begin().check().unwrap_err();
+    assert_eq!((refused.status, refused.issues[0].code), (422, "patch-too-large"));
+}

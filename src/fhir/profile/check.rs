@@ -1,5 +1,7 @@
 //! Does a resource keep to a profile? Walks the tree of rules over the resource.
 
+use std::time::Instant;
+
 use serde_json::{Map, Value};
 
 use super::read::{Discriminator, Node};
@@ -25,12 +27,18 @@ pub(super) struct Checker<'a> {
     registry: &'a Registry,
     subject: Subject<'a>,
     depth: usize,
+    deadline: Instant,
     pub issues: Vec<Issue>,
 }
 
 impl<'a> Checker<'a> {
-    pub(super) fn new(registry: &'a Registry, resource: &'a Value) -> Self {
-        Self { registry, subject: Subject::new(resource), depth: 0, issues: Vec::new() }
+    pub(super) fn new(registry: &'a Registry, resource: &'a Value, deadline: Instant) -> Self {
+        Self { registry, subject: Subject::new(resource), depth: 0, deadline, issues: Vec::new() }
+    }
+
+    /// Whether there is no time left: the rest of the profile is not looked at.
+    pub(super) fn is_over(&self) -> bool {
+        Instant::now() >= self.deadline
     }
 
     /// By one profile.
@@ -54,7 +62,7 @@ impl<'a> Checker<'a> {
 
     /// One value by one node, and what is in it.
     fn element(&mut self, node: &'a Node, at: &At<'a>) {
-        if self.depth > MAX_DEPTH || self.issues.len() >= MAX_ISSUES {
+        if self.depth > MAX_DEPTH || self.issues.len() >= MAX_ISSUES || self.is_over() {
             return;
         }
         self.depth += 1;
@@ -120,6 +128,9 @@ impl<'a> Checker<'a> {
         }
         let mut counts = vec![0usize; node.slices.len()];
         for at in found {
+            if self.is_over() {
+                return;
+            }
             let slice = node.slices.iter().position(|slice| self.belongs(node, slice, at));
             match slice.and_then(|at| Some((node.slices.get(at)?, counts.get_mut(at)?))) {
                 Some((slice, count)) => {

@@ -154,3 +154,16 @@ fn a_profile_that_is_not_known_is_advice() {
     let severities: Vec<_> = advice.iter().map(|issue| (issue.code, issue.severity)).collect();
     assert_eq!(severities, [("unknown-profile", Severity::Warning), ("unknown-profile", Severity::Error)]);
 }
+
+#[test]
+fn what_there_is_no_time_for_is_not_let_through() {
+    let registry = national();
+    let patient = json!({ "resourceType": "Patient", "name": [{ "family": "Uwase" }], "birthDate": "2021-03-04",
+        "identifier": [{ "system": "urn:card", "value": "7" }] });
+    let codes = |urls: &[&str], time: Duration| -> Vec<&'static str> {
+        registry.judge_within(&patient, urls, time).iter().map(|issue| issue.code).collect()
+    };
+    assert_eq!(codes(&[URL], Duration::from_secs(20)), [""; 0]);
+    assert_eq!(codes(&[URL], Duration::ZERO), [structure::TOO_COSTLY]);
+    assert_eq!(codes(&[], Duration::ZERO), [""; 0], "nothing is to be looked at");
+}

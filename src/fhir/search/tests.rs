@@ -380,3 +380,19 @@ fn values_are_counted_over_all_types() {
     assert_eq!(asked(1_600), Ok(()));
     assert_eq!(asked(1_700).unwrap_err().issues[0].code, "too-many-values");
 }
+
+#[test]
+fn long_values_are_refused_by_name() {
+    let long = |length: usize| format!("http://a{}", "/b".repeat(length / 2));
+    for name in ["url:above", "url", "url:below", "name:contains", "identifier", "context-type"] {
+        for length in [4_000, 4 * 1024 * 1024] {
+            let refused = refusal("ValueSet", &format!("{name}={}", long(length)));
+            let expected = format!("value-too-long: search parameter {name}:");
+            assert!(refused.starts_with(&expected), "{refused}");
+        }
+    }
+    // Each of these is two hundred.
+    let many = refusal("ValueSet", &format!("url:above={}", vec![long(3_000); 100].join(",")));
+    assert!(many.starts_with("too-many-values"), "{many}");
+    assert_eq!(check("ValueSet", &format!("url:above={}", long(3_000))).len(), 201);
+}

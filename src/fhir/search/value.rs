@@ -1,6 +1,6 @@
 //! The values of a search parameter, by its search type. <https://hl7.org/fhir/R4/search.html#ptypes>
 
-use super::{Context, MAX_VALUES, concepts, index_of, near, not_supported, refused};
+use super::{Context, MAX_LENGTH, MAX_VALUES, concepts, index_of, near, not_supported, refused};
 use crate::fhir::dates;
 use crate::fhir::elements::table;
 use crate::fhir::index::number::{decimal, implicit};
@@ -38,9 +38,16 @@ pub fn filter(asked: &Asked<'_>, text: &str) -> Result<Filter, Outcome> {
     check_modifier(asked)?;
     check_escapes(asked, text)?;
     let values: Vec<String> = split(text, ',').into_iter().filter(|value| !value.is_empty()).collect();
-    if values.len() > MAX_VALUES {
+    let too_many = || {
         let text = format!("at most {MAX_VALUES} values separated by commas");
-        return Err(refused(asked.name, "too-many-values", &text));
+        refused(asked.name, "too-many-values", &text)
+    };
+    if values.len() > MAX_VALUES {
+        return Err(too_many());
+    }
+    if values.iter().any(|value| value.len() > MAX_LENGTH) {
+        let text = format!("a value has at most {MAX_LENGTH} bytes");
+        return Err(refused(asked.name, "value-too-long", &text));
     }
     if let Some(kind) = concepts::Kind::of(asked) {
         let any = vec![Match::Concepts(concepts::read(asked, kind, &values)?)];
@@ -48,6 +55,10 @@ pub fn filter(asked: &Asked<'_>, text: &str) -> Result<Filter, Outcome> {
     }
     let mut any = Vec::with_capacity(values.len());
     for value in &values {
+        // With `:above` each value is many.
+        if any.len() > MAX_VALUES {
+            return Err(too_many());
+        }
         match (asked.parameter.search_type, asked.modifier) {
             (SearchType::Uri, Some("above")) => any.extend(above(&unescape(value)).map(Match::Uri)),
             _ => {

@@ -22,6 +22,7 @@ use crate::fhir::elements;
 use crate::fhir::lenient::tolerated as tolerated_of;
 use crate::fhir::outcome::{IssueType, Outcome};
 use crate::fhir::parameters::custom::Custom;
+use crate::fhir::patch::Allowance;
 use crate::fhir::search::{self, Context};
 use crate::fhir::structure::tolerated::{NOTHING, Tolerated};
 use crate::store::{self, write::Refusal};
@@ -48,6 +49,8 @@ pub struct Call {
     pub body: Bytes,
     /// What was repaired in it.
     pub repairs: Repairs,
+    /// What its patches have left.
+    pub patching: Arc<Allowance>,
 }
 
 /// Why a call is not answered as asked.
@@ -189,8 +192,21 @@ async fn carry_out(read: Read, interaction: Interaction, body: Bytes) -> Result<
     let base = app.base(&tenant);
     let (method, headers) = (parts.method, parts.headers);
     let shared = Arc::clone(&app);
-    let call =
-        Call { app: shared, tenant, base, principal, wishes, method, headers, custom, query, body, repairs };
+    let patching = Arc::default();
+    let call = Call {
+        app: shared,
+        tenant,
+        base,
+        principal,
+        wishes,
+        method,
+        headers,
+        custom,
+        query,
+        body,
+        repairs,
+        patching,
+    };
     told.told((&app, &named), (&client, profile), dispatch(call, interaction).await).await
 }
 
@@ -253,6 +269,7 @@ impl Call {
             query,
             body,
             repairs: Repairs::default(),
+            patching: Arc::clone(&self.patching),
         }
     }
 

@@ -1,6 +1,7 @@
 //! A bundle's plan (or one interaction's) as the store writes it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use super::call::{Call, Stop};
 use super::put::Writer;
@@ -10,7 +11,7 @@ use crate::auth::scope::Permission;
 use crate::auth::Principal;
 use crate::fhir::bundle::{self, Action, Effect, Operation};
 use crate::fhir::outcome::{Issue, Outcome};
-use crate::fhir::patch::Deadline;
+use crate::fhir::patch::{Allowance, Deadline};
 use crate::server::answer;
 use crate::server::app::App;
 use crate::server::parameters;
@@ -131,6 +132,7 @@ struct WritePlan {
     plan: bundle::Plan,
     principal: Principal,
     writer: Writer,
+    patching: Arc<Allowance>,
     /// Worked out before the group is locked, where the plan asks nothing.
     ready: Option<Draft>,
     /// Whether a Patient may be merged.
@@ -146,8 +148,8 @@ impl WritePlan {
         let (app, tenant) = (Arc::clone(&call.app), call.tenant.clone());
         let merges = plan.entries().iter().any(|entry| merge::may_be(&entry.operation));
         let (principal, writer) = (call.principal.clone(), Writer::of(call));
-        let (ready, asked) = (None, Mutex::default());
-        let mut made = Self { app, tenant, plan, principal, writer, ready, merges, asked, settled };
+        let (ready, asked, patching) = (None, Mutex::default(), Arc::clone(&call.patching));
+        let mut made = Self { app, tenant, plan, principal, writer, patching, ready, merges, asked, settled };
         if made.plan.asks_nothing() {
             made.ready = Some(made.settle(&Seen::default())?);
         }
@@ -155,11 +157,20 @@ impl WritePlan {
     }
 
     fn settle(&self, seen: &Seen<'_>) -> Result<Draft, Refusal> {
+        let begun = Instant::now();
+        let settled = self.settle_until(seen, self.patching.begin());
+        if self.plan.patches() {
+            self.patching.spend(begun.elapsed());
+        }
+        settled
+    }
+
+    fn settle_until(&self, seen: &Seen<'_>, deadline: Deadline) -> Result<Draft, Refusal> {
         let current = |kind: &str, id: &str| {
             let standing = seen.standing.get(&(kind.to_owned(), id.to_owned()))?;
             Some(current(id, standing))
         };
-        let (custom, deadline) = (self.writer.custom(), Deadline::begin());
+        let custom = self.writer.custom();
         let answers = bundle::Answers { matches: seen.answers, current: &current, custom, deadline };
         let refused = |outcome| Refusal::Plan(Box::new(outcome));
         let actions = self.plan.settle(&answers).map_err(refused)?;

@@ -5,6 +5,7 @@
 //! visible.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
 use super::stage::{Key, Stage};
 use super::{Further, Matches, Plan, Put, Refusal, Seen, Written, flush, keep_pace, now_ms};
@@ -21,6 +22,8 @@ const STAGED_MAX: usize = 4096;
 
 /// The answers to one plan's questions have at most so many matches together, which are in memory.
 const MATCHES_MAX: usize = 250_000;
+/// After this long no further plan begins in a group: the tenant's readers of the newest wait for its commit.
+const TIME_MAX: Duration = Duration::from_secs(1);
 
 /// A group that ran, before its commit.
 struct Ran {
@@ -70,7 +73,11 @@ async fn run_in(tx: &mut Tx, tenant: &str, plans: &mut [&mut dyn Plan]) -> Resul
     let mut stage = open(tx, tenant).await?;
     let mut prepared = prepare(&mut stage, tx, tenant, plans).await?;
     let mut ran = Ran { answers: Vec::new(), witness: None, wrote: false, at_ms: stage.at_ms };
+    let begun = Instant::now();
     for (plan, ready) in plans.iter_mut().zip(prepared.iter_mut()) {
+        if begun.elapsed() > TIME_MAX && !ran.answers.is_empty() {
+            break;
+        }
         let puts = match ready.take() {
             Some(puts) => puts,
             None => ask(&mut stage, tx, tenant, *plan).await?,

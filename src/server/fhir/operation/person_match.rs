@@ -4,7 +4,7 @@
 //! Candidates come of a few indexed searches, each bounded; `fhir::likeness` says how much they look like the
 //! one that is asked for. Nothing is changed.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
@@ -26,8 +26,9 @@ const SEARCHES: usize = 20;
 const LISTS: [(&str, usize); 4] = [("identifier", 20), ("telecom", 20), ("address", 20), ("name", NAMES_MAX)];
 /// Characters of one text that is compared, at most.
 const TEXT_MAX: usize = 256;
-/// Matches of an answer, where the caller does not say.
+/// Matches of an answer, where the caller does not say, and at most.
 const COUNT: u32 = 20;
+const COUNT_MAX: u32 = 100;
 const GRADE: &str = "http://hl7.org/fhir/StructureDefinition/match-grade";
 
 /// `POST Patient/$match`
@@ -36,27 +37,28 @@ pub async fn find(call: &Call, arguments: &Arguments) -> Result<Answer, Stop> {
     let asked = arguments.resource("resource").filter(|one| one["resourceType"] == "Patient");
     let asked = asked.ok_or_else(|| bad("resource", "is a Patient"))?;
     bounded(asked)?;
-    let count = arguments.number("count")?.unwrap_or(COUNT);
+    let count = arguments.number("count")?.unwrap_or(COUNT).min(COUNT_MAX);
     let certain_only = arguments.is_set("onlyCertainMatches")?;
-    let mut found: Vec<(Likeness, Value)> = candidates(call, asked)
-        .await?
-        .into_iter()
-        .map(|candidate| (likeness(asked, &candidate), candidate))
-        .filter(|(likeness, _)| likeness.grade != Grade::CertainlyNot)
-        .collect();
+    // Of two that are certain one must be wrong: to see that, two are kept.
+    let kept = if certain_only { count.max(2) } else { count };
+    let mut found = best(call, asked, usize::try_from(kept).unwrap_or(usize::MAX)).await?;
     if certain_only {
         found.retain(|(likeness, _)| likeness.grade == Grade::Certain);
-        // Of two that are certain one must be wrong: then none of them is.
         if found.len() > 1 {
             found.clear();
         }
     }
+    found.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+    Ok(answered(call, &bundle(call, &found)))
+}
+
+/// Puts those that look most alike first, and keeps the first `most`.
+fn keep_best(found: &mut Vec<(Likeness, Value)>, most: usize) {
     let rank = |likeness: &Likeness| (likeness.grade == Grade::Certain, likeness.score);
     found.sort_by(|(one, _), (other, _)| {
         rank(other).partial_cmp(&rank(one)).unwrap_or(std::cmp::Ordering::Equal)
     });
-    found.truncate(usize::try_from(count).unwrap_or(usize::MAX));
-    Ok(answered(call, &bundle(call, &found)))
+    found.truncate(most);
 }
 
 /// 400 for a Patient that says more than is worth comparing: what follows costs the product of its lists.
@@ -87,18 +89,28 @@ fn is_long(value: &Value) -> bool {
     }
 }
 
-/// Each once, by its id.
-async fn candidates(call: &Call, asked: &Value) -> Result<Vec<Value>, Stop> {
+/// The candidates that look most alike. Of each search only these are kept, whole Patients may be large.
+async fn best(call: &Call, asked: &Value, most: usize) -> Result<Vec<(Likeness, Value)>, Stop> {
     let zone = call.zone();
     let context = call.context(&zone);
-    let mut all: BTreeMap<String, Value> = BTreeMap::new();
+    let (mut best, mut seen) = (Vec::new(), HashSet::new());
     for pairs in searches(asked).take(SEARCHES) {
         let query = search::parse("Patient", &pairs, &context).map_err(|_| unreadable())?.query;
         let page = Page { count: CANDIDATES, total: TotalWanted::None, ..Page::default() };
         let found = call.app.store.search(&call.tenant, &query, &page).await?;
-        all.extend(found.entries.iter().filter_map(|one| Some((one.id.clone(), stored::value(one)?))));
+        for one in found.entries {
+            if !seen.insert(one.id.clone()) {
+                continue;
+            }
+            let Some(patient) = stored::value(&one) else { continue };
+            let likeness = likeness(asked, &patient);
+            if likeness.grade != Grade::CertainlyNot {
+                best.push((likeness, patient));
+            }
+        }
+        keep_best(&mut best, most);
     }
-    Ok(all.into_values().collect())
+    Ok(best)
 }
 
 fn unreadable() -> Outcome {

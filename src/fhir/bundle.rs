@@ -420,11 +420,11 @@ impl Plan {
         self.questions.is_empty() && self.reads(&[]).is_empty()
     }
 
-    /// Whether it patches anything.
-    pub fn patches(&self) -> bool {
+    /// How many of its entries are patches.
+    pub fn patches(&self) -> usize {
         let is_patch =
-            |entry: &Entry| matches!(entry.operation, Operation::Patch { .. } | Operation::PatchMatch { .. });
-        self.entries.iter().any(is_patch)
+            |entry: &&Entry| matches!(entry.operation, Operation::Patch { .. } | Operation::PatchMatch { .. });
+        self.entries.iter().filter(is_patch).count()
     }
 
     /// The entries, in the Bundle's order.

@@ -30,8 +30,11 @@ pub const JSON_PATCH: &str = "application/json-patch+json";
 pub const XML_PATCH: &str = "application/xml-patch+xml";
 /// The patches of one request may have this many operations together.
 pub const MAX_OPERATIONS: usize = 10_000;
-/// The patches of one request may take this long together.
+/// The patches of one request may take this long together, and for each of them this much longer: OpenSRP sends
+/// hundreds at once, and does not send again what is refused. All that the patches of one plan get is bounded too.
 const MAX_TIME: Duration = Duration::from_secs(1);
+const EACH: Duration = Duration::from_millis(20);
+const MAX_EXTRA: Duration = Duration::from_secs(15);
 /// The elements and characters that one patch may copy within a resource.
 const MAX_COPIED: usize = 8 * 1024 * 1024;
 /// How deep a patched resource may be, before its structure is checked.
@@ -184,16 +187,21 @@ impl Default for Allowance {
 }
 
 impl Allowance {
-    /// For a plan that is worked out now.
-    pub fn begin(&self) -> Deadline {
-        Deadline::within(*self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    /// For a plan with so many patches that is worked out now.
+    pub fn begin(&self, patches: usize) -> Deadline {
+        let left = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Deadline::within(left + extra(patches))
     }
 
-    /// A plan has patched for so long.
-    pub fn spend(&self, time: Duration) {
+    /// A plan with so many patches has taken so long.
+    pub fn spend(&self, patches: usize, time: Duration) {
         let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *left = left.saturating_sub(time);
+        *left = left.saturating_sub(time.saturating_sub(extra(patches)));
     }
+}
+
+fn extra(patches: usize) -> Duration {
+    EACH.saturating_mul(u32::try_from(patches).unwrap_or(u32::MAX)).min(MAX_EXTRA)
 }
 
 /// Until when the patches of a plan may be applied: meanwhile the tenant's other writers wait.

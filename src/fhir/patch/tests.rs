@@ -178,10 +178,13 @@ fn a_path_is_compiled_once_for_all_patches_of_a_request() {
 #[test]
 fn the_plans_of_a_request_share_its_time() {
     let allowance = Allowance::default();
-    assert!(allowance.begin().check().is_ok());
-    allowance.spend(Duration::from_millis(600));
-    assert!(allowance.begin().check().is_ok());
-    allowance.spend(Duration::from_millis(600));
-    let refused = allowance.begin().check().unwrap_err();
+    assert!(allowance.begin(1).check().is_ok());
+    allowance.spend(1, Duration::from_millis(600));
+    assert!(allowance.begin(1).check().is_ok());
+    // The 500 of one transaction have ten seconds of their own.
+    allowance.spend(500, Duration::from_millis(9_000));
+    assert!(allowance.begin(1).check().is_ok());
+    allowance.spend(1, Duration::from_millis(600));
+    let refused = allowance.begin(0).check().unwrap_err();
     assert_eq!((refused.status, refused.issues[0].code), (422, "patch-too-large"));
 }

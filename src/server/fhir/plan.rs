@@ -157,10 +157,10 @@ impl WritePlan {
     }
 
     fn settle(&self, seen: &Seen<'_>) -> Result<Draft, Refusal> {
-        let begun = Instant::now();
-        let settled = self.settle_until(seen, self.patching.begin());
-        if self.plan.patches() {
-            self.patching.spend(begun.elapsed());
+        let (begun, patches) = (Instant::now(), self.plan.patches());
+        let settled = self.settle_until(seen, self.patching.begin(patches));
+        if patches > 0 {
+            self.patching.spend(patches, begun.elapsed());
         }
         settled
     }

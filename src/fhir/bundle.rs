@@ -422,8 +422,9 @@ impl Plan {
 
     /// How many of its entries are patches.
     pub fn patches(&self) -> usize {
-        let is_patch =
-            |entry: &&Entry| matches!(entry.operation, Operation::Patch { .. } | Operation::PatchMatch { .. });
+        let is_patch = |entry: &&Entry| {
+            matches!(entry.operation, Operation::Patch { .. } | Operation::PatchMatch { .. })
+        };
         self.entries.iter().filter(is_patch).count()
     }
 

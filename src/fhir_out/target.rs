@@ -150,13 +150,17 @@ fn has_link(value: &Value) -> bool {
     }
 }
 
-/// As it will be once links are known: each is a text.
+/// As it will be once links are known: each is a text, and a reference names something.
 fn without_links(value: &Value) -> Value {
     match value {
         link if is_link(link) => Value::from("link"),
         Value::Array(items) => Value::Array(items.iter().map(without_links).collect()),
         Value::Object(members) => {
-            Value::Object(members.iter().map(|(name, one)| (name.clone(), without_links(one))).collect())
+            let member = |(name, one): (&String, &Value)| match one {
+                link if name == "reference" && is_link(link) => (name.clone(), "urn:mjumbe:link".into()),
+                other => (name.clone(), without_links(other)),
+            };
+            Value::Object(members.iter().map(member).collect())
         }
         other => other.clone(),
     }

@@ -163,6 +163,7 @@ async fn a_newcomer_walks_from_an_empty_folder_to_a_value_in_dhis2() {
         (country.dhis2_url.clone(), "https://dhis2.example.org".to_owned()),
         (format!("127.0.0.1:{port}"), "127.0.0.1:8080".to_owned()),
         (last_month(), "202602".to_owned()),
+        (folder.path().display().to_string(), "/home/you".to_owned()),
     ];
     let mut terminal =
         Terminal { home: folder.path().to_owned(), port, blocks: Vec::new(), constant: constant.into() };

@@ -79,7 +79,7 @@ async fn write_randomly(store: Store, seed: u64) -> Vec<Written> {
     for _ in 0..WRITES {
         match store.write(T, random_plan(&mut random)).await {
             Ok(done) => written.extend(done.into_iter().filter(|one| one.effect != Effect::Unchanged)),
-            Err(Refusal::VersionConflict { .. }) => {}
+            Err(Refusal::VersionConflict { .. } | Refusal::Missing { .. }) => {}
             Err(refusal) => panic!("{refusal}"),
         }
     }

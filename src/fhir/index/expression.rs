@@ -2,7 +2,7 @@
 //!
 //! An expression that has no result, takes too long or has too many results gives no row: a resource is
 //! stored whatever it contains. A writer evaluates for [`WRITE_TIME`] at most; the walk over new versions
-//! (`store::parameters`) finds what is left, within [`WALK_TIME`] a resource.
+//! (`store::parameters`) finds what is left, within `WALK_TIME` a resource.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ pub const WRITE_TIME: Duration = Duration::from_millis(250);
 const WALK_TIME: Duration = Duration::from_secs(5);
 
 /// The rows of these parameters for one resource, as [`super::rows`] gives those of the standard ones. For
-/// the walk: each expression has its own time, up to [`WALK_TIME`] for all. What there is no time for has no value,
+/// the walk: each expression has its own time, up to `WALK_TIME` for all. What there is no time for has no value,
 /// like an expression that takes too long by itself. `None`: it was told to stop.
 pub fn rows(
     own: &[Own],

@@ -27,6 +27,7 @@ use crate::fhir::structure;
 
 /// Definitions of Mjumbe's own, by file name.
 const OWN: &[(&str, &str)] = &[
+    ("CodeSystem-issue.json", include_str!("../../fhir-profiles/CodeSystem-issue.json")),
     ("CodeSystem-reading.json", include_str!("../../fhir-profiles/CodeSystem-reading.json")),
     ("ImplementationGuide-mjumbe.json", include_str!("../../fhir-profiles/ImplementationGuide-mjumbe.json")),
     (

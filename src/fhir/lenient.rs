@@ -27,8 +27,9 @@ pub fn tolerated(profile: Profile) -> Tolerated {
     match profile {
         // Its app contains what it made beside a form's answers, and refers to none of it.
         Profile::OpenSrp => &[Rule::ContainedUsed],
-        // Its tasks are ids like `person:person_add`, which it reads back.
-        Profile::Ihris => &[Rule::ExtensionId],
+        // Its tasks are ids like `person:person_add`, and mHero's messages have extensions like `sender`: both are read
+        // back.
+        Profile::Ihris => &[Rule::ExtensionId, Rule::ExtensionUrl],
         Profile::Cht | Profile::CommCare | Profile::OpenMrs | Profile::Pdqm => tolerated::NOTHING,
     }
 }
@@ -95,6 +96,7 @@ fn let_through((rule, place): (Rule, String)) -> Repair {
             ("contained-unused", "a contained resource that nothing refers to was let through")
         }
         Rule::ExtensionId => ("id-as-text", "a `valueId` that is no R4 id was let through"),
+        Rule::ExtensionUrl => ("relative-url", "an extension whose url is not absolute was let through"),
     };
     Repair::new(code, text, place)
 }

@@ -406,7 +406,11 @@ impl<'a> Walk<'a> {
         let url = object.get("url").and_then(Value::as_str);
         if url.is_some_and(|url| !primitive::is_absolute(url)) && !self.is_within_extension() {
             let text = "the url of an extension is absolute, unless it is within another extension";
-            self.inside(Step::Name("url"), |walk| walk.fault(IssueType::Value, "relative-url", text));
+            self.inside(Step::Name("url"), |walk| {
+                if !walk.tolerates(Rule::ExtensionUrl) {
+                    walk.fault(IssueType::Value, "relative-url", text);
+                }
+            });
         }
     }
 

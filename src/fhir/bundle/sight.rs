@@ -90,9 +90,7 @@ impl<'a> Sight<'a> {
             self.gone.iter().any(|(kind, _)| kinds.contains(kind.as_str()))
         };
         if beside {
-            let text = "a condition with chains, _has or a hierarchy cannot be decided beside entries that come \
-                        before it";
-            return Err(Outcome::error(IssueType::NotSupported, "not-supported", text).status(422));
+            return Err(undecided());
         }
         let stays = |(kind, id, _): &&Matched| !self.gone.contains(&(kind.clone(), id.clone()));
         let mut found: Vec<Matched> = stored.iter().filter(stays).cloned().collect();
@@ -130,6 +128,11 @@ impl<'a> Sight<'a> {
     /// # Errors
     /// As [`Sight::seen`].
     pub(super) fn has_another(&self, question: &Question, id: &str) -> Result<bool, Outcome> {
+        if question.query.is_nested() {
+            let same = self.by_kind.get(&question.query.kind).into_iter().flatten();
+            let mut others = same.filter_map(|at| self.writes.get(*at)).filter(|write| write.id != id);
+            return if others.next().is_some() { Err(undecided()) } else { Ok(false) };
+        }
         Ok(self.written(question)?.iter().any(|write| write.id != id))
     }
 
@@ -140,6 +143,14 @@ impl<'a> Sight<'a> {
             self.by_kind.get(kind).into_iter().flatten().filter_map(|at| self.writes.get(*at)).find(is_this);
         own.is_some_and(|write| question.query.is_nested() || !holds(question, write))
     }
+}
+
+fn undecided() -> Outcome {
+    let text = "a condition with chains, _has, value sets or a hierarchy cannot be decided beside entries that come before \
+                it";
+    Outcome::error(IssueType::NotSupported, "not-supported", text)
+        .status(422)
+        .hint("send the entry on its own, or with a condition by identifier")
 }
 
 fn holds(question: &Question, Write { kind, id, rows }: &Write) -> bool {

@@ -256,6 +256,14 @@ fn what_ihris_configures_itself_with_is_let_through() {
     assert_eq!((&body, repairs), (&role, vec![("id-as-text", "Basic.extension[0].valueId".to_owned())]));
     assert!(Resource::tolerating(body.clone(), tolerated(Profile::Ihris)).is_ok());
     assert!(Resource::tolerating(body.clone(), tolerated(Profile::Cht)).is_err());
+    let message = json!({
+        "resourceType": "CommunicationRequest", "status": "active",
+        "extension": [{ "url": "sender", "valueString": "Practitioner/p" }],
+    });
+    let (body, repairs) = repaired(Profile::Ihris, message);
+    assert_eq!(repairs, [("relative-url", "CommunicationRequest.extension[0].url".to_owned())]);
+    assert!(Resource::tolerating(body.clone(), tolerated(Profile::Ihris)).is_ok());
+    assert!(Resource::tolerating(body, tolerated(Profile::OpenSrp)).is_err());
     let mut spaced = role;
     spaced["extension"][0]["valueId"] = json!("a task");
     assert!(Resource::tolerating(spaced, tolerated(Profile::Ihris)).is_err());

@@ -13,6 +13,8 @@ pub enum Rule {
     ContainedUsed,
     /// An Extension's `valueId` is an id of R4. <https://hl7.org/fhir/R4/datatypes.html#id>
     ExtensionId,
+    /// The url of an Extension that is in no other one is absolute. <https://hl7.org/fhir/R4/extensibility.html#Extension>
+    ExtensionUrl,
 }
 
 /// What one client may break.

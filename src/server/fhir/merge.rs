@@ -26,6 +26,8 @@ const REDIRECTED_MAX: usize = 2_000;
 const BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How long that may take, while the tenant's other writers wait.
 const TIME_MAX: Duration = Duration::from_secs(5);
+/// Duplicates of one plan.
+const DUPLICATES_MAX: usize = 100;
 /// Patients of one identifier: the duplicate may have it as well.
 const NAMED_MAX: u32 = 10;
 
@@ -49,21 +51,34 @@ struct Duplicate {
     named: Named,
 }
 
+/// By what the plan leaves: a history that is told again may write a Patient several times.
 fn duplicates(planned: &[Planned]) -> Vec<Duplicate> {
-    let all = planned.iter().enumerate().filter_map(|(at, planned)| match &planned.action.effect {
-        Effect::Put { resource, id, .. } => {
-            Named::of(resource.body()).map(|named| Duplicate { at, id: id.clone(), named })
+    let mut last = HashMap::new();
+    for (at, planned) in planned.iter().enumerate() {
+        if let Some((id, body)) = own_patient(planned) {
+            last.insert(id, (at, body));
         }
-        _ => None,
+    }
+    let named = last.into_iter().filter_map(|(id, (at, body))| {
+        Named::of(body?).map(|named| Duplicate { at, id: id.to_owned(), named })
     });
-    all.collect()
+    let mut all: Vec<Duplicate> = named.collect();
+    all.sort_unstable_by_key(|duplicate| duplicate.at);
+    all
 }
 
 /// What must be known to merge: for each duplicate that is clear, who stays, and who refers to it.
-pub fn further(planned: &[Planned], writer: &Writer) -> Vec<Further> {
+///
+/// # Errors
+/// 422 for too many duplicates.
+pub fn further(planned: &[Planned], writer: &Writer) -> Result<Vec<Further>, Outcome> {
     let parameters = merge::parameters(writer.custom());
     let limit = u32::try_from(REDIRECTED_MAX + 1).unwrap_or(u32::MAX);
-    let asked = duplicates(planned).into_iter().filter_map(|duplicate| {
+    let duplicates = duplicates(planned);
+    if duplicates.len() > DUPLICATES_MAX {
+        return Err(too_much());
+    }
+    let asked = duplicates.into_iter().filter_map(|duplicate| {
         let query = duplicate.named.query()?;
         let target = (KIND.to_owned(), duplicate.id);
         Some([
@@ -71,7 +86,7 @@ pub fn further(planned: &[Planned], writer: &Writer) -> Vec<Further> {
             Further::Referring { target, parameters: parameters.clone(), limit },
         ])
     });
-    asked.flatten().collect()
+    Ok(asked.flatten().collect())
 }
 
 /// Adds to a draft what its duplicates change, and says so in their notes.
@@ -83,6 +98,12 @@ pub fn apply(
     seen: &Seen<'_>,
     (principal, writer): (&Principal, &Writer),
 ) -> Result<(), Outcome> {
+    // Who stays is found by a search, which would tell who has which identifier.
+    if principal.require(Permission::Search, KIND).is_err() {
+        let all = duplicates(&draft.planned);
+        all.iter().for_each(|one| note(draft, one.at, unmerged("the token may not search Patients")));
+        return Ok(());
+    }
     let mut answers = seen.further.chunks(2);
     let (mut map, mut referring, mut merged) = (HashMap::new(), BTreeSet::new(), Vec::new());
     for duplicate in duplicates(&draft.planned) {

@@ -274,6 +274,7 @@ impl write::Plan for WritePlan {
     fn further(&self, seen: &Seen<'_>) -> Result<Vec<Further>, Refusal> {
         let draft = self.draft(seen)?;
         let further = merge::further(&draft.planned, &self.writer);
+        let further = further.map_err(|outcome| Refusal::Plan(Box::new(outcome)))?;
         *self.asked() = Some(draft);
         Ok(further)
     }

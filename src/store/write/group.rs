@@ -22,6 +22,10 @@ const STAGED_MAX: usize = 4096;
 
 /// The answers to one plan's questions have at most so many matches together, which are in memory.
 const MATCHES_MAX: usize = 250_000;
+/// What a plan asks further is read whole: so many resources, and bytes of them, some at a time.
+const FURTHER_MAX: usize = 5_000;
+const FURTHER_BYTES_MAX: usize = 64 * 1024 * 1024;
+const LOADED_AT_ONCE: usize = 50;
 /// After this long no further plan begins in a group: the tenant's readers of the newest wait for its commit.
 const TIME_MAX: Duration = Duration::from_secs(1);
 
@@ -198,7 +202,10 @@ async fn ask(
             Ok(further) => further,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        found = ask_further(stage, tx, tenant, further).await?;
+        found = match ask_further(stage, tx, tenant, further).await? {
+            Ok(found) => found,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
         let keys = found.iter().flatten().map(|(kind, id, _)| (kind.clone(), id.clone()));
         seen.standing.extend(keys.filter_map(|key| stage.standing(&key).map(|now| (key, now))));
     }
@@ -212,24 +219,37 @@ async fn ask_further(
     tx: &mut Connection,
     tenant: &str,
     further: Vec<Further>,
-) -> Result<Vec<Matches>, Error> {
+) -> Result<Result<Vec<Matches>, Refusal>, Error> {
     if !further.is_empty() {
         flush::flush(stage, tx, tenant).await?;
     }
-    let mut found: Vec<Matches> = Vec::with_capacity(further.len());
+    let (mut found, mut matches) = (Vec::with_capacity(further.len()), 0);
     for asked in further {
-        found.push(match asked {
+        let answer: Matches = match asked {
             Further::Matching(question) => {
                 search::matches(tx, tenant, &question.query, question.limit).await?
             }
             Further::Referring { target, parameters, limit } => {
                 search::referring(tx, tenant, &target, &parameters, limit).await?
             }
-        });
+        };
+        matches += answer.len();
+        if matches > FURTHER_MAX {
+            return Ok(Err(Refusal::TooManyMatches));
+        }
+        found.push(answer);
     }
     let keys: Vec<Key> = found.iter().flatten().map(|(kind, id, _)| (kind.clone(), id.clone())).collect();
-    flush::load(stage, tx, tenant, keys.into_iter()).await?;
-    Ok(found)
+    let mut bytes = 0;
+    for some in keys.chunks(LOADED_AT_ONCE) {
+        flush::load(stage, tx, tenant, some.iter().cloned()).await?;
+        let bodies = some.iter().filter_map(|key| stage.standing(key)?.body);
+        bytes += bodies.map(|body| body.len()).sum::<usize>();
+        if bytes > FURTHER_BYTES_MAX {
+            return Ok(Err(Refusal::TooManyMatches));
+        }
+    }
+    Ok(Ok(found))
 }
 
 async fn stage_plan(

@@ -71,11 +71,12 @@ async fn b1_a_batch_calls_operations() {
             called("Patient/$match", json!({ "resourceType": "Observation" })),
             entry("PUT", "Patient/$match"),
             entry("GET", "ValueSet/$expand?url=urn:nobody"),
+            entry("GET", "Patient/$ihe-pix?sourceIdentifier=urn:x|1"),
         ]);
         let answer = send(&server, "batch", &sent).await;
         assert_eq!(answer.body["type"], "batch-response", "{}", answer.body);
         let expected =
-            ["200", "200", "200", "200", "200", "200", "200", "405", "404", "404", "400", "400", "404"];
+            ["200", "200", "200", "200", "200", "200", "200", "405", "404", "404", "400", "400", "404", "400"];
         assert_eq!(statuses(&answer), expected, "{}", answer.body);
         let resource = |at: usize| &answer.body["entry"][at]["resource"];
         assert_eq!((&resource(0)["type"], &resource(0)["total"]), (&json!("searchset"), &json!(2)));
@@ -87,7 +88,7 @@ async fn b1_a_batch_calls_operations() {
         assert_eq!(resource(4)["parameter"][0]["valueMeta"]["tag"][0]["code"], "seen");
         assert!(answer.body["entry"][5].get("resource").is_none());
         assert_eq!(resource(6)["resourceType"], "Parameters");
-        for refused in 7..13 {
+        for refused in 7..14 {
             let entry = &answer.body["entry"][refused];
             assert_eq!(entry["response"]["outcome"]["resourceType"], "OperationOutcome", "{entry}");
         }

@@ -190,6 +190,15 @@ async fn t3_a_resource_is_there_once() {
             send(&server, "transaction", entries).await.refused(400, "duplicate-identity");
         }
         assert_eq!(server.get("Patient/1").await.header("etag"), "W/\"1\"");
+        // Whether one finds the other, only a search could tell.
+        let chained = |more: &str| {
+            let condition = format!("encounter.identifier=7{more}");
+            json!({ "resource": { "resourceType": "Condition", "subject": { "reference": "Patient/1" } },
+                "request": { "method": "POST", "url": "Condition", "ifNoneExist": condition } })
+        };
+        let both = json!([chained(""), chained("&code=x")]);
+        send(&server, "transaction", both).await.refused(422, "not-supported");
+        assert_eq!(send(&server, "transaction", json!([chained("")])).await.status, 200);
         server.stop().await;
     })
     .await;

@@ -208,9 +208,36 @@ async fn pixm_iti_104_a_merge_is_no_way_round_a_scope() {
         for path in ["Patient/dup", "Encounter/visit", "Observation/seen"] {
             assert_eq!(server.get(path).await.header("etag"), "W/\"1\"", "{path}");
         }
-        let all = "system/Patient.cruds system/Encounter.u system/Group.u system/Observation.u";
+        // Who may not search is not told who has which identifier.
+        let blind = "system/Patient.u system/Encounter.u system/Group.u system/Observation.u";
+        assert_eq!(with(server.token("blind", blind).await).await.status, 200);
+        assert_eq!(server.get("Encounter/visit").await.header("etag"), "W/\"1\"");
+        let all = "system/Patient.us system/Encounter.u system/Group.u system/Observation.u";
         assert_eq!(with(server.token("all", all).await).await.status, 200);
         assert_eq!(server.get("Encounter/visit").await.header("etag"), "W/\"2\"");
+        server.stop().await;
+    })
+    .await;
+}
+
+/// A history of another server is told again: what the Patient is in the end counts.
+#[tokio::test]
+async fn pixm_iti_104_who_was_a_duplicate_once_is_not_merged() {
+    each_store(|db| async move {
+        let server = TestServer::start(db).await;
+        two_of_one(&server).await;
+        let told = |resource: Value| {
+            json!({ "fullUrl": "http://other.org/fhir/Patient/dup", "resource": resource,
+                "request": { "method": "PUT", "url": "Patient/dup" }, "response": { "status": "200" } })
+        };
+        // Newest first.
+        let history = json!({ "resourceType": "Bundle", "type": "history", "entry": [
+            told(patient("dup", "m95")), told(replaced("dup", "m94", "994"))
+        ] });
+        let answer = server.post("", &history).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(server.get("Patient/dup").await.body["active"], true);
+        assert_eq!(server.get("Encounter/visit").await.header("etag"), "W/\"1\"");
         server.stop().await;
     })
     .await;

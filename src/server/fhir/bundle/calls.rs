@@ -50,6 +50,10 @@ pub async fn answer(call: &Call, invocation: &Invocation) -> Result<String, Stop
             response[key] = Value::from(text);
         }
     }
+    if !parts.status.is_success() {
+        response["outcome"] = serde_json::from_slice(&body).unwrap_or_default();
+        return Ok(json!({ "response": response }).to_string());
+    }
     match std::str::from_utf8(&body) {
         Ok(resource) if !resource.is_empty() && invocation.method != By::Head => {
             Ok(format!(r#"{{"resource":{resource},"response":{response}}}"#))

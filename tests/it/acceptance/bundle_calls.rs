@@ -75,8 +75,9 @@ async fn b1_a_batch_calls_operations() {
         ]);
         let answer = send(&server, "batch", &sent).await;
         assert_eq!(answer.body["type"], "batch-response", "{}", answer.body);
-        let expected =
-            ["200", "200", "200", "200", "200", "200", "200", "405", "404", "404", "400", "400", "404", "400"];
+        let expected = [
+            "200", "200", "200", "200", "200", "200", "200", "405", "404", "404", "400", "400", "404", "400",
+        ];
         assert_eq!(statuses(&answer), expected, "{}", answer.body);
         let resource = |at: usize| &answer.body["entry"][at]["resource"];
         assert_eq!((&resource(0)["type"], &resource(0)["total"]), (&json!("searchset"), &json!(2)));

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::fhir::elements::table;
 use crate::fhir::outcome::{Issue, IssueType, Severity};
 use crate::fhir::path;
 use crate::fhir::reference::split_canonical;
@@ -170,9 +171,9 @@ impl Registry {
         urls
     }
 
-    /// Is there a profile of this canonical?
+    /// Is there a profile of this canonical, or is it R4's own definition of a type?
     pub fn knows(&self, canonical: &str) -> bool {
-        self.profiles.contains_key(split_canonical(canonical).0)
+        self.profiles.contains_key(split_canonical(canonical).0) || kind_of(canonical).is_some()
     }
 
     /// What is wrong with a resource by the profiles that it claims and that are known.
@@ -191,6 +192,13 @@ impl Registry {
                 let text = "a claimed profile is not known here, and was not looked at";
                 let issue = Issue::error(IssueType::NotSupported, "unknown-profile", text);
                 issues.push(issue.severity(Severity::Warning).at("meta.profile"));
+            }
+        }
+        let kind = resource["resourceType"].as_str();
+        for other in claimed.iter().copied().chain(further.iter().map(String::as_str)) {
+            if let Some(wanted) = kind_of(other).filter(|wanted| kind != Some(wanted)) {
+                let text = format!("the profile is R4's own of {wanted}");
+                issues.push(Issue::error(IssueType::Invalid, "profile-type", text));
             }
         }
         if further.iter().any(|canonical| !self.knows(canonical)) {
@@ -246,6 +254,11 @@ impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} profiles", self.profiles.len())
     }
+}
+
+/// The resource type whose definition in R4 this canonical is, which everything is checked by anyway.
+fn kind_of(canonical: &str) -> Option<&'static str> {
+    table().kind(split_canonical(canonical).0.strip_prefix("http://hl7.org/fhir/StructureDefinition/")?)
 }
 
 fn claims(resource: &Value) -> Vec<&str> {

@@ -122,8 +122,8 @@ fn chain(
             }
             Ok(Selected::Unknown { kind, code }) => drop(missing.get_or_insert((kind, code))),
             Ok(Selected::Ignored) => {}
-            // Whatever the other types say, it is no less costly.
-            Err(outcome) if is_costly(&outcome) => return Err(outcome),
+            // Whatever the other types say, it is no less costly, and what one lacks until later is missing.
+            Err(outcome) if is_costly(&outcome) || outcome.status == 503 => return Err(outcome),
             Err(outcome) => drop(wrong.get_or_insert(outcome)),
         }
     }

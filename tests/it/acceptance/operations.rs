@@ -428,6 +428,12 @@ async fn o1_modes_and_profiles_are_heeded() {
         let found =
             ask("QuestionnaireResponse/$validate?profile=http://x.org/unknown", response.clone()).await;
         assert_eq!(found, ["error unknown-profile"]);
+        // R4's own definitions, which the CapabilityStatement names.
+        let own = |kind: &str| {
+            format!("QuestionnaireResponse/$validate?mode=profile&profile=http://hl7.org/fhir/StructureDefinition/{kind}")
+        };
+        assert!(!ask(&own("QuestionnaireResponse"), response.clone()).await.iter().any(|one| one.contains("error")));
+        assert_eq!(ask(&own("Patient"), response.clone()).await, ["error profile-type"]);
         let mut claiming = response;
         claiming["meta"] = json!({ "profile": [run] });
         let refused = server.post("QuestionnaireResponse", &claiming).await;

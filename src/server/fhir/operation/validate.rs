@@ -26,11 +26,12 @@ enum Mode {
 /// `POST Type/$validate`, `POST Type/id/$validate`
 pub async fn validate(call: &Call, place: &Place, arguments: &Arguments) -> Result<Answer, Stop> {
     let mode = match arguments.text("mode")?.as_deref() {
-        None => Mode::Any,
+        // `profile` asks for what any call does: to validate against profiles.
+        None | Some("profile") => Mode::Any,
         Some("create") => Mode::Create,
         Some("update") => Mode::Update,
         Some("delete") => Mode::Delete,
-        Some(_) => return Err(bad("mode", "is create, update or delete").into()),
+        Some(_) => return Err(bad("mode", "is create, update, delete or profile").into()),
     };
     let profiles = arguments.texts("profile");
     let issues = match (arguments.resource("resource"), place.id()) {

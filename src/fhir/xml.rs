@@ -12,7 +12,7 @@ mod read;
 mod write;
 
 pub(super) use narrative::Fault;
-pub use narrative::narrative_fault;
+pub use narrative::{attribute_text, narrative_fault};
 pub use read::read;
 pub(super) use read::tokens::attributes;
 pub use write::write;

@@ -14,6 +14,8 @@ const ELEMENT: &str =
     "a narrative has only HTML's elements for text, lists, tables, links and images (txt-1)";
 const ATTRIBUTE: &str = "a narrative has only HTML's attributes of text, tables, links and images (txt-1)";
 const LINK: &str = "a link or an image of a narrative runs nothing (txt-1)";
+/// HTML has no CDATA and ends its comments otherwise: what XML hides there are elements to a browser.
+const HIDDEN: &str = "no CDATA of a narrative has a `>`, and no comment begins with one (txt-1)";
 const BLANK: &str = "a narrative has some text or an image (txt-2)";
 
 /// What chapters 7 to 11 (without 9.4) and 15 of HTML 4.0 have, without what is deprecated there; `a` and images.
@@ -128,6 +130,9 @@ const OF_SOME: [&str; 47] = [
     "width",
 ];
 
+/// In a style, what runs in some browser.
+const RUNNING: [&str; 5] = ["javascript:", "vbscript:", "expression(", "behavior:url(", "-moz-binding"];
+
 /// What is wrong with a narrative, as a sentence. `None`: nothing.
 pub(super) fn fault(text: &str) -> Option<&'static str> {
     let text = text.trim();
@@ -152,6 +157,10 @@ pub(super) fn fault(text: &str) -> Option<&'static str> {
                 has_content |= tag.name().as_ref() == b"img";
             }
             Ok(Event::Text(text)) => has_content |= !text.iter().all(u8::is_ascii_whitespace),
+            Ok(Event::CData(text)) if text.contains(&b'>') => return Some(HIDDEN),
+            Ok(Event::Comment(text)) if text.starts_with(b">") || text.starts_with(b"->") => {
+                return Some(HIDDEN);
+            }
             Ok(Event::CData(text)) => has_content |= !text.iter().all(u8::is_ascii_whitespace),
             Ok(Event::GeneralRef(_)) => has_content = true,
             Ok(Event::Eof) => return (!has_content).then_some(BLANK),
@@ -178,8 +187,8 @@ fn of_tag(tag: &BytesStart<'_>) -> Option<&'static str> {
             return Some(ATTRIBUTE);
         }
         let value = std::str::from_utf8(&attribute.value).unwrap_or_default();
-        // An entity that XML does not know is HTML's, and part of no scheme.
-        let value = quick_xml::escape::unescape(value).unwrap_or(value.into());
+        // What cannot be resolved here may be a letter of a scheme to a browser.
+        let Some(value) = xml::attribute_text(value) else { return Some(LINK) };
         let is_link = matches!(key, "href" | "src" | "cite" | "longdesc" | "usemap");
         if is_link && !is_harmless(&value, name == "img" && key == "src") || key == "style" && runs(&value) {
             return Some(LINK);
@@ -202,9 +211,36 @@ fn is_harmless(link: &str, is_image: bool) -> bool {
     }
 }
 
+/// With its comments and without: what looks like one may be within a string.
 fn runs(style: &str) -> bool {
-    let style = bare(style);
-    ["javascript:", "vbscript:", "expression("].iter().any(|bad| style.contains(bad))
+    [unescaped(style), unescaped(&without_comments(style))].iter().any(|style| {
+        let style = bare(style);
+        RUNNING.iter().any(|bad| style.contains(bad))
+    })
+}
+
+fn without_comments(style: &str) -> String {
+    let (mut out, mut rest) = (String::new(), style);
+    while let Some((before, after)) = rest.split_once("/*") {
+        out.push_str(before);
+        rest = after.split_once("*/").map_or("", |(_, rest)| rest);
+    }
+    out + rest
+}
+
+/// With characters for CSS's escapes. <https://www.w3.org/TR/CSS21/syndata.html#characters>
+fn unescaped(style: &str) -> String {
+    let (mut out, mut rest) = (String::new(), style);
+    while let Some((before, after)) = rest.split_once('\\') {
+        out.push_str(before);
+        let digits = after.bytes().take(6).take_while(u8::is_ascii_hexdigit).count();
+        let (hex, behind) = after.split_at(digits);
+        // Without a digit, the next character stands for itself, a second backslash too.
+        let itself = behind.chars().next().filter(|_| hex.is_empty());
+        out.extend(u32::from_str_radix(hex, 16).ok().and_then(char::from_u32).or(itself));
+        rest = behind.get(itself.map_or(0, char::len_utf8)..).unwrap_or_default();
+    }
+    out + rest
 }
 
 #[cfg(test)]
@@ -227,6 +263,9 @@ mod tests {
             "<img src=\"data:image/png;base64,AA==\" alt=\"x\"/>",
             "<table border=\"1\" cellpadding=\"0\"><tbody><tr><td colspan=\"2\">x</td></tr></tbody></table>",
             "<!-- a remark -->x",
+            "<a href=\"http://example.org/?a=1&amp;b=caf&eacute;&nbsp;\">x</a>",
+            "<p style=\"font-family: '\\@Arial'; /* plain */ scroll-behavior: smooth\">x</p>",
+            "<![CDATA[x]]>",
         ] {
             assert_eq!(within(inner), None, "{inner}");
         }
@@ -253,6 +292,25 @@ mod tests {
             "<a href=\"data:text/html,x\">x</a>",
             "<img src=\"data:text/html,x\"/>",
             "<p style=\"background: url(javascript:x)\">x</p>",
+            "<a href=\"&#106;avascript:alert(1)//&nbsp;\">x</a>",
+            "<a href=\"JAVA&#9;SCRIPT&#58;x&eacute;\">x</a>",
+            "<a href=\"&#x1;javascript:x//&copy;\">x</a>",
+            "<a href=\"java&Tab;script:x\">x</a>",
+            "<a href=\"javascript&colon;x\">x</a>",
+            "<a href=\"&#106avascript:x\">x</a>",
+            "<a href=\"&#100;ata:text/html,x&nbsp;\">x</a>",
+            "<img src=\"&#118;bscript:x&nbsp;\"/>",
+            "<p style=\"width: &#101;xpression(x)&nbsp;\">x</p>",
+            "<p style=\"width: exp/**/ression(x)\">x</p>",
+            "<p style=\"width: e\\78 pression(x)\">x</p>",
+            "<p style=\"a: '/*'; width: expression(x); b: '*/'\">x</p>",
+            "<p style=\"background: url(&#106;avascript:x)&nbsp;\">x</p>",
+            "<p style=\"background: url(\\java\\000073cript:x)\">x</p>",
+            "<p style=\"behavior: url(x)\">x</p>",
+            "<![CDATA[><img src=x onerror=x()>]]>",
+            "x<!--><img src=x onerror=x()>-->",
+            "x<!---><img src=x onerror=x()>-->",
+            "x<!-- --!><img src=x onerror=x()>-->",
             "<p xlink:href=\"x\">x</p>",
         ] {
             assert!(within(inner).is_some(), "{inner}");

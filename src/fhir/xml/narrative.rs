@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use quick_xml::Reader;
+use quick_xml::escape::unescape;
 use quick_xml::events::{BytesRef, Event};
 
 use super::entities;
@@ -34,6 +35,13 @@ pub fn narrative_fault(text: &str) -> Option<&'static str> {
         ),
         Err(_) => Some("a narrative is one well-formed <div>, with content and without scripts"),
     }
+}
+
+/// An attribute's value as a browser reads it: characters for XML's entities and for HTML's own. `None`: it has another.
+pub fn attribute_text(raw: &str) -> Option<String> {
+    let mut text = String::with_capacity(raw.len());
+    push_with_characters(&mut text, raw);
+    unescape(&text).ok().map(Cow::into_owned)
 }
 
 /// A narrative that came in XML and declares its own namespace: as it is.

@@ -1,6 +1,6 @@
 //! From a request's `Authorization`, or the address that it comes from, to a [`Principal`].
 
-use axum::http::{Extensions, HeaderMap, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, header};
 
 use super::answer;
 use super::app::App;
@@ -31,15 +31,13 @@ pub async fn principal(app: &App, tenant: &str, caller: Caller<'_>) -> Result<Pr
     if app.auth_disabled {
         return Ok(Principal::anyone());
     }
-    let header = caller.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    // OpenSRP's gateway sends an empty one.
-    let silent = header.is_none_or(|header| header.trim().is_empty());
-    if let Some(Peer(address)) = caller.peer.filter(|_| silent)
+    let header = brought(caller.headers);
+    if let Some(Peer(address)) = caller.peer.filter(|_| header.is_none())
         && let Some(principal) = app.gateways.recognise(tenant, address)
     {
         return Ok(principal);
     }
-    let Some(credentials) = header.and_then(Credentials::parse) else {
+    let Some(credentials) = header.and_then(|value| value.to_str().ok()).and_then(Credentials::parse) else {
         return Err(answer::denied(&Denied::Unknown));
     };
     if let Some(verdict) = app.issuers.recognise(tenant, &credentials).await {
@@ -51,6 +49,11 @@ pub async fn principal(app: &App, tenant: &str, caller: Caller<'_>) -> Result<Pr
         tracing::warn!("credentials were refused");
         answer::denied(&Denied::Unknown)
     })
+}
+
+/// The first `Authorization` that says anything, whether it can be read or not: OpenSRP's gateway sends an empty one.
+fn brought(headers: &HeaderMap) -> Option<&HeaderValue> {
+    headers.get_all(header::AUTHORIZATION).iter().find(|value| !value.as_bytes().trim_ascii().is_empty())
 }
 
 fn of_verdict(verdict: Verdict) -> Result<Principal, Outcome> {
@@ -66,5 +69,26 @@ fn of_verdict(verdict: Verdict) -> Result<Principal, Outcome> {
             let text = "the identity provider's keys cannot be read now";
             Err(Outcome::error(IssueType::Throttled, "keys-unavailable", text).status(503))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_whatever_is_not_blank() {
+        let of = |values: &[&'static [u8]]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
+            }
+            brought(&headers).map(|value| value.as_bytes().to_vec())
+        };
+        for silent in [&[][..], &[&b""[..]][..], &[&b" \t"[..], b""][..]] {
+            assert_eq!(of(silent), None, "{silent:?}");
+        }
+        assert_eq!(of(&[b"", b"Bearer x"]), Some(b"Bearer x".to_vec()));
+        assert_eq!(of(&[b"Bearer \xe9"]), Some(b"Bearer \xe9".to_vec()));
     }
 }

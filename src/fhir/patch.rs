@@ -230,6 +230,31 @@ impl Deadline {
     }
 }
 
+/// Looks at the time once in so many visits of a node: more often would take longer than the visits.
+struct Visits {
+    deadline: Deadline,
+    count: usize,
+}
+
+impl Visits {
+    const EACH: usize = 1024;
+
+    const fn until(deadline: Deadline) -> Self {
+        Self { deadline, count: 0 }
+    }
+
+    /// # Errors
+    /// 422: the time is over.
+    fn one(&mut self) -> Result<(), Outcome> {
+        self.count += 1;
+        if self.count < Self::EACH {
+            return Ok(());
+        }
+        self.count = 0;
+        self.deadline.check()
+    }
+}
+
 /// 400
 fn malformed(text: impl Into<String>) -> Outcome {
     Outcome::error(IssueType::Invalid, "patch-malformed", text)

@@ -6,7 +6,7 @@
 //! to an attribute (`f:identifier[f:system/@value='x']`), because that is where FHIR keeps its values. Everything else
 //! of XPath is refused when the patch is read: nothing here loops, computes or calls.
 
-use super::super::{Deadline, malformed};
+use super::super::{Deadline, Visits, malformed};
 use super::parse::Scope;
 use super::tree::{Content, DOCUMENT, Id, Space, Tree};
 use crate::fhir::outcome::Outcome;
@@ -100,12 +100,13 @@ impl Selector {
     /// # Errors
     /// 422: the time is over.
     pub fn select(&self, tree: &Tree, deadline: Deadline) -> Result<Vec<Id>, Outcome> {
-        let mut found = vec![DOCUMENT];
+        deadline.check()?;
+        let (mut found, mut visits) = (vec![DOCUMENT], Visits::until(deadline));
         for step in &self.steps {
             let mut next = Vec::new();
             for id in found {
-                deadline.check()?;
-                next.extend(step.below(tree, id));
+                visits.one()?;
+                next.extend(step.below(tree, id, &mut visits)?);
             }
             found = next;
         }
@@ -117,25 +118,38 @@ impl Selector {
 }
 
 impl Step {
-    fn below(&self, tree: &Tree, id: Id) -> Vec<Id> {
-        let mut found = self.test.below(tree, id);
+    fn below(&self, tree: &Tree, id: Id, visits: &mut Visits) -> Result<Vec<Id>, Outcome> {
+        let mut found = self.test.below(tree, id, visits)?;
         for predicate in &self.predicates {
             match predicate {
                 Predicate::Position(position) => {
                     found = found.into_iter().skip(position.saturating_sub(1)).take(1).collect();
                 }
                 Predicate::Equals { path, attribute, value } => {
-                    found.retain(|id| equals(tree, *id, (path, attribute.as_deref()), value));
+                    let mut equal = Vec::new();
+                    for id in found {
+                        if equals(tree, id, (path, attribute.as_deref()), value, visits)? {
+                            equal.push(id);
+                        }
+                    }
+                    found = equal;
                 }
             }
         }
-        found
+        Ok(found)
     }
 }
 
 impl Test {
-    fn below(&self, tree: &Tree, id: Id) -> Vec<Id> {
-        tree.children(id).iter().copied().filter(|child| self.fits(tree, *child)).collect()
+    fn below(&self, tree: &Tree, id: Id, visits: &mut Visits) -> Result<Vec<Id>, Outcome> {
+        let mut found = Vec::new();
+        for child in tree.children(id) {
+            visits.one()?;
+            if self.fits(tree, *child) {
+                found.push(*child);
+            }
+        }
+        Ok(found)
     }
 
     fn fits(&self, tree: &Tree, id: Id) -> bool {
@@ -152,15 +166,33 @@ impl Test {
 }
 
 /// Whether anything below by the path has this text: XPath compares a set of nodes like that.
-fn equals(tree: &Tree, id: Id, (path, attribute): (&[Test], Option<&str>), value: &str) -> bool {
+fn equals(
+    tree: &Tree,
+    id: Id,
+    (path, attribute): (&[Test], Option<&str>),
+    value: &str,
+    visits: &mut Visits,
+) -> Result<bool, Outcome> {
+    visits.one()?;
     let mut found = vec![id];
     for test in path {
-        found = found.into_iter().flat_map(|id| test.below(tree, id)).collect();
+        let mut next = Vec::new();
+        for id in found {
+            next.extend(test.below(tree, id, visits)?);
+        }
+        found = next;
     }
-    found.into_iter().any(|id| match attribute {
-        Some(name) => tree.attribute(id, name) == Some(value),
-        None => tree.text_is(id, value),
-    })
+    for id in found {
+        visits.one()?;
+        let is_equal = match attribute {
+            Some(name) => tree.attribute(id, name) == Some(value),
+            None => tree.text_is(id, value, visits)?,
+        };
+        if is_equal {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn unread() -> Outcome {
@@ -325,4 +357,38 @@ pub fn attribute(text: &mut &str) -> Result<String, Outcome> {
     }
     *text = rest;
     Ok(name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::tree::Element;
+    use super::*;
+
+    fn element(tree: &mut Tree, parent: Id) -> Id {
+        let (name, attributes) = ("a".to_owned(), vec![("value".to_owned(), "y".to_owned())]);
+        let element = Element { space: Space::Fhir, name, attributes, source: None };
+        tree.append(parent, Content::Element(element)).unwrap()
+    }
+
+    #[test]
+    fn the_time_is_looked_at_within_a_comparison() {
+        let mut tree = Tree::new();
+        let root = element(&mut tree, DOCUMENT);
+        for _ in 0..5_000 {
+            element(&mut tree, root);
+        }
+        let path = [Test::Any];
+        for attribute in [Some("value"), None] {
+            let compare = |time| {
+                let mut visits = Visits::until(Deadline::within(time));
+                equals(&tree, root, (&path, attribute), "x", &mut visits)
+            };
+            assert_eq!(compare(Duration::from_secs(60)).ok(), Some(false));
+            assert_eq!(compare(Duration::ZERO).unwrap_err().status, 422);
+        }
+        let mut visits = Visits::until(Deadline::within(Duration::ZERO));
+        assert!(tree.text_is(root, "", &mut visits).is_err(), "all text of a large element");
+    }
 }

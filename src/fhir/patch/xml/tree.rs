@@ -3,7 +3,7 @@
 //! Nodes stand in one list and know each other by number, so that nothing here recurses, however deep a document is.
 //! **Never** holds more nodes than its bound. A narrative that nothing touched is written letter by letter as it came.
 
-use super::super::too_costly;
+use super::super::{Visits, too_costly};
 use crate::fhir::outcome::Outcome;
 
 /// The nodes of one document, those that were removed included.
@@ -90,19 +90,28 @@ impl Tree {
     }
 
     /// Whether all text in a node, one after another, is this one: XPath's string-value.
-    pub fn text_is(&self, id: Id, mut text: &str) -> bool {
+    ///
+    /// # Errors
+    /// 422: the time is over.
+    pub(in super::super) fn text_is(
+        &self,
+        id: Id,
+        mut text: &str,
+        visits: &mut Visits,
+    ) -> Result<bool, Outcome> {
         let mut open = vec![id];
         while let Some(id) = open.pop() {
+            visits.one()?;
             match self.content(id) {
                 Content::Text(part) => match text.strip_prefix(part.as_str()) {
                     Some(rest) => text = rest,
-                    None => return false,
+                    None => return Ok(false),
                 },
                 Content::Comment(_) => {}
                 Content::Document | Content::Element(_) => open.extend(self.children(id).iter().rev()),
             }
         }
-        text.is_empty()
+        Ok(text.is_empty())
     }
 
     /// All text in a node.

@@ -40,8 +40,10 @@ pub struct App {
     /// Whether pages of other origins may call.
     pub cors: Support,
     pub body_limit: usize,
-    /// Where large bodies are worked on.
+    /// Where large requests are worked on.
     pub apart: Apart,
+    /// Where large answers are dressed: they do not wait for requests, whose writes may wait for others.
+    pub dressing: Apart,
     pub readiness: Readiness,
     /// Cancelled when the server stops taking work.
     pub draining: CancellationToken,

@@ -209,15 +209,21 @@ pub fn as_json(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Outcome> {
     Ok(xml::read(&body)?.to_string().into())
 }
 
-/// A finished answer as the client asked for it. What is not FHIR JSON stays as it is, and so does a refusal that
-/// XML cannot hold.
-pub async fn dressed(answer: Answer, Dress { format, layout }: Dress, instead: Instead) -> Answer {
+/// Whether an answer is already as the client asked for it, or cannot be.
+pub fn is_dressed(answer: &Answer, Dress { format, layout }: Dress) -> bool {
     let is_fhir = answer.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == FHIR_JSON);
     // Handlers lay out what they answer; a refusal does not know what was wished for.
     let done = format == Format::Json && (layout == Layout::Compact || answer.status().is_success());
-    if !is_fhir || done {
+    !is_fhir || done
+}
+
+/// A finished answer as the client asked for it. What is not FHIR JSON stays as it is, and so does a refusal that
+/// XML cannot hold.
+pub async fn dressed(answer: Answer, dress: Dress, instead: Instead) -> Answer {
+    if is_dressed(&answer, dress) {
         return answer;
     }
+    let Dress { format, layout } = dress;
     let (mut parts, body) = answer.into_parts();
     let text = match body.collect().await {
         Ok(collected) => collected.to_bytes(),
@@ -352,6 +358,27 @@ mod tests {
             ["text/plain", "application/fhir+json;fhirVersion=3.0", "application/xml;charset=iso-8859-1", ""]
         {
             assert_eq!(body(neither), None, "{neither}");
+        }
+    }
+
+    #[test]
+    fn compact_json_and_what_is_no_resource_need_no_dressing() {
+        let answer = |status: u16, media: &'static str| {
+            let mut answer = Answer::new(Body::empty());
+            *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+            answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+            answer
+        };
+        for (status, media, format, layout, expected) in [
+            (200, FHIR_JSON, Format::Json, Layout::Compact, true),
+            (200, FHIR_JSON, Format::Json, Layout::Pretty, true),
+            (404, FHIR_JSON, Format::Json, Layout::Compact, true),
+            (404, FHIR_JSON, Format::Json, Layout::Pretty, false),
+            (200, FHIR_JSON, Format::Xml, Layout::Compact, false),
+            (200, "text/plain", Format::Xml, Layout::Compact, true),
+        ] {
+            let found = is_dressed(&answer(status, media), Dress { format, layout });
+            assert_eq!(found, expected, "{status} {media} {format:?} {layout:?}");
         }
     }
 }

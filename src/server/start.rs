@@ -123,6 +123,7 @@ pub async fn start(config: &Config, store: Store, stop: CancellationToken) -> Re
         cors: if cors.is_some() { Support::Built } else { Support::NotBuilt },
         body_limit: config.server.body_limit_mb as usize * 1024 * 1024,
         apart: Apart::default(),
+        dressing: Apart::default(),
         readiness: supervisor.readiness.clone(),
         draining: stop.clone(),
     });

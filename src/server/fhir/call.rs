@@ -110,11 +110,14 @@ pub async fn answer(app: &Arc<App>, segments: &Segments, request: Request) -> An
         Err(Stop::Outcome(outcome)) => answer::refusal(&outcome),
         Err(Stop::NoInteraction(reason)) => answer::no_interaction(&reason),
     };
-    let size = answered.body().size_hint().lower();
+    // What needs nothing waits for no place.
+    let large = answered.body().size_hint().lower() >= apart::LARGE as u64;
+    let large = large && !format::is_dressed(&answered, dress);
     let dressing = format::dressed(answered, dress, instead);
-    let mut answered = match size {
-        size if size < apart::LARGE as u64 => dressing.await,
-        _ => app.apart.run(dressing).await.unwrap_or_else(|outcome| answer::refusal(&outcome)),
+    let mut answered = if large {
+        app.dressing.run(dressing).await.unwrap_or_else(|outcome| answer::refusal(&outcome))
+    } else {
+        dressing.await
     };
     answered.extensions_mut().insert(Label(label));
     answered

@@ -8,16 +8,16 @@
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::collections::btree_map::Entry;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
-use tokio::sync::Semaphore;
 
+use super::super::apart::Apart;
 use super::call::{Call, Stop};
 use super::read;
 use crate::auth::scope::Permission;
 use crate::fhir::index::ParameterKey;
-use crate::fhir::outcome::{IssueType, Outcome};
+use crate::fhir::outcome::Outcome;
 use crate::fhir::query::{Filter, Match, Parameter, Query};
 use crate::fhir::terminology::{Canonical, Known, System, expand, too_costly};
 use crate::store::read::Stored;
@@ -36,20 +36,18 @@ const BYTES_IN_ALL: usize = 32 << 20;
 /// Requests whose definitions are worked on at once; others wait.
 const APART_MAX: usize = 4;
 
-static APART: Semaphore = Semaphore::const_new(APART_MAX);
+static APART: LazyLock<Apart> = LazyLock::new(|| Apart::of(APART_MAX));
 
-/// Does work for the processor on a thread of its own.
+/// Does work for the processor on a thread of its own. Where it panics, so does this.
 ///
 /// # Errors
-/// What the work says; 503 where the server stops.
+/// What the work says; 503 where the process is ending.
 pub async fn apart<T, F>(work: F) -> Result<T, Stop>
 where
     T: Send + 'static,
     F: FnOnce() -> Result<T, Outcome> + Send + 'static,
 {
-    let stopping = || Outcome::error(IssueType::Throttled, "stopping", "the server stops").status(503);
-    let _place = APART.acquire().await.map_err(|_| stopping())?;
-    Ok(tokio::task::spawn_blocking(work).await.map_err(|_| stopping())??)
+    Ok(APART.compute(work).await??)
 }
 
 /// A definition, and how large its text is.
@@ -253,5 +251,16 @@ pub async fn system(call: &Call, canonical: &Canonical) -> Result<Option<System>
     match canonical_of(call, "CodeSystem", canonical).await? {
         Some(body) => Ok(Some(apart(move || System::read(&body)).await?)),
         None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    #[should_panic(expected = "a defect")]
+    async fn a_panic_of_the_work_comes_through() {
+        let _ = apart::<(), _>(|| panic!("a defect")).await;
     }
 }

@@ -52,7 +52,7 @@ pub async fn principal(app: &App, tenant: &str, caller: Caller<'_>) -> Result<Pr
 }
 
 /// The first `Authorization` that says anything, whether it can be read or not: OpenSRP's gateway sends an empty one.
-fn brought(headers: &HeaderMap) -> Option<&HeaderValue> {
+pub fn brought(headers: &HeaderMap) -> Option<&HeaderValue> {
     headers.get_all(header::AUTHORIZATION).iter().find(|value| !value.as_bytes().trim_ascii().is_empty())
 }
 

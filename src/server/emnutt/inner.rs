@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::super::answer::Answer;
 use super::super::app::App;
+use super::super::authorise;
 use super::super::listen::Peer;
 use super::fhir as interactions;
 use crate::fhir::outcome::{IssueType, Outcome};
@@ -42,7 +43,7 @@ pub struct Came {
 
 impl<'a> Inner<'a> {
     pub fn of(app: &'a Arc<App>, tenant: &'a str, request: &Request) -> Self {
-        let authorization = request.headers().get(header::AUTHORIZATION).cloned();
+        let authorization = authorise::brought(request.headers()).cloned();
         Self { app, tenant, authorization, peer: request.extensions().get().copied() }
     }
 

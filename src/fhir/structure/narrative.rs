@@ -183,7 +183,8 @@ fn of_tag(tag: &BytesStart<'_>) -> Option<&'static str> {
     for attribute in tag.attributes() {
         let Ok(attribute) = attribute else { return Some(FORM) };
         let key = std::str::from_utf8(attribute.key.as_ref()).unwrap_or_default();
-        if !ATTRIBUTES.contains(&key) && !OF_SOME.contains(&key) {
+        // A declared prefix does nothing: an element or attribute that uses it is not among these.
+        if !(ATTRIBUTES.contains(&key) || OF_SOME.contains(&key) || key.starts_with("xmlns:")) {
             return Some(ATTRIBUTE);
         }
         let value = std::str::from_utf8(&attribute.value).unwrap_or_default();
@@ -258,6 +259,7 @@ mod tests {
             "&#160;",
             "&nbsp;",
             "<p class=\"a\" style=\"color: red\" xml:lang=\"sw\">Habari<br/><b>x</b></p>",
+            "<p xmlns:fhir=\"http://hl7.org/fhir\">x</p>",
             "<a href=\"http://example.org/\">x</a><a name=\"y\"/>",
             "<a href=\"Patient/1?x=javascript:\">x</a>",
             "<img src=\"data:image/png;base64,AA==\" alt=\"x\"/>",
